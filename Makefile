@@ -1,0 +1,46 @@
+# The commands of the README. Each sets up what it needs.
+PYTHON ?= python3.11
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake
+
+.PHONY: help demo test check setup clean
+help:
+	@echo "make demo    set up, then build the demo avatar and its table (minutes, no GPU)"
+	@echo "make test    set up, then run the tests"
+	@echo "make check   set up, then lint, types, import contract, workflow lint"
+	@echo "make setup   only set up: .venv from requirements.lock"
+	@echo "make clean   remove .venv and caches; captures/ and results/ stay"
+
+demo: setup
+	$(SNAKEMAKE) --cores all demo
+	$(SNAKEMAKE) --cores all tables
+
+test: setup
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(SNAKEMAKE) --lint
+
+setup: .venv/.complete
+
+# torch goes first and alone: resolved together with the rest, pip may take a larger build of it.
+.venv/.complete: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: $(PYTHON) is missing: apt-get install -y python3.11 python3.11-venv" >&2; exit 2; }
+	@$(PYTHON) -c 'import ctypes; [ctypes.CDLL(n) for n in ("libGL.so.1", "libglib-2.0.so.0")]' \
+	  2>/dev/null || { \
+	  echo "error: libGL or libglib is missing: apt-get install -y libgl1 libglib2.0-0" >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.lock)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip check
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

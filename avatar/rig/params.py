@@ -1,0 +1,80 @@
+"""Rig parameters of one subject over time, and their file (`params.npz`)."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from avatar import files
+from avatar.errors import UserError
+
+POSES = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")
+
+
+@dataclass
+class RigParams:
+    """What moves a `HeadRig`: identity once, pose and expression per timestep.
+
+    T runs over the sequences in lexicographic order: one global timestep number.
+    Rotations are axis-angle (radians), lengths metres.
+    """
+
+    shape: Float[Tensor, "S"]
+    static_offset: Float[Tensor, "V 3"]
+    expr: Float[Tensor, "T E"]
+    rotation: Float[Tensor, "T 3"]
+    neck_pose: Float[Tensor, "T 3"]
+    jaw_pose: Float[Tensor, "T 3"]
+    eyes_pose: Float[Tensor, "T 6"]
+    translation: Float[Tensor, "T 3"]
+    sequence: np.ndarray  # [T] str
+    index: Int[np.ndarray, "T"]  # place of the timestep in its sequence
+    time: Float[np.ndarray, "T"]  # seconds from the sequence's start
+    valid: Bool[np.ndarray, "T"]  # False where no face was found and values are bridged
+    rig: str
+    rig_sha256: str
+
+    def __len__(self) -> int:
+        return self.expr.shape[0]
+
+    def poses(self, timesteps: Int[Tensor, "B"]) -> dict[str, Float[Tensor, "B _"]]:
+        """The keyword arguments of `HeadRig.forward` at the given timesteps."""
+        identity = {"shape": self.shape, "static_offset": self.static_offset}
+        return identity | {name: getattr(self, name)[timesteps] for name in POSES}
+
+    def save(self, path: str | Path) -> None:
+        """Write `params.npz`, atomically, without pickles."""
+        arrays = {field.name: _array(getattr(self, field.name)) for field in fields(self)}
+        with files.atomic(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RigParams":
+        """Read `params.npz`.
+
+        Raises:
+            UserError: an array is missing or is not plain numbers or text.
+        """
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [field.name for field in fields(cls) if field.name not in archive]
+            if missing:
+                raise UserError(f"{path} lacks {', '.join(missing)}: track the subject again")
+            return cls.from_arrays({field.name: archive[field.name] for field in fields(cls)})
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "RigParams":
+        """Build from the arrays that `save` writes."""
+        values: dict = dict(arrays)
+        for name in ("shape", "static_offset", *POSES):
+            values[name] = torch.from_numpy(np.asarray(values[name], np.float32))
+        for name in ("rig", "rig_sha256"):
+            values[name] = str(values[name])
+        values["sequence"] = np.asarray(values["sequence"]).astype(str)
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+def _array(value: object) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)

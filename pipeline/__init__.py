@@ -1,0 +1,1 @@
+"""The stages around the avatar: video, mattes, tracking, packing, tables."""

@@ -1,0 +1,15 @@
+rule demo_capture:
+    input:
+        "results/rigs/anny.npz",
+    output:
+        "results/demo/capture/cameras.json",
+    log:
+        "results/logs/demo/demo_capture.log",
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=20,
+    params:
+        version=STAGE_VERSIONS["demo_capture"],
+    shell:
+        '"$PYTHON" -m pipeline.demo --out results/demo --rig {input:q} 2>&1 | tee {log:q}'

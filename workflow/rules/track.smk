@@ -1,0 +1,22 @@
+rule track:
+    input:
+        rig=rig_of,
+        frames="results/{subject}/ingest/frames.h5",
+        alpha="results/{subject}/matte/alpha.h5",
+    output:
+        params="results/{subject}/track/params.npz",
+        cameras="results/{subject}/track/cameras.json",
+        overlay="results/{subject}/track/overlay.mp4",
+        quality="results/{subject}/track/quality.json",
+    log:
+        "results/logs/{subject}/track.log",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings_of("track"),
+        version=STAGE_VERSIONS["track"],
+    shell:
+        '"$PYTHON" -m pipeline.track --subject {wildcards.subject:q} --rig {input.rig:q} '
+        "--settings {params.settings:q} 2>&1 | tee {log:q}"
