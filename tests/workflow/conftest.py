@@ -1,0 +1,36 @@
+"""A copy of the workflow in a temporary folder, run by the real Snakemake."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("Snakefile", "workflow", "config", "profiles"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name)
+        else:
+            shutil.copy(source, tmp_path / name)
+    (tmp_path / "slurm").symlink_to("profiles/slurm")
+    (tmp_path / "captures").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def snakemake(project: Path) -> Run:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).with_name("snakemake"), *arguments],
+            cwd=project, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+    return run
