@@ -144,9 +144,9 @@ class HeadRig(torch.nn.Module):
 
     def rest(
         self,
-        shape: Float[Tensor, "*B S"],
-        expr: Float[Tensor, "*B E"],
-        static_offset: Float[Tensor, "*B V 3"] | float = 0.0,
+        shape: Float[Tensor, "*#B S"],
+        expr: Float[Tensor, "*#B E"],
+        static_offset: Float[Tensor, "*#B V 3"] | float = 0.0,
     ) -> Float[Tensor, "*B V 3"]:
         """Unposed vertices (m) of an identity and expression."""
         # A single matrix product over the flattened basis is what keeps this at memory speed.
@@ -157,14 +157,14 @@ class HeadRig(torch.nn.Module):
 
     def forward(
         self,
-        shape: Float[Tensor, "*B S"],
-        expr: Float[Tensor, "*B E"],
+        shape: Float[Tensor, "*#B S"],
+        expr: Float[Tensor, "*#B E"],
         rotation: Float[Tensor, "*B 3"],
         neck_pose: Float[Tensor, "*B 3"],
         jaw_pose: Float[Tensor, "*B 3"],
         eyes_pose: Float[Tensor, "*B 6"],
-        translation: Float[Tensor, "*B 3"],
-        static_offset: Float[Tensor, "*B V 3"] | float = 0.0,
+        translation: Float[Tensor, "*#B 3"],
+        static_offset: Float[Tensor, "*#B V 3"] | float = 0.0,
     ) -> Float[Tensor, "*B V 3"]:
         """Posed vertices.
 
@@ -189,7 +189,7 @@ class HeadRig(torch.nn.Module):
         return posed + translation[..., None, :]
 
     def joint_transforms(
-        self, local: Float[Tensor, "*B 5 3 3"], joints: Float[Tensor, "*B 5 3"]
+        self, local: Float[Tensor, "*B 5 3 3"], joints: Float[Tensor, "*#B 5 3"]
     ) -> tuple[Float[Tensor, "*B 5 3 3"], Float[Tensor, "*B 5 3"]]:
         """Rotation and shift of every joint such that `R x + t` carries a rest point along.
 

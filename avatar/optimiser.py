@@ -1,0 +1,103 @@
+"""Adam over the Gaussians and the rig's parameters, and its moments when Gaussians come and go."""
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from avatar.density import Change
+from avatar.gaussians import PARAMETERS, RiggedGaussians
+from avatar.presets import Rates, RigTuning
+
+POSES = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
+
+
+class Optimiser:
+    """One parameter group per tensor, named after it, so that each has its own rate.
+
+    Attributes:
+        gaussians: the current Gaussians; their tensors are leaves.
+        rig: tuned rig parameters by name, each [T, _]; leaves.
+    """
+
+    def __init__(
+        self,
+        gaussians: RiggedGaussians,
+        rig: dict[str, Tensor],
+        rates: Rates,
+        tuning: RigTuning,
+        extent: float,
+    ) -> None:
+        """Make leaves of everything.
+
+        Args:
+            rig: initial rig parameters; those with a rate of zero stay constants.
+            extent: scene's size (m), which multiplies the rate of the means.
+        """
+        self._rates, self._extent = rates, extent
+        self._base = {
+            "means_local": 0.0,  # set by `schedule`
+            "log_scales": rates.scales,
+            "quats_local": rates.quats,
+            "opacity_logits": rates.opacities,
+            "sh_dc": rates.sh_dc,
+            "sh_rest": rates.sh_rest,
+            "expr": tuning.expr,
+            "translation": tuning.translation,
+        } | dict.fromkeys(POSES, tuning.pose)
+        self.gaussians = RiggedGaussians(**gaussians.tensors())
+        tensors = {name: getattr(self.gaussians, name) for name in PARAMETERS}
+        self.rig = {
+            name: value.detach().clone() for name, value in rig.items() if self._base[name] > 0
+        }
+        tensors |= self.rig
+        groups = [
+            {"params": [value.requires_grad_()], "name": name, "lr": 0.0}
+            for name, value in tensors.items()
+        ]
+        self._adam = torch.optim.Adam(groups, eps=rates.eps, fused=True)
+        self._groups = {group["name"]: group for group in self._adam.param_groups}
+
+    def schedule(self, share: float, tune_rig: bool) -> None:
+        """Set the rates.
+
+        Args:
+            share: of the run that is done, 0..1.
+            tune_rig: whether the rig's parameters move yet.
+        """
+        rates = self._rates
+        fall = rates.final ** max(0.0, 2 * share - 1)
+        for name, group in self._groups.items():
+            group["lr"] = self._base[name] * fall
+            if name in self.rig and not tune_rig:
+                group["lr"] = 0.0
+        ratio = rates.means_last / rates.means_first
+        self._groups["means_local"]["lr"] = rates.means_first * ratio**share * self._extent
+
+    def step(self) -> None:
+        """Move everything along its gradient, and forget the gradients."""
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+
+    def apply(self, change: Change) -> None:
+        """Take over new Gaussians; fresh ones start with moments of zero."""
+        for name in PARAMETERS:
+            self._replace(name, getattr(change.gaussians, name), change.source, change.fresh)
+        self.gaussians = change.gaussians
+
+    def set_opacities(self, gaussians: RiggedGaussians) -> None:
+        """Take over new opacities and forget theirs moments; everything else is unchanged."""
+        rows = torch.arange(len(gaussians))
+        logits = gaussians.opacity_logits
+        self._replace("opacity_logits", logits, rows, torch.ones_like(logits, dtype=torch.bool))
+        self.gaussians = gaussians
+
+    def _replace(self, name: str, value: Tensor, source: Tensor, fresh: Bool[Tensor, "M"]) -> None:
+        group = self._groups[name]
+        state = self._adam.state.pop(group["params"][0], None)
+        group["params"] = [value.requires_grad_()]
+        if state is None:
+            return
+        for key in ("exp_avg", "exp_avg_sq"):
+            state[key] = state[key][source]
+            state[key][fresh] = 0
+        self._adam.state[value] = state

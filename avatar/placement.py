@@ -1,0 +1,235 @@
+"""Local Gaussians to world space in one sweep: the fused CPU twin of `binding`.
+
+The same numbers as `face_frames`, `to_world` and the products of scales and quaternions there
+(tests compare values and gradients), about ten times faster than autograd's two hundred small
+operations. The gradient of a frame is taken with respect to its infinitesimal rotation about its
+own axes, `omega`: with edge e = v1 - v0, side s = v2 - v0, length l = |e|, height h and
+p = s . a0,
+
+    omega2 =  de . a1 / l        omega1 = -de . a2 / l        omega0 = (ds . a1 - p omega2) / h
+    dk     = (de . a0 + dh) / 2  with  dh = -ds . a2 - p omega1
+
+which follow from a0 = e / l and a0 x s = h a1.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numba import njit, prange
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_TINY = np.float32(1e-12)  # m, as in binding
+_JIT = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_FRAME = 17  # floats of a face: rotation (9), origin (3), k, quaternion (4)
+
+
+def place(
+    verts: Float[Tensor, "*B V 3"],
+    faces: Int[Tensor, "F 3"],
+    binding: Int[Tensor, "N"],
+    means_local: Float[Tensor, "N 3"],
+    log_scales: Float[Tensor, "N 3"],
+    quats_local: Float[Tensor, "N 4"],
+) -> tuple[Float[Tensor, "*B N 3"], Float[Tensor, "*B N 4"], Float[Tensor, "*B N 3"]]:
+    """World means (m), quaternions (wxyz) and scales (m); float32 on the CPU only.
+
+    Args:
+        verts: metres, world frame.
+        faces: vertex indices.
+        binding: face of each Gaussian.
+        means_local, log_scales, quats_local: as in `RiggedGaussians`.
+    """
+    return _Place.apply(verts, faces, binding, means_local, log_scales, quats_local)
+
+
+class _Place(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, verts: Tensor, faces: Tensor, binding: Tensor, *local: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        batch = verts.shape[:-2]
+        flat = verts.detach().reshape(-1, *verts.shape[-2:]).contiguous()
+        means, log_scales, quats = (x.detach().contiguous() for x in local)
+        n = binding.shape[0]
+        frames = torch.empty(flat.shape[0], faces.shape[0], _FRAME)
+        world = [flat.new_empty(flat.shape[0], n, width) for width in (3, 4, 3)]
+        _frames(flat.numpy(), faces.numpy(), frames.numpy())
+        _forward(
+            frames.numpy(), binding.numpy(), means.numpy(), log_scales.exp().numpy(),
+            quats.numpy(), *(x.numpy() for x in world),
+        )  # fmt: skip
+        ctx.save_for_backward(flat, faces, binding, frames, means, quats, *world)
+        ctx.batch = batch
+        return tuple(x.reshape(*batch, n, -1) for x in world)  # type: ignore[return-value]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        flat, faces, binding, frames, means, quats, *world = ctx.saved_tensors
+        gradients = [g.reshape(x.shape).contiguous() for g, x in zip(outputs, world, strict=True)]
+        v_verts = torch.zeros_like(flat)
+        v_local = torch.empty(flat.shape[0], binding.shape[0], 10)
+        _backward(
+            flat.numpy(), faces.numpy(), binding.numpy(), frames.numpy(), means.numpy(),
+            quats.numpy(), world[2].numpy(), *(g.numpy() for g in gradients),
+            v_verts.numpy(), v_local.numpy(),
+        )  # fmt: skip
+        v_means, v_log_scales, v_quats = v_local.sum(0).split([3, 3, 4], 1)
+        return (
+            v_verts.reshape(*ctx.batch, *flat.shape[1:]), None, None,
+            v_means, v_log_scales, v_quats,
+        )  # fmt: skip
+
+
+@njit(parallel=True, **_JIT)
+def _frames(verts, faces, frames):  # type: ignore[no-untyped-def]
+    chunk = 1024
+    chunks = (faces.shape[0] + chunk - 1) // chunk
+    for task in prange(verts.shape[0] * chunks):
+        b, first = task // chunks, (task % chunks) * chunk
+        for f in range(first, min(first + chunk, faces.shape[0])):
+            _frame(verts[b], faces[f, 0], faces[f, 1], faces[f, 2], frames[b, f])
+
+
+@njit(**_JIT)
+def _frame(v, i, j, k, out):  # type: ignore[no-untyped-def]
+    ex, ey, ez = v[j, 0] - v[i, 0], v[j, 1] - v[i, 1], v[j, 2] - v[i, 2]
+    sx, sy, sz = v[k, 0] - v[i, 0], v[k, 1] - v[i, 1], v[k, 2] - v[i, 2]
+    length = np.sqrt(ex * ex + ey * ey + ez * ez)
+    inverse = np.float32(1.0) / max(length, _TINY)
+    ax, ay, az = ex * inverse, ey * inverse, ez * inverse
+    nx, ny, nz = ay * sz - az * sy, az * sx - ax * sz, ax * sy - ay * sx
+    height = np.sqrt(nx * nx + ny * ny + nz * nz)
+    inverse = np.float32(1.0) / max(height, _TINY)
+    bx, by, bz = nx * inverse, ny * inverse, nz * inverse
+    cx, cy, cz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    out[0], out[1], out[2] = ax, bx, cx
+    out[3], out[4], out[5] = ay, by, cy
+    out[6], out[7], out[8] = az, bz, cz
+    third = np.float32(1.0 / 3.0)
+    for axis in range(3):
+        out[9 + axis] = (v[i, axis] + v[j, axis] + v[k, axis]) * third
+    out[12] = np.float32(0.5) * (length + height)
+    _quaternion(out)
+
+
+@njit(**_JIT)
+def _quaternion(m):  # type: ignore[no-untyped-def]
+    """Fill m[13:17] from the matrix m[0:9], by the largest component (Shepperd, 1978)."""
+    one = np.float32(1.0)
+    sw, sx = one + m[0] + m[4] + m[8], one + m[0] - m[4] - m[8]
+    sy, sz = one - m[0] + m[4] - m[8], one - m[0] - m[4] + m[8]
+    if sw >= sx and sw >= sy and sw >= sz:
+        w, x, y, z = sw, m[7] - m[5], m[2] - m[6], m[3] - m[1]
+    elif sx >= sy and sx >= sz:
+        w, x, y, z = m[7] - m[5], sx, m[3] + m[1], m[2] + m[6]
+    elif sy >= sz:
+        w, x, y, z = m[2] - m[6], m[3] + m[1], sy, m[7] + m[5]
+    else:
+        w, x, y, z = m[3] - m[1], m[2] + m[6], m[7] + m[5], sz
+    inverse = one / np.sqrt(w * w + x * x + y * y + z * z)
+    m[13], m[14], m[15], m[16] = w * inverse, x * inverse, y * inverse, z * inverse
+
+
+@njit(parallel=True, **_JIT)
+def _forward(frames, binding, local, sizes, quats, means, world_quats, scales):  # type: ignore[no-untyped-def]
+    n = binding.shape[0]
+    chunk = 1024
+    chunks = (n + chunk - 1) // chunk
+    for task in prange(frames.shape[0] * chunks):
+        b, first = task // chunks, (task % chunks) * chunk
+        for g in range(first, min(first + chunk, n)):
+            m = frames[b, binding[g]]
+            k = m[12]
+            x, y, z = local[g, 0], local[g, 1], local[g, 2]
+            for axis in range(3):
+                turned = m[3 * axis] * x + m[3 * axis + 1] * y + m[3 * axis + 2] * z
+                means[b, g, axis] = k * turned + m[9 + axis]
+                scales[b, g, axis] = k * sizes[g, axis]
+            aw, ax, ay, az = m[13], m[14], m[15], m[16]
+            bw, bx, by, bz = quats[g, 0], quats[g, 1], quats[g, 2], quats[g, 3]
+            world_quats[b, g, 0] = aw * bw - ax * bx - ay * by - az * bz
+            world_quats[b, g, 1] = aw * bx + ax * bw + ay * bz - az * by
+            world_quats[b, g, 2] = aw * by - ax * bz + ay * bw + az * bx
+            world_quats[b, g, 3] = aw * bz + ax * by - ay * bx + az * bw
+
+
+@njit(parallel=True, **_JIT)
+def _backward(
+    verts, faces, binding, frames, local, quats, scales, v_means, v_quats, v_scales, v_verts, v_local
+):  # type: ignore[no-untyped-def]
+    """A timestep is one task: its sums over Gaussians and faces have one order."""
+    for b in prange(frames.shape[0]):
+        # of each face: omega (3), k, origin (3)
+        v_frames = np.zeros((faces.shape[0], 7), np.float32)
+        for g in range(binding.shape[0]):
+            f = binding[g]
+            _gaussian_back(
+                frames[b, f], local[g], quats[g], scales[b, g], v_means[b, g], v_quats[b, g],
+                v_scales[b, g], v_frames[f], v_local[b, g],
+            )  # fmt: skip
+        for f in range(faces.shape[0]):
+            _frame_back(verts[b], faces[f], frames[b, f], v_frames[f], v_verts[b])
+
+
+@njit(**_JIT)
+def _gaussian_back(m, local, quat, scale, v_mean, v_quat, v_scale, v_frame, v_local):  # type: ignore[no-untyped-def]
+    k = m[12]
+    x, y, z = local[0], local[1], local[2]
+    # The mean's gradient in the frame's axes.
+    gx = m[0] * v_mean[0] + m[3] * v_mean[1] + m[6] * v_mean[2]
+    gy = m[1] * v_mean[0] + m[4] * v_mean[1] + m[7] * v_mean[2]
+    gz = m[2] * v_mean[0] + m[5] * v_mean[1] + m[8] * v_mean[2]
+    v_local[0], v_local[1], v_local[2] = k * gx, k * gy, k * gz
+    v_k = x * gx + y * gy + z * gz
+    for axis in range(3):
+        product = v_scale[axis] * scale[axis]
+        v_local[3 + axis] = product
+        v_k += product / max(k, _TINY)
+        v_frame[4 + axis] += v_mean[axis]
+    v_frame[3] += v_k
+    # conj(q_face) (x) v_quat: the quaternion's gradient in the frame's axes.
+    aw, ax, ay, az = m[13], -m[14], -m[15], -m[16]
+    w, i, j, l = v_quat[0], v_quat[1], v_quat[2], v_quat[3]
+    hw = aw * w - ax * i - ay * j - az * l
+    hx = aw * i + ax * w + ay * l - az * j
+    hy = aw * j - ax * l + ay * w + az * i
+    hz = aw * l + ax * j - ay * i + az * w
+    v_local[6], v_local[7], v_local[8], v_local[9] = hw, hx, hy, hz
+    # A turn by omega about the frame's own axes: q_local becomes (1, omega / 2) (x) q_local.
+    half = np.float32(0.5)
+    bw, bx, by, bz = quat[0], quat[1], quat[2], quat[3]
+    v_frame[0] += k * (y * gz - z * gy) + half * (-hw * bx + hx * bw - hy * bz + hz * by)
+    v_frame[1] += k * (z * gx - x * gz) + half * (-hw * by + hx * bz + hy * bw - hz * bx)
+    v_frame[2] += k * (x * gy - y * gx) + half * (-hw * bz - hx * by + hy * bx + hz * bw)
+
+
+@njit(**_JIT)
+def _frame_back(v, face, m, v_frame, v_verts):  # type: ignore[no-untyped-def]
+    """See the module's text for the formulas."""
+    i, j, k = face[0], face[1], face[2]
+    length, height, p = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for axis in range(3):
+        edge, side = v[j, axis] - v[i, axis], v[k, axis] - v[i, axis]
+        length += edge * m[3 * axis]
+        height -= side * m[3 * axis + 2]
+        p += side * m[3 * axis]
+    length, height = max(length, _TINY), max(height, _TINY)
+    half_k = np.float32(0.5) * v_frame[3]
+    about0 = v_frame[0] / height
+    e0 = half_k
+    e1 = (v_frame[2] - p * about0) / length
+    e2 = (p * half_k - v_frame[1]) / length
+    s1, s2 = about0, -half_k
+    third = np.float32(1.0 / 3.0)
+    for axis in range(3):
+        a0, a1, a2 = m[3 * axis], m[3 * axis + 1], m[3 * axis + 2]
+        edge = e0 * a0 + e1 * a1 + e2 * a2
+        side = s1 * a1 + s2 * a2
+        share = third * v_frame[4 + axis]
+        v_verts[i, axis] += share - edge - side
+        v_verts[j, axis] += share + edge
+        v_verts[k, axis] += share + side

@@ -1,0 +1,201 @@
+"""Training presets as data: every rate, interval and weight, overridable key by key.
+
+All schedules count images (a step over a batch of four counts four), so that a preset means
+the same at any batch size.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from avatar.errors import UserError
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees."""
+
+    __pydantic_config__ = _STRICT
+    timesteps: int = 1  # poses in a step
+    views: int = 1  # cameras of each; as many as there are if fewer
+    background: Literal["random", "white", "black"] = "random"  # behind truth and render
+    coarse_images: int = 0  # train on frames of half the size for so many images first
+    coarse_above: int = 0  # ... but only where a frame has more than so many pixels
+
+
+@dataclass(frozen=True)
+class Start:
+    """The Gaussians before the first step: one on every face."""
+
+    __pydantic_config__ = _STRICT
+    opacity: float = 0.1
+    scale: float = 1.0  # standard deviation, in units of the face's scale
+    color_frames: int = 0  # take colours from so many frames; 0: grey
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Adam's learning rates. Those of the means are multiplied by the scene's extent (m)."""
+
+    __pydantic_config__ = _STRICT
+    means_first: float = 5e-3
+    means_last: float = 5e-5  # reached exponentially at the end of the run
+    sh_dc: float = 2.5e-3
+    sh_rest: float = 1.25e-4
+    opacities: float = 0.05
+    scales: float = 0.017
+    quats: float = 1e-3
+    final: float = 1.0  # all rates but the means' fall to this share, over the last half
+    eps: float = 1e-15
+
+
+@dataclass(frozen=True)
+class RigTuning:
+    """Learning rates of each training timestep's rig parameters; 0 leaves one as tracked."""
+
+    __pydantic_config__ = _STRICT
+    expr: float = 1e-3
+    pose: float = 1e-5  # rotation, neck, jaw, eyes
+    translation: float = 1e-6
+    from_image: int = 0  # tuning waits until the colours are roughly there
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The loss, a sum of these terms."""
+
+    __pydantic_config__ = _STRICT
+    ssim: float = 0.2  # L1 has the rest, up to 1
+    position: float = 0.01
+    position_limit: float = 1.0  # face scales
+    scale: float = 1.0
+    scale_limit: float = 0.6  # face scales
+    form: Literal["hinge", "max"] = "hinge"  # docs/method.md tells them apart
+    opacity: float = 0.0  # mean opacity: thins what one camera cannot see from the side
+
+
+@dataclass(frozen=True)
+class Density:
+    """Clone, split, prune and reset; intervals in images."""
+
+    __pydantic_config__ = _STRICT
+    interval: int = 2000  # 0 switches density control off
+    first: int = 10_000
+    last: int = 600_000
+    gradient: float = 2e-4  # normalised device units
+    split_share: float = 0.01  # of the extent: larger Gaussians are split, smaller cloned
+    most: int | None = None  # Gaussians; None: no limit
+    min_opacity: float = 0.005
+    max_radius: float = 20.0  # pixels; once opacities have been reset
+    max_share: float = 0.1  # of the extent; once opacities have been reset
+    reset_interval: int = 60_000  # 0: never
+    reset_opacity: float = 0.01
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way of training, complete."""
+
+    __pydantic_config__ = _STRICT
+    name: str
+    images: int
+    sh_degree: int
+    sh_interval: int  # images between one degree and the next
+    extent: Literal["head", "cameras"] = "head"  # METHOD's, or the rig's head radius
+    cache_mib: int = 2048  # decoded frames kept in memory; more are decoded as they come
+    batch: Batch = field(default_factory=Batch)
+    start: Start = field(default_factory=Start)
+    rates: Rates = field(default_factory=Rates)
+    rig: RigTuning = field(default_factory=RigTuning)
+    loss: LossWeights = field(default_factory=LossWeights)
+    density: Density = field(default_factory=Density)
+
+
+PAPER = Preset(
+    "paper", images=600_000, sh_degree=3, sh_interval=1000, extent="cameras",
+    batch=Batch(background="white"),
+)  # fmt: skip
+FAST = Preset(
+    "fast",
+    images=60_000,
+    sh_degree=3,
+    sh_interval=1000,
+    batch=Batch(timesteps=4, views=4),
+    start=Start(color_frames=48),
+    density=Density(
+        interval=2000, first=4000, last=40_000, most=80_000, reset_interval=0
+    ),
+)
+QUICK = Preset(
+    "quick",
+    images=8000,
+    sh_degree=0,
+    sh_interval=0,
+    batch=Batch(timesteps=2, views=2),
+    start=Start(opacity=0.5, scale=0.6, color_frames=24),
+    density=Density(interval=1000, first=1000, last=5000, most=16_000, reset_interval=0),
+)
+PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The `train` part of the configuration."""
+
+    __pydantic_config__ = _STRICT
+    preset: str = "auto"  # paper, fast, quick; auto: fast where CUDA is, else quick
+    overrides: dict[str, Any] = field(default_factory=dict)  # any field of the preset, nested
+    seed: int = 0
+
+
+def resolve(settings: TrainSettings, cuda: bool, cameras: int) -> Preset:
+    """The preset that the settings name, with their overrides.
+
+    One camera: colours get no view dependence (degree 0), because nothing holds it back there;
+    an override of `sh_degree` still wins.
+
+    Args:
+        cuda: whether a CUDA device is there; decides `auto`.
+        cameras: how many cameras there are to train with.
+    Raises:
+        UserError: an unknown preset or key, or a value of the wrong type.
+    """
+    name = settings.preset
+    if name == "auto":
+        name = "fast" if cuda else "quick"
+    if name not in PRESETS:
+        known = ", ".join(["auto", *PRESETS])
+        raise UserError(f"train.preset: got {name!r}, expected one of {known}: mend the config")
+    preset = PRESETS[name]
+    if cameras == 1:
+        preset = replace(preset, sh_degree=0, extent="head")
+    return override(preset, settings.overrides)
+
+
+def override(preset: Preset, overrides: dict[str, Any]) -> Preset:
+    """The preset with some fields replaced; `overrides` is nested as the preset is.
+
+    Raises:
+        UserError: an unknown key or a value of the wrong type.
+    """
+    merged = _merge(asdict(preset), overrides)
+    try:
+        return TypeAdapter(Preset).validate_python(merged, strict=False)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"train.overrides.{where}: {first['msg']}, got {first['input']!r}: "
+            f"mend the config; avatar/presets.py lists every key"
+        ) from None
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if nested else value
+    return merged

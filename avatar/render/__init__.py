@@ -1,0 +1,133 @@
+"""Rendering Gaussians: one function, several backends.
+
+``reference`` is plain torch, slow and obviously right; ``cpu`` is the fast one for CPU tensors.
+Both follow gsplat 1.5.3: pixel centres at +0.5, 0.3 px^2 added to every footprint, alpha capped
+at 0.999 and skipped below 1/255, a pixel finished before its transmittance falls to 1e-4.
+Cameras are OpenCV (+x right, +y down, +z forward), pinhole, without skew.
+"""
+
+from importlib import import_module
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from avatar.render.checks import check_inputs
+from avatar.render.types import RenderOutput, WorldGaussians
+
+__all__ = ["Backend", "RenderOutput", "WorldGaussians", "rasterize", "render"]
+
+Backend = Literal["auto", "cpu", "reference"]
+# Imported when first used: each brings a heavy dependency of its own.
+_MODULES = {"cpu": "avatar.render.cpu", "reference": "avatar.render.reference"}
+
+
+def rasterize(
+    means: Float[Tensor, "*batch N 3"],
+    quats: Float[Tensor, "*batch N 4"],
+    scales: Float[Tensor, "*batch N 3"],
+    opacities: Float[Tensor, "*#batch N"],
+    colors: Float[Tensor, "..."],
+    viewmats: Float[Tensor, "*batch C 4 4"],
+    Ks: Float[Tensor, "*batch C 3 3"],
+    width: int,
+    height: int,
+    sh_degree: int | None = None,
+    backgrounds: Float[Tensor, "*batch C 3"] | None = None,
+    depth: bool = False,
+    backend: Backend = "auto",
+) -> tuple[Float[Tensor, "*batch C H W 3"], Float[Tensor, "*batch C H W 1"], dict[str, Any]]:
+    """Render N Gaussians from C cameras, for every timestep of the batch ``...``.
+
+    Args:
+        means: centres [..., N, 3], metres, world frame.
+        quats: rotations [..., N, 4], wxyz; any non-zero length, they are normalised here.
+        scales: standard deviations [..., N, 3], metres.
+        opacities: [..., N] or, shared by the batch, [N]; 0..1.
+        colors: [..., N, 3] without ``sh_degree``; with it, spherical-harmonics coefficients
+            [..., N, K, 3], and the colour is ``SH + 0.5`` cut off below 0. Shared by the batch
+            when the leading dimensions are left out.
+        viewmats: world-to-camera [..., C, 4, 4]; constants, they get no gradient.
+        Ks: intrinsics [..., C, 3, 3], pixels; constants as well.
+        width: pixels.
+        height: pixels.
+        sh_degree: 0..3; uses the first ``(sh_degree + 1) ** 2`` coefficients.
+        backgrounds: colour behind everything [..., C, 3]; black if None. A constant.
+        depth: also render depth.
+        backend: ``auto`` picks by the tensors' device.
+    Returns:
+        Images [..., C, H, W, 3], alphas [..., C, H, W, 1] and a dictionary: ``means2d``
+        [..., C, N, 2] in pixels, which keeps its gradient; ``radii`` [..., C, N, 2] int32 as
+        gsplat 1.5.3 gives them, half width and half height in pixels, both 0 where the Gaussian
+        does not touch the image (``means2d`` is 0 there too); with ``depth``, ``depth``
+        [..., C, H, W, 1], metres along z averaged over what covers the pixel.
+    Raises:
+        ValueError: an argument has the wrong shape, dtype or device, or a camera or background
+            asks for a gradient.
+    """
+    check_inputs(
+        means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree, backgrounds
+    )
+    module = import_module(_MODULES[_resolve(backend, means.device)])
+    return module.rasterize(
+        *(means, quats, scales, opacities, colors, viewmats, Ks, width, height),
+        sh_degree=sh_degree,
+        backgrounds=backgrounds,
+        depth=depth,
+    )
+
+
+def render(
+    gaussians: WorldGaussians,
+    viewmats: Float[Tensor, "*batch C 4 4"],
+    Ks: Float[Tensor, "*batch C 3 3"],
+    width: int,
+    height: int,
+    background: Float[Tensor, "3"] | Float[Tensor, "*batch C 3"] | None = None,
+    depth: bool = False,
+    backend: Backend = "auto",
+) -> RenderOutput:
+    """Render activated Gaussians; :func:`rasterize` with types.
+
+    Args:
+        gaussians: world frame, activated.
+        viewmats: world-to-camera [..., C, 4, 4].
+        Ks: intrinsics [..., C, 3, 3], pixels.
+        width: pixels.
+        height: pixels.
+        background: one colour [3] for all images or one for each [..., C, 3]; black if None.
+        depth: also render depth.
+        backend: as in :func:`rasterize`.
+    Returns:
+        Images and what density control needs.
+    Raises:
+        ValueError: as :func:`rasterize`.
+    """
+    if background is not None and background.ndim == 1:
+        background = background.expand(*viewmats.shape[:-2], -1)
+    rgb, alpha, info = rasterize(
+        gaussians.means,
+        gaussians.quats,
+        gaussians.scales,
+        gaussians.opacities,
+        gaussians.sh_coeffs,
+        viewmats,
+        Ks,
+        width,
+        height,
+        sh_degree=gaussians.sh_degree,
+        backgrounds=background,
+        depth=depth,
+        backend=backend,
+    )
+    return RenderOutput(rgb, alpha, info.get("depth"), info["means2d"], info["radii"])
+
+
+def _resolve(backend: str, device: torch.device) -> str:
+    if backend == "auto" and device.type == "cpu":
+        return "cpu"
+    if backend not in _MODULES:
+        known = ", ".join(sorted(_MODULES))
+        raise ValueError(f"backend: {backend!r} cannot render {device.type} tensors; use {known}")
+    return backend

@@ -1,0 +1,277 @@
+"""The fast renderer for CPU tensors: torch's side. The arithmetic is in `cpu_kernels`.
+
+Two autograd functions: `_Project` turns Gaussians into one record per Gaussian and image, `_Blend`
+turns records into images. Between them lies `means2d`, an ordinary tensor of the graph, so its
+gradient can be kept and a loss on it reaches the means. float32 only.
+"""
+
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple
+
+import numba
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from avatar.render import cpu_kernels as kernels
+
+
+class _Scene(NamedTuple):
+    """What both functions need to know beside tensors."""
+
+    batches: int
+    cameras: int
+    n: int
+    size: tuple[int, int]  # width, height
+    sh_degree: int  # -1: plain colours
+    bases: int
+    shared_opacities: bool
+    shared_colors: bool
+
+    @property
+    def images(self) -> int:
+        return self.batches * self.cameras
+
+    @property
+    def tiles(self) -> int:
+        return self.images * int(np.prod([-(-x // kernels.TILE) for x in self.size]))
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.n // kernels.CHUNK)
+
+    @property
+    def shared(self) -> tuple[bool, bool, int]:
+        return self.shared_opacities, self.shared_colors, self.batches
+
+
+def rasterize(
+    means: Float[Tensor, "*batch N 3"],
+    quats: Float[Tensor, "*batch N 4"],
+    scales: Float[Tensor, "*batch N 3"],
+    opacities: Float[Tensor, "*#batch N"],
+    colors: Float[Tensor, "..."],
+    viewmats: Float[Tensor, "*batch C 4 4"],
+    Ks: Float[Tensor, "*batch C 3 3"],
+    width: int,
+    height: int,
+    sh_degree: int | None = None,
+    backgrounds: Float[Tensor, "*batch C 3"] | None = None,
+    depth: bool = False,
+) -> tuple[Float[Tensor, "*batch C H W 3"], Float[Tensor, "*batch C H W 1"], dict[str, Any]]:
+    """See :func:`avatar.render.rasterize`.
+
+    Depth is rendered without a gradient. Results are the same bits for any number of threads.
+
+    Raises:
+        ValueError: the tensors are not float32 on the CPU.
+    """
+    if means.dtype != torch.float32 or means.device.type != "cpu":
+        raise ValueError(
+            f"means: backend 'cpu' expects float32 on cpu, got {means.dtype} on {means.device};"
+            " convert, or use backend 'reference'"
+        )
+    batch, n, cameras = means.shape[:-2], means.shape[-2], viewmats.shape[-3]
+    plain = 2 if sh_degree is None else 3
+    scene = _Scene(
+        batches=batch.numel(),
+        cameras=cameras,
+        n=n,
+        size=(width, height),
+        sh_degree=-1 if sh_degree is None else sh_degree,
+        bases=1 if sh_degree is None else colors.shape[-2],
+        shared_opacities=opacities.ndim == 1,
+        shared_colors=colors.ndim == plain,
+    )
+    if backgrounds is None:
+        backgrounds = means.new_zeros(scene.images, 3)
+    means2d, records, radii, bounds = _Project.apply(
+        means, quats, scales, opacities, colors, viewmats, Ks, scene
+    )
+    means2d = means2d.view(*batch, cameras, n, 2)
+    if means2d.requires_grad:
+        means2d.retain_grad()
+    images, alphas, distance = _Blend.apply(means2d, records, bounds, backgrounds, scene, depth)
+    shape = (*batch, cameras, height, width)
+    info = {"means2d": means2d, "radii": radii.view(*batch, cameras, n, 2)}
+    if depth:
+        info["depth"] = distance.view(*shape, 1)
+    return images.view(*shape, 3), alphas.view(*shape, 1), info
+
+
+class _Project(torch.autograd.Function):
+    """Gaussians -> means2d, records, radii, bounds (see `kernels.project`)."""
+
+    @staticmethod
+    def forward(ctx, means, quats, scales, opacities, colors, viewmats, Ks, scene):
+        tensors = [x.contiguous() for x in (means, quats, scales, opacities, colors, viewmats, Ks)]
+        records = means.new_empty(scene.images, scene.n, kernels.RECORD)
+        means2d = means.new_empty(scene.images, scene.n, 2)
+        radii = torch.empty(scene.images, scene.n, 2, dtype=torch.int32)
+        bounds = torch.empty(scene.images, scene.chunks, dtype=torch.int64)
+        kernels.project(
+            *_project_arguments(tensors, scene),
+            (_flat(records), _flat(means2d), _flat(radii)),
+            *(bounds.numpy(), _counters(), _scratch()[0]),
+        )
+        ctx.scene = scene
+        ctx.save_for_backward(*tensors, records)
+        ctx.mark_non_differentiable(radii, bounds)
+        ctx.set_materialize_grads(False)
+        return means2d, records, radii, bounds
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, v_means2d, v_records, *_):
+        *tensors, records = ctx.saved_tensors
+        scene = ctx.scene
+        if v_records is None:  # the loss looks at means2d only
+            v_records = torch.zeros_like(records)
+        if v_means2d is None:
+            v_means2d = records.new_zeros(scene.images, scene.n, 2)
+        used = (scene.sh_degree + 1) ** 2
+        grads = [torch.empty_like(x) for x in tensors[:5]]
+        if used < scene.bases:
+            grads[4].zero_()
+        kernels.project_backward(
+            *_project_arguments(tensors, scene),
+            tuple(_flat(x.contiguous()) for x in (records, v_records, v_means2d)),
+            tuple(_flat(x) for x in grads),
+            *(scene.images, _counters(), _scratch()[0]),
+        )
+        return *grads, None, None, None
+
+
+class _Blend(torch.autograd.Function):
+    """Records -> images, alphas, depth. The values of `means2d` are in the records already."""
+
+    @staticmethod
+    def forward(ctx, means2d, records, bounds, backgrounds, scene, depth):
+        lease = _Lease()
+        backgrounds = backgrounds.contiguous()
+        lists = _bin(lease, records, bounds, scene)
+        images, alphas = _blend(records, lists, backgrounds, scene)
+        distance = None
+        if depth:
+            deep = records.clone()
+            deep[..., kernels.RGB] = records[..., kernels.DEPTH]
+            summed, _ = _blend(deep, lists, torch.zeros_like(backgrounds), scene)
+            distance = summed[..., 0] / alphas.clamp(min=1e-10)
+            ctx.mark_non_differentiable(distance)
+        ctx.scene, ctx.lease, ctx.lists, ctx.shape = scene, lease, lists, means2d.shape
+        ctx.save_for_backward(records, images, alphas, backgrounds)
+        ctx.set_materialize_grads(False)
+        return images, alphas, distance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, v_images, v_alphas, _):
+        records, images, alphas, backgrounds = ctx.saved_tensors
+        scene, lists = ctx.scene, ctx.lists
+        v_images = torch.zeros_like(images) if v_images is None else v_images.contiguous()
+        v_alphas = torch.zeros_like(alphas) if v_alphas is None else v_alphas.contiguous()
+        v_means2d, v_records = records.new_empty(ctx.shape), torch.empty_like(records)
+        sums = ctx.lease.take("sums", lists.pair_tile.size * kernels.RECORD, torch.float32)
+        pictures = (images, alphas, backgrounds, v_images, v_alphas)
+        kernels.blend_backward(
+            *(scene.size, _flat(records), lists.lists, lists.slots, lists.tile_range),
+            *(lists.tile_end, tuple(_flat(x) for x in pictures), sums),
+            *((_flat(v_records), _flat(v_means2d)), _counters(), *_scratch()),
+        )
+        return v_means2d, v_records, None, None, None, None
+
+
+class _Lists(NamedTuple):
+    """Which Gaussians each tile blends (see `kernels.bin_gaussians`)."""
+
+    slots: np.ndarray
+    pair_tile: np.ndarray
+    lists: np.ndarray
+    tile_range: np.ndarray
+    tile_end: np.ndarray
+
+
+def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Lists:
+    ends = bounds.flatten().cumsum(0).view_as(bounds)
+    pairs = int(ends[-1, -1]) if bounds.numel() else 0
+    rows = scene.images * scene.n
+    lists = _Lists(
+        slots=lease.take("slots", 2 * rows),
+        pair_tile=lease.take("pair_tile", pairs),
+        lists=lease.take("lists", 2 * pairs),
+        tile_range=lease.take("tile_range", 2 * scene.tiles).reshape(-1, 2),
+        tile_end=lease.take("tile_end", scene.tiles),
+    )
+    sort = [lease.take(f"sort{i}", rows) for i in range(4)]
+    sort.append(lease.take("seen", scene.images))
+    sort.append(lease.take("histogram", scene.images * kernels.RADIX).reshape(-1, kernels.RADIX))
+    flat = _flat(records)
+    kernels.bin_gaussians(
+        *(scene.size, scene.n, flat, flat.view(np.int32), (ends - bounds).numpy()),
+        *(lists[:4], tuple(sort), _counters(), numba.get_num_threads()),
+    )
+    return lists
+
+
+def _blend(
+    records: Tensor, lists: _Lists, backgrounds: Tensor, scene: _Scene
+) -> tuple[Tensor, Tensor]:
+    width, height = scene.size
+    images = records.new_empty(scene.images, height, width, 3)
+    alphas = records.new_empty(scene.images, height, width)
+    pictures = (_flat(images), _flat(alphas), _flat(backgrounds))
+    kernels.blend(
+        *(scene.size, _flat(records), lists.lists, lists.tile_range, lists.tile_end, pictures),
+        *(_counters(), *_scratch()),
+    )
+    return images, alphas
+
+
+def _project_arguments(tensors: list[Tensor], scene: _Scene) -> tuple[Any, ...]:
+    flat = [_flat(x) for x in tensors]
+    return tuple(flat[:5]), tuple(flat[5:]), scene.size, scene.shared, scene.sh_degree, scene.bases
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().view(-1).numpy()
+
+
+def _counters() -> np.ndarray:
+    """Zeros from which the kernels' workers take task numbers."""
+    return np.zeros(4, dtype=np.int64)
+
+
+class _Lease:
+    """Working memory that goes back to be used again when its holder goes.
+
+    Fresh pages cost more than the arithmetic on them. The autograd graph holds a lease from the
+    forward pass until it is freed, so two graphs never share one.
+    """
+
+    _idle: ClassVar[list[dict[str, np.ndarray]]] = []
+
+    def __init__(self) -> None:
+        self._held = self._idle.pop() if self._idle else {}
+
+    def take(self, name: str, size: int, dtype: torch.dtype = torch.int32) -> np.ndarray:
+        """An uninitialised array of this size, aligned to 64 bytes."""
+        if name not in self._held or self._held[name].size < size:
+            self._held[name] = torch.empty(size + size // 4, dtype=dtype).numpy()
+        return self._held[name][:size]
+
+    def __del__(self) -> None:
+        self._idle.append(self._held)
+
+
+@lru_cache(maxsize=4)
+def _scratch_for(threads: int) -> tuple[np.ndarray, np.ndarray]:
+    floats = torch.empty(threads, kernels.SCRATCH_ROWS * kernels.LANES)
+    spans = torch.empty(threads, kernels.SPAN_INTEGERS, dtype=torch.int32)
+    return floats.numpy(), spans.numpy()
+
+
+def _scratch() -> tuple[np.ndarray, np.ndarray]:
+    """Each worker's small memory; kernels hold the GIL, so no two calls use it at once."""
+    return _scratch_for(numba.get_num_threads())

@@ -1,0 +1,1408 @@
+"""Numba kernels of the CPU renderer.
+
+One long file on purpose: Numba's on-disk cache looks only at the file a kernel is defined in, so
+the SIMD type, the constants and every kernel stay together, or edits would go unnoticed.
+
+`Vec`, sixteen float32 lanes, is an LLVM vector: whether the autovectoriser takes such loops is a
+matter of luck. Lanes are sixteen Gaussians when projecting, sixteen pixels (a 4x4 block) when
+blending. A vector cannot cross a `prange`, so every parallel loop calls a function of scalars and
+arrays (a "worker"), and workers take tasks from a shared counter. Each task alone writes its
+outputs, in a fixed order: results are the same bits for any number of threads.
+
+Arrays are flat; I images, N Gaussians. Comments give the layout. Tiles are 32x32 pixels.
+"""
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core.datamodel import models
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, register_model
+
+LANES = 16
+_JIT = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+
+# ---------------------------------------------------------------- the SIMD type
+
+
+class VecType(types.Type):
+    """Sixteen float32 lanes."""
+
+    def __init__(self) -> None:
+        super().__init__(name="f32x16")
+
+
+VEC = VecType()
+_F32 = ir.FloatType()
+_I32 = ir.IntType(32)
+_LLVEC = ir.VectorType(_F32, LANES)
+_LLINT = ir.VectorType(_I32, LANES)
+_FLAGS = ("contract", "nsz")
+
+
+@register_model(VecType)
+class _VecModel(models.PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, _LLVEC)
+
+
+def _splat(builder, value):
+    """All lanes the same; vectors pass through."""
+    if value.type == _LLVEC:
+        return value
+    first = builder.insert_element(ir.Constant(_LLVEC, ir.Undefined), value, _I32(0))
+    lanes = ir.Constant(_LLINT, [0] * LANES)
+    return builder.shuffle_vector(first, ir.Constant(_LLVEC, ir.Undefined), lanes)
+
+
+def _const(value):
+    return ir.Constant(_LLVEC, [float(np.float32(value))] * LANES)
+
+
+def _int_const(value):
+    return ir.Constant(_LLINT, [value] * LANES)
+
+
+def _call(builder, name, result, *args):
+    function_type = ir.FunctionType(result, [a.type for a in args])
+    module = builder.module
+    function = module.globals.get(name) or ir.Function(module, function_type, name)
+    return builder.call(function, args)
+
+
+def _define_operator(op, instruction):
+    @infer_global(op)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            kinds = {VEC, types.float32}
+            if len(args) == 2 and VEC in args and set(args) <= kinds:
+                return signature(VEC, *args)
+            return None
+
+    def lower(context, builder, sig, args):
+        left, right = (_splat(builder, a) for a in args)
+        return getattr(builder, instruction)(left, right, flags=_FLAGS)
+
+    for pair in ((VEC, VEC), (VEC, types.float32), (types.float32, VEC)):
+        lower_builtin(op, *pair)(lower)
+
+
+for _op, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _define_operator(_op, _instruction)
+
+
+def _pointer(context, builder, array_type, array, index, element):
+    data = context.make_array(array_type)(context, builder, array).data
+    pointer = builder.gep(data, [index], inbounds=True)
+    return builder.bitcast(pointer, element.as_pointer())
+
+
+@intrinsic
+def load(typingctx, array, index):
+    """Sixteen consecutive floats."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _pointer(context, builder, sig.args[0], *args, _LLVEC)
+        return builder.load(pointer, align=4)
+
+    return VEC(array, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, array, index, value):
+    """Sixteen consecutive floats; as integers, rounded towards 0, if the array holds integers."""
+
+    def codegen(context, builder, sig, args):
+        *place, value = args
+        kind = _LLVEC
+        if sig.args[0].dtype == types.int32:
+            kind, value = _LLINT, builder.fptosi(value, _LLINT)
+        builder.store(value, _pointer(context, builder, sig.args[0], *place, kind), align=4)
+
+    return types.void(array, types.intp, VEC), codegen
+
+
+@intrinsic
+def splat(typingctx, value):
+    def codegen(context, builder, sig, args):
+        return _splat(builder, args[0])
+
+    return VEC(types.float32), codegen
+
+
+def _unary(name):
+    @intrinsic
+    def function(typingctx, value):
+        def codegen(context, builder, sig, args):
+            return _call(builder, f"llvm.{name}.v16f32", _LLVEC, args[0])
+
+        return VEC(VEC), codegen
+
+    return function
+
+
+sqrt, floor, ceil, absolute = (_unary(name) for name in ("sqrt", "floor", "ceil", "fabs"))
+
+
+def _select(comparison, pick):
+    """Intrinsic of `pick`'s arguments after comparing the first two."""
+
+    @intrinsic
+    def ternary(typingctx, a, b, yes, no):
+        def codegen(context, builder, sig, args):
+            a, b, yes, no = (_splat(builder, x) for x in args)
+            return builder.select(builder.fcmp_ordered(comparison, a, b), yes, no)
+
+        return VEC(a, b, yes, no), codegen
+
+    @intrinsic
+    def binary(typingctx, a, b):
+        def codegen(context, builder, sig, args):
+            a, b = (_splat(builder, x) for x in args)
+            return builder.select(builder.fcmp_ordered(comparison, a, b), a, b)
+
+        return VEC(a, b), codegen
+
+    return ternary if pick else binary
+
+
+where_less, where_greater, where_at_least = (_select(c, True) for c in ("<", ">", ">="))
+minimum, maximum = _select("<", False), _select(">", False)
+
+
+@intrinsic
+def any_positive(typingctx, value):
+    def codegen(context, builder, sig, args):
+        mask = builder.fcmp_ordered(">", args[0], _const(0.0))
+        bits = builder.bitcast(mask, ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.IntType(LANES)(0))
+
+    return types.boolean(VEC), codegen
+
+
+@intrinsic
+def total(typingctx, value):
+    """Sum of the lanes."""
+
+    def codegen(context, builder, sig, args):
+        function_type = ir.FunctionType(_F32, [_F32, _LLVEC])
+        name = "llvm.vector.reduce.fadd.v16f32"
+        module = builder.module
+        function = module.globals.get(name) or ir.Function(module, function_type, name)
+        return builder.call(function, [ir.Constant(_F32, 0.0), args[0]], fastmath=("reassoc",))
+
+    return types.float32(VEC), codegen
+
+
+def _fma(builder, a, b, c):
+    return _call(builder, "llvm.fmuladd.v16f32", _LLVEC, a, b, c)
+
+
+# 2^f on [-0.5, 0.5], relative error below 8e-8 before rounding (weighted least squares, Lawson).
+_EXP2 = (
+    1.0000000716552202,
+    0.6931469670632642,
+    0.24022119721166774,
+    0.05550713274651917,
+    0.009675541479833216,
+    0.0013276472027952213,
+)
+
+
+@intrinsic
+def exp2(typingctx, value):
+    """2 to the power of each lane, for lanes in -126..127."""
+
+    def codegen(context, builder, sig, args):
+        # Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; no fast-math here.
+        shifted = builder.fadd(args[0], _const(12582912.0))
+        fraction = builder.fsub(args[0], builder.fsub(shifted, _const(12582912.0)))
+        result = _const(_EXP2[-1])
+        for coefficient in reversed(_EXP2[:-1]):
+            result = _fma(builder, result, fraction, _const(coefficient))
+        exponent = builder.shl(builder.bitcast(shifted, _LLINT), _int_const(23))
+        bits = builder.add(builder.bitcast(result, _LLINT), exponent)
+        return builder.bitcast(bits, _LLVEC)
+
+    return VEC(VEC), codegen
+
+
+@intrinsic
+def log2(typingctx, value):
+    """Binary logarithm of each lane, for normal positive numbers, within 1e-7."""
+
+    def codegen(context, builder, sig, args):
+        # value = m 2^e with m in sqrt(0.5)..sqrt(2); log2 m = 2 / ln 2 * atanh((m - 1) / (m + 1)).
+        bits = builder.bitcast(args[0], _LLINT)
+        offset = builder.sub(bits, _int_const(0x3F3504F3))
+        exponent = builder.ashr(offset, _int_const(23))
+        mantissa = builder.sub(bits, builder.shl(exponent, _int_const(23)))
+        m = builder.bitcast(mantissa, _LLVEC)
+        s = builder.fdiv(builder.fsub(m, _const(1.0)), builder.fadd(m, _const(1.0)))
+        s2 = builder.fmul(s, s)
+        series = _const(2.0 / 7.0 / np.log(2.0))
+        for k in (5.0, 3.0, 1.0):
+            series = _fma(builder, series, s2, _const(2.0 / k / np.log(2.0)))
+        return _fma(builder, s, series, builder.sitofp(exponent, _LLVEC))
+
+    return VEC(VEC), codegen
+
+
+@intrinsic
+def take_task(typingctx, counters, which):
+    """Next number of a shared counter."""
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        pointer = builder.gep(data, [args[1]], inbounds=True)
+        return builder.atomic_rmw("add", pointer, ir.IntType(64)(1), "monotonic")
+
+    return types.int64(counters, types.intp), codegen
+
+
+# ---------------------------------------------------------------- constants and layouts
+
+f32 = np.float32
+ZERO, HALF, ONE, TWO = f32(0.0), f32(0.5), f32(1.0), f32(2.0)
+EPS2D = f32(0.3)  # px^2
+NEAR, FAR = f32(0.01), f32(1e10)  # m
+MAX_ALPHA = f32(0.999)
+MIN_ALPHA = f32(1.0 / 255.0)
+MIN_TRANSMITTANCE = f32(1e-4)
+LN2 = f32(np.log(2.0))
+LOG2_255 = f32(np.log2(255.0))
+HALF_LOG2E = f32(0.5 / np.log(2.0))
+TINY = f32(1e-24)
+# Footprints are searched a hair larger than they are, so that rounding hides no pixel.
+GROW, PAD = f32(1.0005), f32(0.002)
+
+TILE = 32  # px
+SIDE = 8  # blocks of 4x4 px along a tile's edge
+CHUNK = 256  # Gaussians in one task
+RECORD = 16  # floats for a Gaussian in an image:
+X, Y = 0, 1  # centre, px
+CXX, CXY, CYY = 2, 3, 4  # alpha = 2^(PEAK - (CXX dx^2 + CXY dx dy + CYY dy^2))
+PEAK = 5  # log2(opacity)
+RGB = 6  # three floats
+DEPTH = 9  # m; 0 where not visible
+TILE_X0, TILE_X1, TILE_Y0, TILE_Y1 = 10, 11, 12, 13  # tiles touched, inclusive; none if X1 < X0
+REACH_X, REACH_Y = 14, 15  # half box outside which alpha < MIN_ALPHA, px, grown by a hair
+
+# Sums over pixels that the backward pass leaves for a Gaussian, in a record's place, with
+# g = dL/dlog(alpha) and d = pixel - centre: g, g dx, g dy, g dx^2, g dx dy, g dy^2, w dL/drgb.
+SUM_G, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUM_RGB = 0, 1, 2, 3, 4, 5, 6
+
+# Spherical harmonics: Sloan, "Stupid Spherical Harmonics (SH) Tricks", 2008, appendix A2.
+SH0 = f32(0.28209479177387814)
+SH1 = f32(0.4886025119029199)
+SH2A, SH2B, SH2C = f32(1.0925484305920792), f32(0.31539156525252005), f32(0.5462742152960396)
+SH3A, SH3B, SH3C = f32(0.5900435899266435), f32(2.890611442640554), f32(0.4570457994644658)
+SH3D, SH3E = f32(0.3731763325901154), f32(1.445305721320277)
+THREE, FOUR, FIVE = f32(3.0), f32(4.0), f32(5.0)
+
+
+# ---------------------------------------------------------------- projection
+
+
+@njit(**_JIT)
+def _gather(source, first, count, width, scratch, row):
+    """Columns of `count` rows of `source` [., width] into rows of `scratch`, last one repeated."""
+    for lane in range(LANES):
+        at = (first + min(lane, count - 1)) * width
+        for column in range(width):
+            scratch[(row + column) * LANES + lane] = source[at + column]
+
+
+@njit(**_JIT)
+def _scatter(scratch, row, first, count, width, target):
+    """The reverse of `_gather`."""
+    for lane in range(count):
+        at = (first + lane) * width
+        for column in range(width):
+            target[at + column] = scratch[(row + column) * LANES + lane]
+
+
+# Rows of sixteen in a worker's scratch memory while it projects.
+MEAN, QUAT, SCALE, OPACITY = 0, 3, 7, 10  # the inputs; QUAT is normalised in place
+ROTATION, QUAT_NORM = 11, 20  # 3x3 by rows; 1 / |quat|
+POINT, INV_Z, INSIDE = 21, 23, 24  # x and y in the camera; 1 / z; 1 within the depth range
+SLOPE = 25  # x/z and y/z, limited
+AXES = 27  # d(pixel)/d(world), 2x3 by rows
+SPREAD = 33  # AXES @ ROTATION, 2x3 by rows; times scale it is the footprint's square root
+DIRECTION, INV_DISTANCE = 39, 42  # from the camera, unit; 1 / m
+FIELDS = 48  # a record's sixteen
+BASIS, PULL = 64, 80  # spherical harmonics; their gradients
+V_FIELDS, V_CENTRE = 96, 112  # sums over pixels; dL/d(centre)
+V_MEAN, V_QUAT, V_SCALE, V_ROTATION = 114, 117, 121, 124
+CAMERA = 133  # scalars: see _read_camera
+
+
+@njit(**_JIT)
+def _read_camera(viewmats, Ks, image, width, height, s):
+    """Scalars at CAMERA: viewmat's 3x4, fx fy cx cy, limits of x/z and y/z, position."""
+    c, v, k = CAMERA * LANES, image * 16, image * 9
+    for j in range(12):
+        s[c + j] = viewmats[v + j]
+    s[c + 12], s[c + 13] = Ks[k], Ks[k + 4]
+    s[c + 14], s[c + 15] = Ks[k + 2], Ks[k + 5]
+    # The projection is linearised no further out than 15 % of the image beyond its edge.
+    for axis, size in enumerate((f32(width), f32(height))):
+        focal, centre = s[c + 12 + axis], s[c + 14 + axis]
+        s[c + 16 + axis] = (-centre - f32(0.15) * size) / focal
+        s[c + 18 + axis] = (size - centre + f32(0.15) * size) / focal
+    for j in range(3):  # -R^T t
+        s[c + 20 + j] = -(
+            viewmats[v + j] * viewmats[v + 3]
+            + viewmats[v + 4 + j] * viewmats[v + 7]
+            + viewmats[v + 8 + j] * viewmats[v + 11]
+        )
+
+
+@njit(**_JIT)
+def _row(s, row):
+    return load(s, row * LANES)
+
+
+@njit(**_JIT)
+def _put(s, row, value):
+    store(s, row * LANES, value)
+
+
+@njit(**_JIT)
+def _dot3(s, a, b):
+    """Dot product of two triples of rows."""
+    return (
+        _row(s, a) * _row(s, b) + _row(s, a + 1) * _row(s, b + 1) + _row(s, a + 2) * _row(s, b + 2)
+    )
+
+
+@njit(**_JIT)
+def _rotate_lanes(s):
+    """Normalise QUAT and fill ROTATION."""
+    w, x, y, z = _row(s, QUAT), _row(s, QUAT + 1), _row(s, QUAT + 2), _row(s, QUAT + 3)
+    inverse = ONE / sqrt(maximum(w * w + x * x + y * y + z * z, TINY))
+    w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
+    _put(s, QUAT, w)
+    _put(s, QUAT + 1, x)
+    _put(s, QUAT + 2, y)
+    _put(s, QUAT + 3, z)
+    _put(s, QUAT_NORM, inverse)
+    _put(s, ROTATION, ONE - TWO * (y * y + z * z))
+    _put(s, ROTATION + 1, TWO * (x * y - w * z))
+    _put(s, ROTATION + 2, TWO * (x * z + w * y))
+    _put(s, ROTATION + 3, TWO * (x * y + w * z))
+    _put(s, ROTATION + 4, ONE - TWO * (x * x + z * z))
+    _put(s, ROTATION + 5, TWO * (y * z - w * x))
+    _put(s, ROTATION + 6, TWO * (x * z - w * y))
+    _put(s, ROTATION + 7, TWO * (y * z + w * x))
+    _put(s, ROTATION + 8, ONE - TWO * (x * x + y * y))
+
+
+@njit(**_JIT)
+def _view_lanes(s):
+    """Carry the lanes into the camera: POINT, INV_Z, INSIDE, SLOPE, AXES, SPREAD. Returns depth.
+
+    Lanes outside the depth range become a harmless point on the axis.
+    """
+    c = CAMERA * LANES
+    mx, my, mz = _row(s, MEAN), _row(s, MEAN + 1), _row(s, MEAN + 2)
+    z = s[c + 8] * mx + s[c + 9] * my + s[c + 10] * mz + s[c + 11]
+    inside = where_greater(z, NEAR, where_less(z, FAR, splat(ONE), ZERO), ZERO)
+    x = (s[c + 0] * mx + s[c + 1] * my + s[c + 2] * mz + s[c + 3]) * inside
+    y = (s[c + 4] * mx + s[c + 5] * my + s[c + 6] * mz + s[c + 7]) * inside
+    z = where_greater(inside, ZERO, z, ONE)
+    inverse = ONE / z
+    u = minimum(maximum(x * inverse, s[c + 16]), s[c + 18])
+    v = minimum(maximum(y * inverse, s[c + 17]), s[c + 19])
+    _put(s, POINT, x)
+    _put(s, POINT + 1, y)
+    _put(s, INV_Z, inverse)
+    _put(s, INSIDE, inside)
+    _put(s, SLOPE, u)
+    _put(s, SLOPE + 1, v)
+    for j in range(3):
+        _put(s, AXES + j, s[c + 12] * inverse * (s[c + j] - u * s[c + 8 + j]))
+        _put(s, AXES + 3 + j, s[c + 13] * inverse * (s[c + 4 + j] - v * s[c + 8 + j]))
+    for axis in range(2):
+        a0, a1, a2 = (
+            _row(s, AXES + 3 * axis),
+            _row(s, AXES + 3 * axis + 1),
+            _row(s, AXES + 3 * axis + 2),
+        )
+        for j in range(3):
+            column = (
+                a0 * _row(s, ROTATION + j)
+                + a1 * _row(s, ROTATION + 3 + j)
+                + a2 * _row(s, ROTATION + 6 + j)
+            )
+            _put(s, SPREAD + 3 * axis + j, column)
+    return z
+
+
+@njit(**_JIT)
+def _covariance_lanes(s):
+    """Covariance of the footprints, px^2: xx, xy, yy and the determinant."""
+    s0, s1, s2 = _row(s, SCALE), _row(s, SCALE + 1), _row(s, SCALE + 2)
+    a0, a1, a2 = _row(s, SPREAD) * s0, _row(s, SPREAD + 1) * s1, _row(s, SPREAD + 2) * s2
+    b0, b1, b2 = _row(s, SPREAD + 3) * s0, _row(s, SPREAD + 4) * s1, _row(s, SPREAD + 5) * s2
+    aa = a0 * a0 + a1 * a1 + a2 * a2
+    bb = b0 * b0 + b1 * b1 + b2 * b2
+    ab = a0 * b0 + a1 * b1 + a2 * b2
+    # |a|^2 |b|^2 - (a.b)^2 = |a x b|^2 does not cancel for needles.
+    c0, c1, c2 = a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0
+    det = c0 * c0 + c1 * c1 + c2 * c2 + EPS2D * (aa + bb + EPS2D)
+    return aa + EPS2D, ab, bb + EPS2D, det
+
+
+@njit(**_JIT)
+def _project_task(image, first, last, n, batch, shared, inputs, size, sh_degree, bases, out, s):
+    """Records of Gaussians first..last of one image; returns an upper bound of tile pairs."""
+    means, quats, scales, opacities, colors = inputs
+    records, means2d, radii = out
+    width, height = size
+    shared_opacity, shared_color = shared
+    pairs = 0
+    for start in range(first, last, LANES):
+        count = min(LANES, last - start)
+        at = batch * n + start
+        _gather(means, at, count, 3, s, MEAN)
+        _gather(quats, at, count, 4, s, QUAT)
+        _gather(scales, at, count, 3, s, SCALE)
+        _gather(opacities, start if shared_opacity else at, count, 1, s, OPACITY)
+        _rotate_lanes(s)
+        z = _view_lanes(s)
+        pairs += _fill_records(s, z, width, height, count)
+        at_color = start if shared_color else at
+        if sh_degree < 0:
+            _gather(colors, at_color, count, 3, s, FIELDS + RGB)
+        else:
+            _direction_lanes(s)
+            _basis_lanes(s, sh_degree)
+            _shade(colors, at_color, count, bases, (sh_degree + 1) ** 2, s)
+        at = image * n + start
+        _scatter(s, FIELDS, at, count, RECORD, records)
+        for lane in range(count):
+            r = (at + lane) * RECORD
+            seen = records[r + DEPTH] > ZERO
+            for axis in range(2):
+                means2d[(at + lane) * 2 + axis] = records[r + X + axis] if seen else ZERO
+                radii[(at + lane) * 2 + axis] = s[(PULL + axis) * LANES + lane]
+    return pairs
+
+
+@njit(**_JIT)
+def _fill_records(s, z, width, height, count):
+    """FIELDS without colour, and whole-pixel radii at PULL. Returns the tile pairs' upper bound."""
+    c = CAMERA * LANES
+    inverse = _row(s, INV_Z)
+    xx, xy, yy, det = _covariance_lanes(s)
+    opacity = maximum(_row(s, OPACITY), TINY)
+    peak = log2(opacity)
+    cut = peak + LOG2_255
+    x = s[c + 12] * _row(s, POINT) * inverse + s[c + 14]
+    y = s[c + 13] * _row(s, POINT + 1) * inverse + s[c + 15]
+
+    # 2^-cut at the edge: half extents are sqrt(cut * cov / (log2(e) / 2)).
+    room = maximum(cut, ZERO) / HALF_LOG2E
+    rx, ry = ceil(sqrt(room * xx)), ceil(sqrt(room * yy))
+    seen = where_at_least(cut, ZERO, _row(s, INSIDE), ZERO)
+    seen = where_greater(x + rx, ZERO, seen, ZERO)
+    seen = where_greater(y + ry, ZERO, seen, ZERO)
+    seen = where_less(x - rx, f32(width), seen, ZERO)
+    seen = where_less(y - ry, f32(height), seen, ZERO)
+    _put(s, PULL, rx * seen)
+    _put(s, PULL + 1, ry * seen)
+
+    room = (maximum(cut, ZERO) * GROW + PAD) / HALF_LOG2E
+    ex, ey = sqrt(room * xx), sqrt(room * yy)
+    # Pixel i has its centre at i + 0.5; a tile counts if it holds the centre of one within reach.
+    inv_tile = f32(1.0 / TILE)
+    x0 = maximum(ceil((x - ex - f32(TILE - 0.5)) * inv_tile), ZERO)
+    y0 = maximum(ceil((y - ey - f32(TILE - 0.5)) * inv_tile), ZERO)
+    x1 = minimum(floor((x + ex - HALF) * inv_tile), f32((width - 1) // TILE))
+    y1 = minimum(floor((y + ey - HALF) * inv_tile), f32((height - 1) // TILE))
+    x1 = where_greater(seen, ZERO, x1, -ONE)
+    x0 = where_greater(seen, ZERO, x0, ZERO)
+    tiles = maximum(x1 - x0 + ONE, ZERO) * maximum(y1 - y0 + ONE, ZERO)
+
+    scale = HALF_LOG2E / det
+    _put(s, FIELDS + X, x)
+    _put(s, FIELDS + Y, y)
+    _put(s, FIELDS + CXX, yy * scale)
+    _put(s, FIELDS + CXY, -TWO * xy * scale)
+    _put(s, FIELDS + CYY, xx * scale)
+    _put(s, FIELDS + PEAK, peak)
+    _put(s, FIELDS + DEPTH, z * seen)
+    _put(s, FIELDS + TILE_X0, x0)
+    _put(s, FIELDS + TILE_X1, x1)
+    _put(s, FIELDS + TILE_Y0, y0)
+    _put(s, FIELDS + TILE_Y1, y1)
+    _put(s, FIELDS + REACH_X, ex)
+    _put(s, FIELDS + REACH_Y, ey)
+    _put(s, PULL + 2, tiles)
+    pairs = 0
+    for lane in range(count):
+        pairs += int(s[(PULL + 2) * LANES + lane])
+    return pairs
+
+
+@njit(**_JIT)
+def _direction_lanes(s):
+    c = CAMERA * LANES
+    dx = _row(s, MEAN) - s[c + 20]
+    dy = _row(s, MEAN + 1) - s[c + 21]
+    dz = _row(s, MEAN + 2) - s[c + 22]
+    inverse = ONE / sqrt(maximum(dx * dx + dy * dy + dz * dz, TINY))
+    _put(s, DIRECTION, dx * inverse)
+    _put(s, DIRECTION + 1, dy * inverse)
+    _put(s, DIRECTION + 2, dz * inverse)
+    _put(s, INV_DISTANCE, inverse)
+
+
+@njit(**_JIT)
+def _basis_lanes(s, degree):
+    """Spherical harmonics at DIRECTION; order and signs as in avatar.render.reference."""
+    x, y, z = _row(s, DIRECTION), _row(s, DIRECTION + 1), _row(s, DIRECTION + 2)
+    _put(s, BASIS, splat(SH0))
+    if degree >= 1:
+        _put(s, BASIS + 1, -SH1 * y)
+        _put(s, BASIS + 2, SH1 * z)
+        _put(s, BASIS + 3, -SH1 * x)
+    if degree >= 2:
+        _put(s, BASIS + 4, SH2A * x * y)
+        _put(s, BASIS + 5, -SH2A * y * z)
+        _put(s, BASIS + 6, SH2B * (THREE * z * z - ONE))
+        _put(s, BASIS + 7, -SH2A * x * z)
+        _put(s, BASIS + 8, SH2C * (x * x - y * y))
+    if degree >= 3:
+        _put(s, BASIS + 9, -SH3A * y * (THREE * x * x - y * y))
+        _put(s, BASIS + 10, SH3B * x * y * z)
+        _put(s, BASIS + 11, -SH3C * y * (FIVE * z * z - ONE))
+        _put(s, BASIS + 12, SH3D * z * (FIVE * z * z - THREE))
+        _put(s, BASIS + 13, -SH3C * x * (FIVE * z * z - ONE))
+        _put(s, BASIS + 14, SH3E * z * (x * x - y * y))
+        _put(s, BASIS + 15, -SH3A * x * (x * x - THREE * y * y))
+
+
+@njit(**_JIT)
+def _shade(colors, first, count, bases, used, s):
+    """Colours SH + 0.5, cut off below 0."""
+    for lane in range(count):
+        at = (first + lane) * bases * 3
+        red, green, blue = HALF, HALF, HALF
+        for k in range(used):
+            weight = s[(BASIS + k) * LANES + lane]
+            red += weight * colors[at + 3 * k]
+            green += weight * colors[at + 3 * k + 1]
+            blue += weight * colors[at + 3 * k + 2]
+        s[(FIELDS + RGB) * LANES + lane] = max(red, ZERO)
+        s[(FIELDS + RGB + 1) * LANES + lane] = max(green, ZERO)
+        s[(FIELDS + RGB + 2) * LANES + lane] = max(blue, ZERO)
+
+
+@njit(**_JIT)
+def _project_worker(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counters, s):
+    viewmats, Ks = cameras
+    images, chunks = bounds.shape
+    n = inputs[3].size if shared[0] else inputs[3].size // shared[2]
+    per_batch = images // shared[2]
+    while True:
+        task = take_task(counters, 0)
+        if task >= images * chunks:
+            return
+        image, chunk = task // chunks, task % chunks
+        _read_camera(viewmats, Ks, image, size[0], size[1], s)
+        first = chunk * CHUNK
+        bounds[image, chunk] = _project_task(
+            *(image, first, min(first + CHUNK, n), n, image // per_batch, shared[:2]),
+            *(inputs, size, sh_degree, bases, out, s),
+        )
+
+
+@njit(parallel=True, **_JIT)
+def project(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counters, scratch):
+    """Fill records [I, N, 16], means2d and radii [I, N, 2], and bounds [I, chunks].
+
+    inputs: means, quats, scales, opacities, colors; cameras: viewmats, Ks; all flat.
+    shared: whether opacities and colors are the same for the whole batch; the batch's size.
+    sh_degree: -1 for plain colours. bases: coefficients per Gaussian and channel.
+    bounds: how many tile pairs the chunk of Gaussians makes at most.
+    """
+    for worker in prange(scratch.shape[0]):
+        _project_worker(
+            *(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counters),
+            scratch[worker],
+        )
+
+
+# ---------------------------------------------------------------- sorting and binning
+
+RADIX_BITS = 11
+RADIX = 1 << RADIX_BITS
+
+
+@njit(**_JIT)
+def _sort_task(image, n, records, record_bits, sort):
+    """Visible Gaussians of one image by depth, stable: least significant digit first."""
+    order, keys, spare_order, spare_keys, seen, histogram = sort
+    base = image * n
+    count, low, high = 0, np.int32(0x7FFFFFFF), np.int32(0)
+    for i in range(base, base + n):
+        key = record_bits[i * RECORD + DEPTH]  # positive floats sort like their bits
+        if key > 0:
+            keys[base + count] = key
+            order[base + count] = i
+            count += 1
+            low, high = min(low, key), max(high, key)
+    seen[image] = count
+    digits = histogram[image]
+    shift = 0
+    while (high - low) >> shift > 0 and count > 1:
+        digits[:] = 0
+        for j in range(base, base + count):
+            digits[((keys[j] - low) >> shift) & (RADIX - 1)] += 1
+        position = base
+        for d in range(RADIX):
+            position, digits[d] = position + digits[d], position
+        for j in range(base, base + count):
+            digit = ((keys[j] - low) >> shift) & (RADIX - 1)
+            position = digits[digit]
+            digits[digit] = position + 1
+            spare_keys[position], spare_order[position] = keys[j], order[j]
+        keys, spare_keys = spare_keys, keys
+        order, spare_order = spare_order, order
+        shift += RADIX_BITS
+    if (shift // RADIX_BITS) % 2 == 1:
+        for j in range(base, base + count):
+            spare_order[j] = order[j]
+
+
+@njit(**_JIT)
+def _tile_span(records, r, row):
+    """Leftmost and rightmost tile of a row of tiles that a footprint touches.
+
+    Over the row's strip of y the ellipse reaches furthest right at its rightmost point, or as near
+    to it as the strip allows; left likewise.
+    """
+    ex, ey = records[r + REACH_X], records[r + REACH_Y]
+    cut = (records[r + PEAK] + LOG2_255) * GROW + PAD
+    lean = -HALF * records[r + CXY] / records[r + CXX]
+    tip = -HALF * records[r + CXY] / records[r + CYY] * ex
+    low = f32(row * TILE) + HALF - records[r + Y]
+    high = low + f32(TILE - 1)
+    right = min(max(tip, low), high)
+    left = min(max(-tip, low), high)
+    room_right = cut * (ONE - (right / ey) * (right / ey))
+    room_left = cut * (ONE - (left / ey) * (left / ey))
+    if min(room_right, room_left) < ZERO:
+        return 0, -1
+    reach_right = lean * right + np.sqrt(room_right / records[r + CXX])
+    reach_left = lean * left - np.sqrt(room_left / records[r + CXX])
+    x = records[r + X]
+    first = np.ceil((x + reach_left - f32(TILE - 0.5)) * f32(1.0 / TILE))
+    last = np.floor((x + reach_right - HALF) * f32(1.0 / TILE))
+    first = max(first, records[r + TILE_X0])
+    last = min(last, records[r + TILE_X1])
+    return int(first), int(last)
+
+
+@njit(**_JIT)
+def _pair_task(first, last, slot, across, records, slots, pair_tile):
+    """List the tiles each Gaussian touches, in the Gaussians' order."""
+    for i in range(first, last):
+        slots[2 * i] = slot
+        r = i * RECORD
+        x0, x1 = int(records[r + TILE_X0]), int(records[r + TILE_X1])
+        y0, y1 = int(records[r + TILE_Y0]), int(records[r + TILE_Y1])
+        exact = x1 > x0 and y1 > y0
+        if x1 < x0:
+            y1 = y0 - 1
+        for y in range(y0, y1 + 1):
+            if exact:
+                x0, x1 = _tile_span(records, r, y)
+            for x in range(x0, x1 + 1):
+                pair_tile[slot] = y * across + x
+                slot += 1
+        slots[2 * i + 1] = slot
+
+
+@njit(**_JIT)
+def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, lists, tile_range):
+    """Each tile's Gaussians and their slots, nearest first: a counting sort."""
+    start = image * tiles
+    for t in range(start, start + tiles):
+        tile_range[t, 1] = 0
+    for j in range(image * n, image * n + seen[image]):
+        i = order[j]
+        for slot in range(slots[2 * i], slots[2 * i + 1]):
+            tile_range[start + pair_tile[slot], 1] += 1
+    for t in range(start, start + tiles):
+        length = tile_range[t, 1]
+        tile_range[t, 0], tile_range[t, 1] = base, base
+        base += length
+    for j in range(image * n, image * n + seen[image]):
+        i = order[j]
+        for slot in range(slots[2 * i], slots[2 * i + 1]):
+            t = start + pair_tile[slot]
+            position = tile_range[t, 1]
+            tile_range[t, 1] = position + 1
+            lists[2 * position] = i
+            lists[2 * position + 1] = slot
+
+
+@njit(**_JIT)
+def _bin_worker(phase, n, across, tiles, records, record_bits, bases, bins, sort, counters):
+    slots, pair_tile, lists, tile_range = bins
+    images, chunks = bases.shape
+    while True:
+        task = take_task(counters, phase)
+        if phase == 2:
+            if task >= images:
+                return
+            _fill_task(
+                *(task, n, tiles, bases[task, 0], sort[0], sort[4]),
+                *(slots, pair_tile, lists, tile_range),
+            )
+        elif task < images:  # the longest first
+            _sort_task(task, n, records, record_bits, sort)
+        elif task < images + images * chunks:
+            image, chunk = (task - images) // chunks, (task - images) % chunks
+            first = image * n + chunk * CHUNK
+            last = min(first + CHUNK, image * n + n)
+            _pair_task(first, last, bases[image, chunk], across, records, slots, pair_tile)
+        else:
+            return
+
+
+# ---------------------------------------------------------------- blending, forward
+
+# Rows of sixteen in a worker's scratch memory while it blends.
+PIXEL_X, PIXEL_Y = 0, 8  # centres of a block's pixels by block column and row, from the tile's edge
+BATCH = 16  # six fields of sixteen Gaussians, see _gather_batch
+STATE = 32  # forward: T, r, g, b of each block; backward: T, Q and dL/d(r, g, b, alpha)
+STATE_ROWS = 6
+SCRATCH_ROWS = STATE + STATE_ROWS * SIDE * SIDE
+# Rows of integers: first and last block of sixteen Gaussians in each row of blocks.
+SPAN_FIRST, SPAN_LAST, SPAN_ROWS = 0, 8, 16
+SPAN_INTEGERS = (SPAN_ROWS + 1) * LANES  # then the first and last unfinished block of each row
+
+
+@njit(**_JIT)
+def _fill_pixel_centres(s):
+    for block in range(SIDE):
+        for lane in range(LANES):
+            s[(PIXEL_X + block) * LANES + lane] = f32(4 * block + lane % 4) + HALF
+            s[(PIXEL_Y + block) * LANES + lane] = f32(4 * block + lane // 4) + HALF
+
+
+@njit(**_JIT)
+def _batch_spans(records, lists, at, count, left, top, s, spans):
+    """The blocks of a tile that each of sixteen Gaussians touches, by row of blocks.
+
+    The same geometry as in _tile_span, sixteen Gaussians at a time.
+    """
+    for lane in range(LANES):
+        r = lists[2 * (at + min(lane, count - 1))] * RECORD
+        s[BATCH * LANES + lane] = records[r + X] - left
+        s[(BATCH + 1) * LANES + lane] = records[r + Y] - top
+        s[(BATCH + 2) * LANES + lane] = records[r + CXX]
+        s[(BATCH + 3) * LANES + lane] = records[r + CXY]
+        s[(BATCH + 4) * LANES + lane] = records[r + CYY]
+        s[(BATCH + 5) * LANES + lane] = records[r + PEAK]
+        s[(BATCH + 6) * LANES + lane] = records[r + REACH_X]
+        s[(BATCH + 7) * LANES + lane] = records[r + REACH_Y]
+    x, y = _row(s, BATCH), _row(s, BATCH + 1)
+    cxx, cxy, cyy = _row(s, BATCH + 2), _row(s, BATCH + 3), _row(s, BATCH + 4)
+    cut = (_row(s, BATCH + 5) + LOG2_255) * GROW + PAD
+    ey = _row(s, BATCH + 7)
+    curve = cut / (ey * ey)
+    inv_cxx = ONE / cxx
+    lean = -HALF * cxy * inv_cxx
+    tip = -HALF * cxy / cyy * _row(s, BATCH + 6)
+    for row in range(SIDE):
+        low = f32(4 * row) + HALF - y
+        high = low + THREE
+        right = minimum(maximum(tip, low), high)
+        left_ = minimum(maximum(ZERO - tip, low), high)
+        room_right = cut - curve * right * right
+        room_left = cut - curve * left_ * left_
+        reach_right = lean * right + sqrt(maximum(room_right, ZERO) * inv_cxx)
+        reach_left = lean * left_ - sqrt(maximum(room_left, ZERO) * inv_cxx)
+        first = maximum(ceil((x + reach_left - f32(3.5)) * f32(0.25)), ZERO)
+        last = minimum(floor((x + reach_right - HALF) * f32(0.25)), f32(SIDE - 1))
+        last = where_less(minimum(room_right, room_left), ZERO, -ONE, last)
+        store(spans, (SPAN_FIRST + row) * LANES, minimum(first, f32(SIDE)))
+        store(spans, (SPAN_LAST + row) * LANES, maximum(last, -ONE))
+
+
+@njit(**_JIT)
+def _live_spans(s, rows, live):
+    """First and last unfinished block of each row of blocks; whether there is any."""
+    some = False
+    for row in range(SIDE):
+        first, last = SIDE, -1
+        for block in range(SIDE):
+            if any_positive(_row(s, STATE + rows * (SIDE * row + block))):
+                first, last = min(first, block), block
+        live[2 * row], live[2 * row + 1] = first, last
+        some = some or last >= 0
+    return some
+
+
+@njit(**_JIT)
+def _forward_tile(tile, place, records, lists, tile_range, tile_end, pictures, s, spans):
+    """Blend one tile of one image, front to back."""
+    image, left, top, width, height = place
+    _start_tile(left, top, width, height, s, 4)
+    live = spans[SPAN_ROWS * LANES :]
+    at, end = tile_range[tile, 0], tile_range[tile, 1]
+    batches = 0
+    while at < end:
+        if batches % 2 == 0 and not _live_spans(s, 4, live):
+            break
+        count = min(LANES, end - at)
+        _batch_spans(records, lists, at, count, f32(left), f32(top), s, spans)
+        for lane in range(count):
+            _forward_splat(records, lists[2 * (at + lane)] * RECORD, lane, s, spans, live)
+        at += count
+        batches += 1
+    tile_end[tile] = at
+    _finish_tile(place, pictures, s)
+
+
+@njit(**_JIT)
+def _start_tile(left, top, width, height, s, rows):
+    """T = 1 in the image and -1, which means finished, outside; the rest 0."""
+    for block in range(SIDE * SIDE):
+        x0, y0 = left + 4 * (block % SIDE), top + 4 * (block // SIDE)
+        at = STATE + rows * block
+        for lane in range(LANES):
+            inside = x0 + lane % 4 < width and y0 + lane // 4 < height
+            s[at * LANES + lane] = ONE if inside else -ONE
+        for row in range(1, rows):
+            _put(s, at + row, splat(ZERO))
+
+
+@njit(**_JIT)
+def _forward_splat(records, r, lane, s, spans, live):
+    """Blend one Gaussian into the tile.
+
+    A finished pixel has T < 0: then T - alpha T is below the threshold too, and it stays so.
+    """
+    x, y = s[BATCH * LANES + lane], s[(BATCH + 1) * LANES + lane]
+    cxx, cxy, cyy, peak = records[r + CXX], records[r + CXY], records[r + CYY], records[r + PEAK]
+    red, green, blue = records[r + RGB], records[r + RGB + 1], records[r + RGB + 2]
+    for row in range(SIDE):
+        first = max(spans[(SPAN_FIRST + row) * LANES + lane], live[2 * row])
+        last = min(spans[(SPAN_LAST + row) * LANES + lane], live[2 * row + 1])
+        if first > last:
+            continue
+        dy = _row(s, PIXEL_Y + row) - y
+        offset = peak - cyy * dy * dy
+        slope = cxy * dy
+        for block in range(first, last + 1):
+            at = STATE + 4 * (SIDE * row + block)
+            dx = _row(s, PIXEL_X + block) - x
+            alpha = minimum(exp2(offset - dx * (cxx * dx + slope)), MAX_ALPHA)
+            alpha = where_at_least(alpha, MIN_ALPHA, alpha, ZERO)
+            before = _row(s, at)
+            weight = alpha * before
+            after = before - weight
+            weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
+            after = where_greater(after, MIN_TRANSMITTANCE, after, ZERO - absolute(before))
+            _put(s, at, after)
+            _put(s, at + 1, _row(s, at + 1) + weight * red)
+            _put(s, at + 2, _row(s, at + 2) + weight * green)
+            _put(s, at + 3, _row(s, at + 3) + weight * blue)
+
+
+@njit(**_JIT)
+def _finish_tile(place, pictures, s):
+    """Write a tile over the background."""
+    image, left, top, width, height = place
+    images, alphas, backgrounds = pictures
+    red, green, blue = (
+        backgrounds[3 * image],
+        backgrounds[3 * image + 1],
+        backgrounds[3 * image + 2],
+    )
+    for y in range(min(TILE, height - top)):
+        for x in range(min(TILE, width - left)):
+            block = SIDE * (y // 4) + x // 4
+            at = (STATE + 4 * block) * LANES + 4 * (y % 4) + x % 4
+            through = abs(s[at])
+            pixel = (image * height + top + y) * width + left + x
+            alphas[pixel] = ONE - through
+            images[3 * pixel] = s[at + LANES] + through * red
+            images[3 * pixel + 1] = s[at + 2 * LANES] + through * green
+            images[3 * pixel + 2] = s[at + 3 * LANES] + through * blue
+
+
+@njit(**_JIT)
+def _place(tile, size):
+    """Image, left, top, width, height of a tile."""
+    width, height = size
+    across, down = (width + TILE - 1) // TILE, (height + TILE - 1) // TILE
+    image, rest = tile // (across * down), tile % (across * down)
+    return image, rest % across * TILE, rest // across * TILE, width, height
+
+
+@njit(**_JIT)
+def _forward_worker(size, records, lists, tile_range, tile_end, pictures, counters, s, spans):
+    _fill_pixel_centres(s)
+    while True:
+        tile = take_task(counters, 3)
+        if tile >= tile_end.size:
+            return
+        place = _place(tile, size)
+        _forward_tile(tile, place, records, lists, tile_range, tile_end, pictures, s, spans)
+
+
+@njit(parallel=True, **_JIT)
+def bin_gaussians(size, n, records, record_bits, bases, bins, sort, counters, workers):
+    """Sort by depth and list each tile's Gaussians.
+
+    bases [I, chunks]: where a chunk's slots begin. bins: slots [I, N, 2], first slot and end of
+    each Gaussian; pair_tile [slots]; lists [slots, 2], Gaussian and slot; tile_range [I tiles, 2].
+    sort: workspaces, see _sort_task.
+    """
+    across, down = (size[0] + TILE - 1) // TILE, (size[1] + TILE - 1) // TILE
+    for phase in range(1, 3):
+        for _ in prange(workers):
+            _bin_worker(
+                *(phase, n, across, across * down, records, record_bits, bases, bins),
+                *(sort, counters),
+            )
+
+
+@njit(parallel=True, **_JIT)
+def blend(size, records, lists, tile_range, tile_end, pictures, counters, scratch, spans):
+    """Images [I, H, W, 3] and alphas [I, H, W] over backgrounds [I, 3]; tile_end [I tiles]."""
+    for worker in prange(scratch.shape[0]):
+        _forward_worker(
+            *(size, records, lists, tile_range, tile_end, pictures, counters),
+            *(scratch[worker], spans[worker]),
+        )
+
+
+# ---------------------------------------------------------------- blending, backward
+
+
+@njit(**_JIT)
+def _backward_tile(tile, place, records, lists, tile_range, tile_end, pictures, sums, s, spans):
+    """Replay one tile front to back and leave each Gaussian's sums at its slot."""
+    _, left, top, width, height = place
+    _start_tile(left, top, width, height, s, 6)
+    _start_gradients(place, pictures, s)
+    live = spans[SPAN_ROWS * LANES :]
+    at, end = tile_range[tile, 0], tile_end[tile]
+    batches = 0
+    while at < end:
+        if batches % 2 == 0:
+            _live_spans(s, 6, live)
+        count = min(LANES, end - at)
+        _batch_spans(records, lists, at, count, f32(left), f32(top), s, spans)
+        for lane in range(count):
+            i, slot = lists[2 * (at + lane)], lists[2 * (at + lane) + 1]
+            _backward_splat(records, i * RECORD, lane, s, spans, live, sums, slot * RECORD)
+        at += count
+        batches += 1
+    for position in range(end, tile_range[tile, 1]):  # behind the last finished pixel
+        store(sums, lists[2 * position + 1] * RECORD, splat(ZERO))
+
+
+@njit(**_JIT)
+def _start_gradients(place, pictures, s):
+    """Q and the pixels' gradients.
+
+    With weights w_i, colours c_i, v = dL/dimage and u = dL/dalpha - v . background, the pixel adds
+    sum w_i q_i to the loss to first order, q_i = v . c_i + u. Q starts as that sum and loses each
+    term as the replay passes it: dL/dlog(alpha_i) = w_i q_i - alpha_i / (1 - alpha_i) Q_after.
+    """
+    image, left, top, width, height = place
+    images, alphas, backgrounds, v_images, v_alphas = pictures
+    red, green, blue = (
+        backgrounds[3 * image],
+        backgrounds[3 * image + 1],
+        backgrounds[3 * image + 2],
+    )
+    for y in range(min(TILE, height - top)):
+        for x in range(min(TILE, width - left)):
+            block = SIDE * (y // 4) + x // 4
+            at = (STATE + 6 * block) * LANES + 4 * (y % 4) + x % 4
+            pixel = (image * height + top + y) * width + left + x
+            vr, vg, vb = v_images[3 * pixel], v_images[3 * pixel + 1], v_images[3 * pixel + 2]
+            through = ONE - alphas[pixel]
+            u = v_alphas[pixel] - vr * red - vg * green - vb * blue
+            color = (
+                vr * (images[3 * pixel] - through * red)
+                + vg * (images[3 * pixel + 1] - through * green)
+                + vb * (images[3 * pixel + 2] - through * blue)
+            )
+            s[at + LANES] = color + u * alphas[pixel]
+            s[at + 2 * LANES], s[at + 3 * LANES], s[at + 4 * LANES] = vr, vg, vb
+            s[at + 5 * LANES] = u
+
+
+@njit(**_JIT)
+def _backward_splat(records, r, lane, s, spans, live, sums, out):
+    """One Gaussian's sums over the tile's pixels (see SUM_G)."""
+    x, y = s[BATCH * LANES + lane], s[(BATCH + 1) * LANES + lane]
+    cxx, cxy, cyy, peak = records[r + CXX], records[r + CXY], records[r + CYY], records[r + PEAK]
+    red, green, blue = records[r + RGB], records[r + RGB + 1], records[r + RGB + 2]
+    zero = splat(ZERO)
+    g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum = zero, zero, zero, zero, zero, zero
+    red_sum, green_sum, blue_sum = zero, zero, zero
+    for row in range(SIDE):
+        first = max(spans[(SPAN_FIRST + row) * LANES + lane], live[2 * row])
+        last = min(spans[(SPAN_LAST + row) * LANES + lane], live[2 * row + 1])
+        if first > last:
+            continue
+        dy = _row(s, PIXEL_Y + row) - y
+        offset = peak - cyy * dy * dy
+        slope = cxy * dy
+        g_row, gx_row = zero, zero
+        for block in range(first, last + 1):
+            at = STATE + 6 * (SIDE * row + block)
+            dx = _row(s, PIXEL_X + block) - x
+            raw = exp2(offset - dx * (cxx * dx + slope))
+            alpha = minimum(raw, MAX_ALPHA)
+            alpha = where_at_least(alpha, MIN_ALPHA, alpha, ZERO)
+            before = _row(s, at)
+            weight = alpha * before
+            after = before - weight
+            alpha = where_greater(after, MIN_TRANSMITTANCE, alpha, ZERO)
+            weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
+            _put(s, at, where_greater(after, MIN_TRANSMITTANCE, after, ZERO - absolute(before)))
+            vr, vg, vb = _row(s, at + 2), _row(s, at + 3), _row(s, at + 4)
+            mine = weight * (_row(s, at + 5) + vr * red + vg * green + vb * blue)
+            rest = _row(s, at + 1) - mine
+            _put(s, at + 1, rest)
+            g = mine - alpha * rest / (ONE - alpha)
+            g = where_greater(raw, MAX_ALPHA, ZERO, g)
+            gx = g * dx
+            g_row = g_row + g
+            gx_row = gx_row + gx
+            gxx_sum = gxx_sum + gx * dx
+            red_sum = red_sum + weight * vr
+            green_sum = green_sum + weight * vg
+            blue_sum = blue_sum + weight * vb
+        g_sum = g_sum + g_row
+        gx_sum = gx_sum + gx_row
+        gy_row = g_row * dy
+        gy_sum = gy_sum + gy_row
+        gxy_sum = gxy_sum + gx_row * dy
+        gyy_sum = gyy_sum + gy_row * dy
+    sums[out + SUM_G], sums[out + SUM_X], sums[out + SUM_Y] = (
+        total(g_sum),
+        total(gx_sum),
+        total(gy_sum),
+    )
+    sums[out + SUM_XX], sums[out + SUM_XY], sums[out + SUM_YY] = (
+        total(gxx_sum),
+        total(gxy_sum),
+        total(gyy_sum),
+    )
+    sums[out + SUM_RGB] = total(red_sum)
+    sums[out + SUM_RGB + 1] = total(green_sum)
+    sums[out + SUM_RGB + 2] = total(blue_sum)
+
+
+@njit(**_JIT)
+def _backward_worker(
+    size, records, lists, tile_range, tile_end, pictures, sums, counters, s, spans
+):
+    _fill_pixel_centres(s)
+    while True:
+        tile = take_task(counters, 0)
+        if tile >= tile_end.size:
+            return
+        place = _place(tile, size)
+        _backward_tile(
+            *(tile, place, records, lists, tile_range, tile_end, pictures, sums, s, spans)
+        )
+
+
+@njit(**_JIT)
+def _collect_worker(records, slots, sums, v_records, v_means2d, counters):
+    """Add up each Gaussian's slots, in order."""
+    count = v_means2d.size // 2
+    while True:
+        first = take_task(counters, 1) * CHUNK
+        if first >= count:
+            return
+        for i in range(first, min(first + CHUNK, count)):
+            value = splat(ZERO)
+            for slot in range(slots[2 * i], slots[2 * i + 1]):
+                value = value + load(sums, slot * RECORD)
+            r = i * RECORD
+            store(v_records, r, value)
+            gx, gy = v_records[r + SUM_X], v_records[r + SUM_Y]
+            cxx, cxy, cyy = records[r + CXX], records[r + CXY], records[r + CYY]
+            v_means2d[2 * i] = LN2 * (TWO * cxx * gx + cxy * gy)
+            v_means2d[2 * i + 1] = LN2 * (cxy * gx + TWO * cyy * gy)
+
+
+@njit(parallel=True, **_JIT)
+def blend_backward(
+    size, records, lists, slots, tile_range, tile_end, pictures, sums, out, counters, scratch, spans
+):
+    """Sums over pixels [I, N, 16] (see SUM_G) and dL/d(means2d) [I, N, 2].
+
+    pictures: images, alphas, backgrounds as `blend` left them, then dL/dimages and dL/dalphas.
+    sums [slots, 16]: workspace.
+    """
+    for worker in prange(scratch.shape[0]):
+        _backward_worker(
+            *(size, records, lists, tile_range, tile_end, pictures, sums, counters),
+            *(scratch[worker], spans[worker]),
+        )
+    for worker in prange(scratch.shape[0]):
+        _collect_worker(records, slots, sums, *out, counters)
+
+
+# ---------------------------------------------------------------- projection, backward
+
+
+@njit(**_JIT)
+def _clear(s, first, last):
+    for row in range(first, last):
+        _put(s, row, splat(ZERO))
+
+
+@njit(**_JIT)
+def _add(s, row, value):
+    _put(s, row, _row(s, row) + value)
+
+
+@njit(**_JIT)
+def _unproject_lanes(s):
+    """Gradients of one camera, from V_FIELDS and V_CENTRE, onto V_MEAN, V_SCALE, V_ROTATION."""
+    c = CAMERA * LANES
+    _view_lanes(s)
+    xx, xy, yy, det = _covariance_lanes(s)
+    # Inverse covariance a, b, c and its gradient G = [[ga, gb], [gb, gc]].
+    inverse = ONE / det
+    a, b, d = yy * inverse, ZERO - xy * inverse, xx * inverse
+    ga = -HALF * _row(s, V_FIELDS + SUM_XX)
+    gb = -HALF * _row(s, V_FIELDS + SUM_XY)
+    gd = -HALF * _row(s, V_FIELDS + SUM_YY)
+    # dL/dcov = -cov^-1 G cov^-1
+    p, q = a * ga + b * gb, a * gb + b * gd
+    r, t = b * ga + d * gb, b * gb + d * gd
+    vxx = ZERO - (p * a + q * b)
+    vxy = ZERO - (p * b + q * d)
+    vyy = ZERO - (r * b + t * d)
+
+    zero = splat(ZERO)
+    ax, ay, az, bx, by, bz = zero, zero, zero, zero, zero, zero  # dL/dAXES
+    for j in range(3):
+        # cov = U U^T with U = SPREAD * scale, so dL/dU = 2 dL/dcov U.
+        scale = _row(s, SCALE + j)
+        first, second = _row(s, SPREAD + j), _row(s, SPREAD + 3 + j)
+        v_first = TWO * scale * (vxx * first + vxy * second)
+        v_second = TWO * scale * (vxy * first + vyy * second)
+        _add(s, V_SCALE + j, first * v_first + second * v_second)
+        v_first, v_second = v_first * scale, v_second * scale
+        for i in range(3):
+            both = _row(s, AXES + i) * v_first + _row(s, AXES + 3 + i) * v_second
+            _add(s, V_ROTATION + 3 * i + j, both)
+        r0, r1, r2 = _row(s, ROTATION + j), _row(s, ROTATION + 3 + j), _row(s, ROTATION + 6 + j)
+        ax, ay, az = ax + v_first * r0, ay + v_first * r1, az + v_first * r2
+        bx, by, bz = bx + v_second * r0, by + v_second * r1, bz + v_second * r2
+
+    # AXES = focal / z * (row of R - limited slope * last row of R)
+    iz, fx, fy = _row(s, INV_Z), s[c + 12], s[c + 13]
+    u, v = _row(s, SLOPE), _row(s, SLOPE + 1)
+    a_last = ax * s[c + 8] + ay * s[c + 9] + az * s[c + 10]
+    b_last = bx * s[c + 8] + by * s[c + 9] + bz * s[c + 10]
+    a_own = ax * s[c + 0] + ay * s[c + 1] + az * s[c + 2]
+    b_own = bx * s[c + 4] + by * s[c + 5] + bz * s[c + 6]
+    v_iz = fx * (a_own - u * a_last) + fy * (b_own - v * b_last)
+    x, y = _row(s, POINT), _row(s, POINT + 1)
+    v_u, v_v = ZERO - fx * iz * a_last, ZERO - fy * iz * b_last
+    # Flat beyond the limits.
+    v_u = where_less(x * iz, s[c + 16], ZERO, where_greater(x * iz, s[c + 18], ZERO, v_u))
+    v_v = where_less(y * iz, s[c + 17], ZERO, where_greater(y * iz, s[c + 19], ZERO, v_v))
+    # The centre itself is not limited.
+    v_u, v_v = v_u + fx * _row(s, V_CENTRE), v_v + fy * _row(s, V_CENTRE + 1)
+    v_x, v_y = v_u * iz, v_v * iz
+    v_z = ZERO - (v_iz + v_u * x + v_v * y) * iz * iz
+    for j in range(3):
+        _add(s, V_MEAN + j, s[c + j] * v_x + s[c + 4 + j] * v_y + s[c + 8 + j] * v_z)
+
+
+@njit(**_JIT)
+def _unrotate_lanes(s):
+    """V_QUAT from V_ROTATION, through the normalisation."""
+    w, x, y, z = _row(s, QUAT), _row(s, QUAT + 1), _row(s, QUAT + 2), _row(s, QUAT + 3)
+    r00, r01, r02 = _row(s, V_ROTATION), _row(s, V_ROTATION + 1), _row(s, V_ROTATION + 2)
+    r10, r11, r12 = _row(s, V_ROTATION + 3), _row(s, V_ROTATION + 4), _row(s, V_ROTATION + 5)
+    r20, r21, r22 = _row(s, V_ROTATION + 6), _row(s, V_ROTATION + 7), _row(s, V_ROTATION + 8)
+    vw = TWO * (x * (r21 - r12) + y * (r02 - r20) + z * (r10 - r01))
+    vx = TWO * (y * (r01 + r10) + z * (r02 + r20) + w * (r21 - r12) - TWO * x * (r11 + r22))
+    vy = TWO * (x * (r01 + r10) + z * (r12 + r21) + w * (r02 - r20) - TWO * y * (r00 + r22))
+    vz = TWO * (x * (r02 + r20) + y * (r12 + r21) + w * (r10 - r01) - TWO * z * (r00 + r11))
+    along = w * vw + x * vx + y * vy + z * vz
+    inverse = _row(s, QUAT_NORM)
+    _put(s, V_QUAT, (vw - along * w) * inverse)
+    _put(s, V_QUAT + 1, (vx - along * x) * inverse)
+    _put(s, V_QUAT + 2, (vy - along * y) * inverse)
+    _put(s, V_QUAT + 3, (vz - along * z) * inverse)
+
+
+@njit(**_JIT)
+def _unshade(colors, v_colors, first, at, count, bases, used, fresh, records, s):
+    """Gradients of the coefficients, and PULL = dL/d(basis), from those of the colours.
+
+    fresh: overwrite v_colors rather than add to it.
+    """
+    for lane in range(count):
+        c, r = (first + lane) * bases * 3, (at + lane) * RECORD + RGB
+        # Colours that were cut off at 0 pull on nothing.
+        red = s[(V_FIELDS + SUM_RGB) * LANES + lane] if records[r] > ZERO else ZERO
+        green = s[(V_FIELDS + SUM_RGB + 1) * LANES + lane] if records[r + 1] > ZERO else ZERO
+        blue = s[(V_FIELDS + SUM_RGB + 2) * LANES + lane] if records[r + 2] > ZERO else ZERO
+        for k in range(used):
+            b = c + 3 * k
+            s[(PULL + k) * LANES + lane] = (
+                red * colors[b] + green * colors[b + 1] + blue * colors[b + 2]
+            )
+            weight = s[(BASIS + k) * LANES + lane]
+            if fresh:
+                v_colors[b], v_colors[b + 1], v_colors[b + 2] = ZERO, ZERO, ZERO
+            v_colors[b] += weight * red
+            v_colors[b + 1] += weight * green
+            v_colors[b + 2] += weight * blue
+
+
+@njit(**_JIT)
+def _unbasis_lanes(s, degree):
+    """Add to V_MEAN what comes through the direction of view, from PULL."""
+    x, y, z = _row(s, DIRECTION), _row(s, DIRECTION + 1), _row(s, DIRECTION + 2)
+    vx, vy, vz = splat(ZERO), splat(ZERO), splat(ZERO)
+    if degree >= 1:
+        vx = -SH1 * _row(s, PULL + 3)
+        vy = -SH1 * _row(s, PULL + 1)
+        vz = SH1 * _row(s, PULL + 2)
+    if degree >= 2:
+        p4, p5, p7 = SH2A * _row(s, PULL + 4), SH2A * _row(s, PULL + 5), SH2A * _row(s, PULL + 7)
+        p6, p8 = f32(6.0) * SH2B * _row(s, PULL + 6), TWO * SH2C * _row(s, PULL + 8)
+        vx = vx + p4 * y - p7 * z + p8 * x
+        vy = vy + p4 * x - p5 * z - p8 * y
+        vz = vz - p5 * y - p7 * x + p6 * z
+    if degree >= 3:
+        p9, p15 = SH3A * _row(s, PULL + 9), SH3A * _row(s, PULL + 15)
+        p11, p13 = SH3C * _row(s, PULL + 11), SH3C * _row(s, PULL + 13)
+        p10, p12, p14 = (
+            SH3B * _row(s, PULL + 10),
+            SH3D * _row(s, PULL + 12),
+            SH3E * _row(s, PULL + 14),
+        )
+        difference, ring = x * x - y * y, ONE - FIVE * z * z
+        vx = vx - f32(6.0) * p9 * x * y + p10 * y * z + ring * p13
+        vx = vx + TWO * p14 * x * z - THREE * p15 * difference
+        vy = vy - THREE * p9 * difference + p10 * x * z + ring * p11
+        vy = vy - TWO * p14 * y * z + f32(6.0) * p15 * x * y
+        vz = vz + p10 * x * y - f32(10.0) * z * (p11 * y + p13 * x)
+        vz = vz + p12 * (f32(15.0) * z * z - THREE) + p14 * difference
+    along = x * vx + y * vy + z * vz
+    inverse = _row(s, INV_DISTANCE)
+    _add(s, V_MEAN, (vx - along * x) * inverse)
+    _add(s, V_MEAN + 1, (vy - along * y) * inverse)
+    _add(s, V_MEAN + 2, (vz - along * z) * inverse)
+
+
+@njit(**_JIT)
+def _mask_lanes(s):
+    """Nothing comes from Gaussians that are not seen."""
+    seen = _row(s, FIELDS + DEPTH)
+    for row in range(V_FIELDS, V_CENTRE + 2):
+        _put(s, row, where_greater(seen, ZERO, _row(s, row), ZERO))
+
+
+@njit(**_JIT)
+def _unproject_batch(start, count, n, view, inputs, shared, sh_degree, bases, v_in, v_out, s):
+    """Gradients of sixteen Gaussians at one timestep, over its cameras in order."""
+    means, quats, scales, opacities, colors = inputs
+    records, v_records, v_means2d = v_in
+    v_means, v_quats, v_scales, v_opacities, v_colors = v_out
+    batch, per_batch, viewmats, Ks, width, height = view
+    at = batch * n + start
+    _gather(means, at, count, 3, s, MEAN)
+    _gather(quats, at, count, 4, s, QUAT)
+    _gather(scales, at, count, 3, s, SCALE)
+    at_opacity, at_color = start if shared[0] else at, start if shared[1] else at
+    _rotate_lanes(s)
+    _clear(s, V_MEAN, CAMERA)
+    for image in range(batch * per_batch, (batch + 1) * per_batch):
+        _read_camera(viewmats, Ks, image, width, height, s)
+        row = image * n + start
+        _gather(records, row, count, RECORD, s, FIELDS)
+        _gather(v_records, row, count, RECORD, s, V_FIELDS)
+        _gather(v_means2d, row, count, 2, s, V_CENTRE)
+        _mask_lanes(s)
+        _unproject_lanes(s)
+        fresh = image == batch * per_batch
+        for lane in range(count):
+            i, g = at_opacity + lane, s[(V_FIELDS + SUM_G) * LANES + lane]
+            before = ZERO if fresh and (batch == 0 or not shared[0]) else v_opacities[i]
+            v_opacities[i] = before + g / max(opacities[i], TINY)
+        fresh = fresh and (batch == 0 or not shared[1])
+        if sh_degree < 0:
+            for lane in range(count):
+                for k in range(3):
+                    i, value = 3 * (at_color + lane) + k, s[(V_FIELDS + SUM_RGB + k) * LANES + lane]
+                    v_colors[i] = value if fresh else v_colors[i] + value
+        else:
+            _direction_lanes(s)
+            _basis_lanes(s, sh_degree)
+            used = (sh_degree + 1) ** 2
+            _unshade(colors, v_colors, at_color, row, count, bases, used, fresh, records, s)
+            _unbasis_lanes(s, sh_degree)
+    _unrotate_lanes(s)
+    _scatter(s, V_MEAN, at, count, 3, v_means)
+    _scatter(s, V_QUAT, at, count, 4, v_quats)
+    _scatter(s, V_SCALE, at, count, 3, v_scales)
+
+
+@njit(**_JIT)
+def _unproject_worker(
+    inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images, counters, s
+):
+    viewmats, Ks = cameras
+    batches = shared[2]
+    n = v_out[0].size // (3 * batches)
+    while True:
+        first = take_task(counters, 0) * CHUNK
+        if first >= n:
+            return
+        for start in range(first, min(first + CHUNK, n), LANES):
+            for batch in range(batches):
+                view = (batch, images // batches, viewmats, Ks, size[0], size[1])
+                _unproject_batch(
+                    *(start, min(LANES, n - start), n, view, inputs, shared),
+                    *(sh_degree, bases, v_in, v_out, s),
+                )
+
+
+@njit(parallel=True, **_JIT)
+def project_backward(
+    inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images, counters, scratch
+):
+    """Gradients of the inputs (v_out) from v_in: records, their sums over pixels, dL/d(means2d).
+
+    The other arguments are those of `project`.
+    """
+    for worker in prange(scratch.shape[0]):
+        _unproject_worker(
+            *(inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images),
+            *(counters, scratch[worker]),
+        )

@@ -1,0 +1,245 @@
+"""Structural similarity in torch, and the whole appearance loss fused in Numba for the CPU.
+
+SSIM is equation 13 of Wang et al., "Image quality assessment: from error visibility to
+structural similarity", 2004, with the constants 0.01^2 and 0.03^2, a Gaussian window of 11x11
+pixels and sigma 1.5, and zeros beyond the border.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numba import njit, prange
+from torch import Tensor
+
+RADIUS = 5
+SIGMA = 1.5
+C1, C2 = 0.01**2, 0.03**2
+
+
+def window() -> Float[np.ndarray, "11"]:
+    """The window's one-dimensional factor (float64, sums to one)."""
+    taps = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
+    return taps / taps.sum()
+
+
+def ssim_map(
+    image: Float[Tensor, "*B H W 3"], truth: Float[Tensor, "*B H W 3"]
+) -> Float[Tensor, "*B H W 3"]:
+    """SSIM at every pixel and channel; plain torch, differentiable, any device and precision.
+
+    Args:
+        image: RGB, 0..1.
+        truth: what it should be.
+    """
+    shape = image.shape
+    x, y = (v.reshape(-1, *shape[-3:]).permute(0, 3, 1, 2) for v in (image, truth))
+    taps = torch.as_tensor(window(), dtype=x.dtype, device=x.device)
+    maps = torch.cat([x, y, x * x, y * y, x * y], 1)
+    rows = taps.view(1, 1, 1, -1).expand(maps.shape[1], 1, 1, -1)
+    maps = torch.nn.functional.conv2d(maps, rows, padding=(0, RADIUS), groups=maps.shape[1])
+    maps = torch.nn.functional.conv2d(
+        maps, rows.transpose(2, 3), padding=(RADIUS, 0), groups=maps.shape[1]
+    )
+    mx, my, xx, yy, xy = maps.chunk(5, 1)
+    vx, vy, cov = xx - mx * mx, yy - my * my, xy - mx * my
+    value = ((2 * mx * my + C1) * (2 * cov + C2)) / (
+        (mx * mx + my * my + C1) * (vx + vy + C2)
+    )
+    return value.permute(0, 2, 3, 1).reshape(shape)
+
+
+class FusedAppearance(torch.autograd.Function):
+    """`(1 - w) L1 + w (1 - SSIM)` of float32 CPU images: values and gradient in one sweep.
+
+    Returns the loss and, without gradients, mean SSIM, L1 and squared error. `truth` gets none.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, image: Tensor, truth: Tensor, ssim_weight: float
+    ) -> tuple[Tensor, Tensor]:
+        flat = (-1, *image.shape[-3:])
+        x = image.detach().reshape(flat).contiguous()
+        y = truth.detach().reshape(flat).contiguous()
+        gradient = torch.empty_like(x)
+        sums = _sweep(x.numpy(), y.numpy(), gradient.numpy(), _TAPS, np.float32(ssim_weight))
+        means = torch.from_numpy((sums.sum(0) / x.numel()).astype(np.float32))
+        ctx.save_for_backward(gradient.reshape(image.shape))
+        ctx.mark_non_differentiable(means)
+        return (1 - ssim_weight) * means[1] + ssim_weight * (1 - means[0]), means
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Any) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * outputs[0], None, None
+
+
+_TAPS = window().astype(np.float32)
+_STRIP = 64  # rows of one task
+_JIT = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
+# Lets a sum run in lanes (its order is fixed when it is compiled). Not for the rest: variances
+# are small differences of large numbers, and their order matters.
+_SUM = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
+
+
+@njit(parallel=True, **_JIT)
+def _sweep(x, y, gradient, taps, weight):  # type: ignore[no-untyped-def]
+    """Sums of SSIM, L1 and squared error of every strip; writes the loss's gradient for x."""
+    images, height = x.shape[0], x.shape[1]
+    strips = (height + _STRIP - 1) // _STRIP
+    sums = np.zeros((images * strips, 3), np.float64)
+    for task in prange(images * strips):
+        image, strip = task // strips, task % strips
+        first = strip * _STRIP
+        last = min(first + _STRIP, height)
+        _strip(x[image], y[image], gradient[image], first, last, taps, weight, x.size, sums[task])
+    return sums
+
+
+@njit(**_JIT)
+def _strip(x, y, gradient, first, last, taps, weight, count, sums):  # type: ignore[no-untyped-def]
+    """Rows first..last of one image [H, W, 3], streaming.
+
+    Row r is filtered along x; row r - 5 can then be filtered along y, which gives SSIM and its
+    three partial derivatives there; those are filtered in the same way, and row r - 10 of the
+    gradient is complete. Eleven filtered rows of each are kept in a ring.
+    """
+    height, width = x.shape[0], x.shape[1]
+    n = 3 * width
+    pad = 3 * RADIUS
+    rows = np.zeros((5, n + 2 * pad), np.float32)
+    ring = np.zeros((5, 11, n), np.float32)
+    maps = np.zeros((5, n), np.float32)
+    slopes = np.zeros((3, n + 2 * pad), np.float32)
+    slope_ring = np.zeros((3, 11, n), np.float32)
+    similar = np.float32(-weight / count)
+    absolute = np.float32((1.0 - weight) / count)
+    for r in range(first - 2 * RADIUS, last + 2 * RADIUS):
+        slot = r % 11
+        if r < 0 or r >= height:
+            ring[:, slot] = np.float32(0.0)
+        else:
+            _products(x[r].reshape(n), y[r].reshape(n), rows, pad)
+            for m in range(5):
+                _along_x(rows[m], taps, ring[m, slot])
+        c = r - RADIUS
+        if c < first - RADIUS:
+            continue
+        if c < 0 or c >= height:
+            slope_ring[:, c % 11] = np.float32(0.0)
+        else:
+            for m in range(5):
+                _along_y(ring[m], c, taps, maps[m])
+            row_sum = _similarity(maps, slopes[:, pad : pad + n], similar)
+            if first <= c < last:
+                sums[0] += row_sum
+            for m in range(3):
+                _along_x(slopes[m], taps, slope_ring[m, c % 11])
+        o = c - RADIUS
+        if first <= o:
+            for m in range(3):
+                _along_y(slope_ring[m], o, taps, maps[m])
+            row_l1, row_l2 = _combine(
+                x[o].reshape(n), y[o].reshape(n), maps, absolute, gradient[o].reshape(n)
+            )
+            sums[1] += row_l1
+            sums[2] += row_l2
+
+
+@njit(**_JIT)
+def _products(x, y, rows, pad):  # type: ignore[no-untyped-def]
+    a, b, aa, bb, ab = rows[0], rows[1], rows[2], rows[3], rows[4]
+    for j in range(x.shape[0]):
+        a[pad + j] = x[j]
+        b[pad + j] = y[j]
+    for j in range(x.shape[0]):
+        aa[pad + j] = x[j] * x[j]
+        bb[pad + j] = y[j] * y[j]
+        ab[pad + j] = x[j] * y[j]
+
+
+@njit(**_JIT)
+def _along_x(row, taps, out):  # type: ignore[no-untyped-def]
+    t0, t1, t2, t3, t4, t5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
+    for j in range(out.shape[0]):
+        out[j] = (
+            t5 * row[j + 15]
+            + t4 * (row[j + 12] + row[j + 18])
+            + t3 * (row[j + 9] + row[j + 21])
+            + t2 * (row[j + 6] + row[j + 24])
+            + t1 * (row[j + 3] + row[j + 27])
+            + t0 * (row[j] + row[j + 30])
+        )
+
+
+@njit(**_JIT)
+def _along_y(ring, c, taps, out):  # type: ignore[no-untyped-def]
+    # Two loops: the compiler gives up on telling more than eight rows apart from `out`.
+    a, b, d, e, f = ring[(c - 2) % 11], ring[(c - 1) % 11], ring[c % 11], ring[(c + 1) % 11], ring[(c + 2) % 11]
+    t3, t4, t5 = taps[3], taps[4], taps[5]
+    for j in range(out.shape[0]):
+        out[j] = t5 * d[j] + t4 * (b[j] + e[j]) + t3 * (a[j] + f[j])
+    g, h, i = ring[(c - 3) % 11], ring[(c - 4) % 11], ring[(c - 5) % 11]
+    k, m, o = ring[(c + 3) % 11], ring[(c + 4) % 11], ring[(c + 5) % 11]
+    t0, t1, t2 = taps[0], taps[1], taps[2]
+    for j in range(out.shape[0]):
+        out[j] += t2 * (g[j] + k[j]) + t1 * (h[j] + m[j]) + t0 * (i[j] + o[j])
+
+
+@njit(**_JIT)
+def _similarity(maps, slopes, scale):  # type: ignore[no-untyped-def]
+    """SSIM summed over a row; `slopes` get d/d mean, d/d E[xx] and d/d E[xy], times `scale`."""
+    mx, my, exx, eyy, exy = maps[0], maps[1], maps[2], maps[3], maps[4]
+    dm, dxx, dxy = slopes[0], slopes[1], slopes[2]
+    c1, c2, two = np.float32(C1), np.float32(C2), np.float32(2.0)
+    for j in range(mx.shape[0]):
+        u, v = mx[j], my[j]
+        a = u * u + v * v + c1
+        b = (exx[j] - u * u) + (eyy[j] - v * v) + c2
+        c = two * u * v + c1
+        d = two * (exy[j] - u * v) + c2
+        inverse = np.float32(1.0) / (a * b)
+        value = c * d * inverse
+        maps[0, j] = value
+        dm[j] = scale * two * (v * (d - c) * inverse - u * value * (b - a) * inverse)
+        dxx[j] = -scale * value * a * inverse
+        dxy[j] = scale * two * c * inverse
+    return _total(maps[0])
+
+
+@njit(**_JIT)
+def _combine(x, y, maps, absolute, gradient):  # type: ignore[no-untyped-def]
+    """The gradient of a row; its sums of absolute and squared differences."""
+    a, b, c, d = maps[0], maps[1], maps[2], maps[3]
+    for j in range(x.shape[0]):
+        difference = x[j] - y[j]
+        sign = np.float32(difference > 0.0) - np.float32(difference < 0.0)
+        gradient[j] = a[j] + np.float32(2.0) * x[j] * b[j] + y[j] * c[j] + absolute * sign
+        d[j] = difference
+    return _total_absolute(d), _total_square(d)
+
+
+@njit(**_SUM)
+def _total(row):  # type: ignore[no-untyped-def]
+    total = np.float32(0.0)
+    for j in range(row.shape[0]):
+        total += row[j]
+    return total
+
+
+@njit(**_SUM)
+def _total_absolute(row):  # type: ignore[no-untyped-def]
+    total = np.float32(0.0)
+    for j in range(row.shape[0]):
+        total += abs(row[j])
+    return total
+
+
+@njit(**_SUM)
+def _total_square(row):  # type: ignore[no-untyped-def]
+    total = np.float32(0.0)
+    for j in range(row.shape[0]):
+        total += row[j] * row[j]
+    return total

@@ -1,0 +1,1 @@
+"""A synthetic head capture with its truth: what `make demo` runs on."""

@@ -1,0 +1,165 @@
+"""From a source frame to a stored one: lens distortion, window, size, and the way back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from avatar.cameras import Cameras
+from avatar.errors import UserError
+from pipeline import landmarks
+
+# Around a face-mesh box of height 1 (chin to the upper forehead): hair above, neck and the upper
+# shoulders below, the same to either side.
+ABOVE, BELOW, BESIDE = 0.6, 0.65, 0.65
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How one camera's frames become stored frames.
+
+    Attributes:
+        source_size: width and height of a source frame, pixels.
+        window: x, y, width, height of the part that is kept, source pixels (undistorted).
+        size: width and height of a stored frame.
+        maps: where each undistorted pixel comes from (OpenCV's remap), or None.
+    """
+
+    source_size: tuple[int, int]
+    window: tuple[int, int, int, int]
+    size: tuple[int, int]
+    maps: tuple[np.ndarray, np.ndarray] | None = None
+
+    def apply(self, image: UInt8[np.ndarray, "H W 3"], source: str) -> UInt8[np.ndarray, "h w 3"]:
+        """Bring one frame to size.
+
+        Raises:
+            UserError: its size is not `source_size`; `source` names the file.
+        """
+        height, width = image.shape[:2]
+        if (width, height) != self.source_size:
+            expected = "{} x {}".format(*self.source_size)
+            raise UserError(
+                f"{source}: a frame is {width} x {height}, expected {expected} as before (or as "
+                "cameras.json says): convert the clip to one size"
+            )
+        if self.maps is not None:
+            image = cv2.remap(image, *self.maps, cv2.INTER_LINEAR)
+        x, y, width, height = self.window
+        image = image[y : y + height, x : x + width]
+        if (width, height) == self.size:
+            return np.ascontiguousarray(image)
+        shrinks = self.size[0] < width
+        return cv2.resize(
+            image, self.size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
+        )
+
+    @property
+    def matrix(self) -> Float[np.ndarray, "3 3"]:
+        """Carries homogeneous source pixels (undistorted) to stored pixels."""
+        x, y, width, height = self.window
+        scale_x, scale_y = self.size[0] / width, self.size[1] / height
+        return np.array([[scale_x, 0, -x * scale_x], [0, scale_y, -y * scale_y], [0, 0, 1]])
+
+    def to_json(self) -> dict[str, Any]:
+        """For index.json; `center` is the source's centre in stored pixels."""
+        width, height = self.source_size
+        center = self.matrix @ [width / 2, height / 2, 1]
+        return {
+            "source_size": list(self.source_size),
+            "window": list(self.window),
+            "size": list(self.size),
+            "scale": [self.matrix[0, 0], self.matrix[1, 1]],
+            "center": center[:2].tolist(),
+            "undistorted": self.maps is not None,
+        }
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any], cameras: Cameras | None, place: int) -> "Framing":
+        """The framing of an index.json entry; `cameras` are those of the capture."""
+        width, height = entry["source_size"]
+        x, y, window_width, window_height = entry["window"]
+        maps = None
+        if entry["undistorted"]:
+            assert cameras is not None, "only calibrated cameras are undistorted"
+            maps = _undistortion(cameras, place)
+        return cls((width, height), (x, y, window_width, window_height), tuple(entry["size"]), maps)
+
+
+def calibrated(cameras: Cameras, place: int, size: int) -> Framing:
+    """Undistort, then shrink by the whole number that brings the longer side to `size` or less.
+
+    Columns and rows that do not fill a stored pixel are cut off at the right and the bottom.
+    """
+    width, height = (int(side) for side in cameras.sizes[place])
+    factor = max(1, -(-max(width, height) // size))
+    kept = (width // factor * factor, height // factor * factor)
+    maps = _undistortion(cameras, place) if cameras.distortion[place].any() else None
+    return Framing((width, height), (0, 0, *kept), (kept[0] // factor, kept[1] // factor), maps)
+
+
+def _undistortion(cameras: Cameras, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel of the pinhole image with the same K lies in the distorted one."""
+    size = (int(cameras.sizes[place, 0]), int(cameras.sizes[place, 1]))
+    K = cameras.Ks[place].copy()
+    K[:2, 2] -= 0.5  # OpenCV puts the first pixel's centre at 0
+    return cv2.initUndistortRectifyMap(
+        K, cameras.distortion[place], np.eye(3), K, size, cv2.CV_16SC2
+    )
+
+
+def windowed(
+    source_size: tuple[int, int], window: tuple[int, int, int, int] | None, size: int
+) -> Framing:
+    """Keep a window (None: all) and resize its longer side to `size`."""
+    window = window or (0, 0, *source_size)
+    scale = size / max(window[2:])
+    return Framing(
+        source_size, window, (max(1, round(window[2] * scale)), max(1, round(window[3] * scale)))
+    )
+
+
+def find_window(
+    samples: list[UInt8[np.ndarray, "H W 3"]],
+) -> tuple[tuple[int, int, int, int] | None, float]:
+    """The part of the frame that holds the head in every sample, with hair and upper shoulders.
+
+    Returns:
+        x, y, width, height in pixels, square where the frame allows, None where no sample shows
+        a face; and the share of samples that show one.
+    """
+    found = landmarks.detect_images(samples)
+    share = float(found.found.mean())
+    if not found.found.any():
+        return None, share
+    height, width = samples[0].shape[:2]
+    faces = found.points[found.found]
+    return around(faces.min(1), faces.max(1), (width, height)), share
+
+
+def around(
+    low: Float[np.ndarray, "N 2"], high: Float[np.ndarray, "N 2"], frame: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """A window around face boxes.
+
+    Args:
+        low, high: upper left and lower right corner of each box, pixels.
+        frame: width and height of the frame.
+    Returns:
+        x, y, width, height: square, and where the frame is too small for that cut to the frame.
+    """
+    # The middle size, so that one turned or wrong detection does not blow the window up.
+    unit = float(np.median(high[:, 1] - low[:, 1]))
+    left, right = low[:, 0].min() - BESIDE * unit, high[:, 0].max() + BESIDE * unit
+    top, bottom = low[:, 1].min() - ABOVE * unit, high[:, 1].max() + BELOW * unit
+    side = max(right - left, bottom - top)
+    size = [round(min(side, limit)) for limit in frame]
+    corner = [
+        round(min(max(middle - extent / 2, 0), limit - extent))
+        for middle, extent, limit in zip(
+            ((left + right) / 2, (top + bottom) / 2), size, frame, strict=True
+        )
+    ]
+    return corner[0], corner[1], size[0], size[1]

@@ -1,0 +1,39 @@
+"""Backend `mediapipe`: selfie segmentation, refined along the image's edges."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from pipeline.landmarks import quiet_stderr
+from pipeline.matting.refine import follow_edges, one_person, to_uint8
+from pipeline.parallel import threaded
+
+Image = UInt8[np.ndarray, "H W 3"]
+
+
+def person_masks(images: Iterable[Image]) -> Iterator[tuple[Image, Float[np.ndarray, "H W"]]]:
+    """MediaPipe's mask (float32, 0..1) beside each image of one clip.
+
+    Uses the general model of the wheel (256 x 256); its own temporal smoothing starts anew with
+    every call.
+    """
+    with quiet_stderr():
+        from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
+
+        network = SelfieSegmentation(model_selection=0)
+    with network:
+        for image in images:
+            yield image, network.process(np.ascontiguousarray(image)).segmentation_mask
+
+
+def segmentation(images: Iterable[Image]) -> Iterator[UInt8[np.ndarray, "H W"]]:
+    """Alphas of one clip from the images alone."""
+    yield from threaded(_refine, person_masks(images))
+
+
+def _refine(job: tuple[Image, Float[np.ndarray, "H W"]]) -> UInt8[np.ndarray, "H W"]:
+    image, mask = job
+    # The mask comes at 256 pixels: the window covers what one of its pixels may hide.
+    radius = max(4, round(max(image.shape) / 64))
+    return to_uint8(one_person(follow_edges(image, mask, radius, 1e-4)))

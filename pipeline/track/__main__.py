@@ -1,0 +1,33 @@
+"""Track one subject: landmarks, then rig parameters, cameras, overlay and quality.
+
+    python -m pipeline.track --subject S --rig results/rigs/anny.npz
+
+Reads `ingest/` and, where it exists, `matte/`; writes `track/`. Ends well even where
+quality.json says fail: the subject keeps its overlay, and pack enforces the gate.
+"""
+
+import sys
+from pathlib import Path
+
+from avatar import cli
+from pipeline.track import TrackSettings, track_subject
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument("--rig", type=Path, required=True, help="the rig's npz file")
+    args = parser.parse_args(argv)
+    return cli.run_stage(
+        "track",
+        args,
+        lambda: track_subject(
+            args.results / args.subject,
+            args.rig,
+            cli.read_settings(TrackSettings, args.settings),
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

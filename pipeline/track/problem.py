@@ -1,0 +1,442 @@
+"""What the tracker minimises: reprojection of landmarks, priors, smoothness in time.
+
+The unknowns of a timestep are 15 + E numbers: a turn of the head about its pivot (3, rad, in the
+head's frame), the pivot's place (3, m, world), the hinges (9, rad: jaw, left eye, right eye) and
+E expression coefficients. Shared by all timesteps are the S shape coefficients and the
+logarithm of the zoom (one factor on every focal length).
+"""
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS
+from pipeline.track import rotations
+from pipeline.track.model import LandmarkModel
+
+ROTATION, CENTRE, JAW, EYES = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 15)
+HINGES, EXPR = slice(6, 15), 15
+CHUNK = 8  # timesteps linearised at once: keeps the Jacobian in the cache
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Landmarks of T timesteps in C cameras.
+
+    Attributes:
+        points [T,C,L,2] px; seen [T,C]: whether the camera found a face.
+        Ks [C,3,3], viewmats [C,4,4]; time [T] s; clip [T]: number of the sequence.
+    """
+
+    points: Float[np.ndarray, "T C L 2"]
+    seen: Bool[np.ndarray, "T C"]
+    Ks: Float[np.ndarray, "C 3 3"]
+    viewmats: Float[np.ndarray, "C 4 4"]
+    time: Float[np.ndarray, "T"]
+    clip: Int[np.ndarray, "T"]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def at(self, timesteps: Int[np.ndarray, "B"]) -> "Observations":
+        """The same cameras at some of the timesteps."""
+        per_timestep = ("points", "seen", "time", "clip")
+        return replace(self, **{name: getattr(self, name)[timesteps] for name in per_timestep})
+
+
+@dataclass(frozen=True)
+class State:
+    """A guess at the unknowns.
+
+    `bias [C,L,2]` (m at the head's depth, image axes) is what a camera's detections of a
+    landmark are off by at all times: the detector's habit, not the head's shape.
+    """
+
+    shape: Float[np.ndarray, "S"]
+    zoom: float
+    rotation: Float[np.ndarray, "T 3 3"]
+    centre: Float[np.ndarray, "T 3"]
+    hinges: Float[np.ndarray, "T 9"]
+    expr: Float[np.ndarray, "T E"]
+    bias: Float[np.ndarray, "C L 2"]
+
+    def at(self, timesteps: Int[np.ndarray, "B"]) -> "State":
+        """The guess at some of the timesteps."""
+        per_timestep = ("rotation", "centre", "hinges", "expr")
+        return replace(self, **{name: getattr(self, name)[timesteps] for name in per_timestep})
+
+
+@dataclass
+class Priors:
+    """What is believed before any frame is seen: standard deviations of zero-mean Gaussians.
+
+    Attributes:
+        evidence: landmarks of one face err together, so each counts as this much of one.
+        noise: m; what a landmark is off by beside its spread in the rig's embedding.
+        outlier: residual in standard deviations from which a landmark loses its say.
+        shape: in units of the rig's own standard deviation.
+        focal: of the logarithm of the focal length; matters only where it is not given.
+        expr: of a blendshape coefficient; sparse: cost per unit of coefficient, which keeps
+            blendshapes that explain little at zero.
+        jaw, gaze, vergence: rad; the last is the difference between the two eyes' turns.
+        turn, shift, swing, glance, action: of the second difference in time of head rotation
+            (rad), place (m), jaw (rad), gaze (rad) and blendshapes, at 30 frames/s.
+        bias: share of a landmark's deviation that is the same at all times.
+    """
+
+    evidence: float = 0.1
+    noise: float = 0.001
+    outlier: float = 3.0
+    shape: float = 1.0
+    focal: float = 0.1
+    expr: float = 0.4
+    sparse: float = 0.0
+    jaw: float = 0.2
+    gaze: float = 0.3
+    vergence: float = 0.05
+    turn: float = 0.01
+    shift: float = 0.0015
+    swing: float = 0.03
+    glance: float = 0.06
+    action: float = 0.15
+    bias: float = 0.7
+
+
+@dataclass(frozen=True)
+class Free:
+    """Which unknowns a solve may move: indices into a timestep's and the shared ones."""
+
+    frame: Int[np.ndarray, "P"]
+    shared: Int[np.ndarray, "Q"]
+
+
+@dataclass
+class Normal:
+    """A quadratic model of the cost about a state; smoothness is kept apart (it is banded)."""
+
+    frame: Float[np.ndarray, "T P P"]
+    cross: Float[np.ndarray, "T P Q"]
+    shared: Float[np.ndarray, "Q Q"]
+    frame_gradient: Float[np.ndarray, "T P"]
+    shared_gradient: Float[np.ndarray, "Q"]
+
+
+class Problem:
+    """The cost of a state and its derivatives."""
+
+    def __init__(
+        self,
+        model: LandmarkModel,
+        observations: Observations,
+        priors: Priors,
+        bounds: Float[np.ndarray, "2 9+E"],
+        blinks: tuple[int, int] | None = None,
+    ) -> None:
+        """Set up.
+
+        Args:
+            bounds: lowest and highest value of hinges and expression coefficients.
+            blinks: which coefficients close the left and the right eye, where the rig has
+                them: an iris behind a lid says nothing.
+        """
+        self.model, self.observations, self.priors = model, observations, priors
+        self.bounds, self.blinks = bounds, blinks
+        self.deviation = np.hypot(model.spread, priors.noise)
+        self.points = np.nan_to_num(observations.points.astype(np.float64))
+        self.trust: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3])
+        self.precision = np.zeros(self.points.shape[:3])
+        self.smooth = _triples(observations)
+        pace = np.median(np.diff(observations.time)) * 30 if len(observations) > 1 else 1.0
+        self.smooth_precision = self._smooth_precision() / max(pace, 0.1) ** 4
+
+    def initial(self, rotation: np.ndarray, centre: np.ndarray) -> State:
+        """The mean head at rest, in given poses."""
+        count, cameras = self.observations.seen.shape
+        return State(
+            np.zeros(self.model.num_shape), 0.0, rotation, centre, np.zeros((count, 9)),
+            np.zeros((count, self.model.num_expr)), np.zeros((cameras, self.model.num_landmarks, 2)),
+        )  # fmt: skip
+
+    # -- projection ---------------------------------------------------------------------------
+
+    def head(self, state: State) -> Float[np.ndarray, "T L 3"]:
+        """Landmarks (m) in the head's frame."""
+        return self.model.points(state.shape, state.expr, state.hinges).swapaxes(1, 2)
+
+    def in_cameras(self, state: State) -> Float[np.ndarray, "T C L 3"]:
+        """Landmarks (m) in the frames of the cameras."""
+        arms = self.head(state) - self.model.pivot
+        world = arms @ state.rotation.swapaxes(1, 2) + state.centre[:, None]
+        turns = self.observations.viewmats[:, :3, :3]
+        shifts = self.observations.viewmats[:, :3, 3]
+        return world[:, None] @ turns.swapaxes(1, 2) + shifts[:, None]
+
+    def project(
+        self, state: State, seen: Float[np.ndarray, "T C L 3"]
+    ) -> Float[np.ndarray, "T C L 2"]:
+        """Pixels of points in the cameras' frames, bias included."""
+        focal, middle = self._focal(state)[:, None], self.observations.Ks[:, None, :2, 2]
+        return (seen[..., :2] + state.bias) / seen[..., 2:] * focal + middle
+
+    def _focal(self, state: State) -> Float[np.ndarray, "C 2"]:
+        return self.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom)
+
+    # -- weights ------------------------------------------------------------------------------
+
+    def reweight(self, state: State) -> None:
+        """Fix each landmark's weight from the present pose, for the solves that follow."""
+        seen = self.in_cameras(state)
+        scale = self._focal(state)[:, :1] / seen[..., 2]
+        self.precision = 1 / (self.deviation * scale) ** 2
+        self.trust = self.priors.evidence * self._visible(state, seen)
+        self.trust *= self.observations.seen[..., None]
+        self.trust *= self._open(state)[:, None]
+
+    def _visible(
+        self, state: State, seen: Float[np.ndarray, "T C L 3"]
+    ) -> Float[np.ndarray, "T C L"]:
+        """0..1: the surface must face the camera, and the head must not be near profile.
+
+        Beyond 50 degrees of yaw the detector guesses: it was measured to add nothing there.
+        """
+        turns = self.observations.viewmats[None, :, :3, :3] @ state.rotation[:, None]
+        towards = -seen / np.linalg.norm(seen, axis=-1, keepdims=True)
+        normals = np.einsum("tcij,lj->tcli", turns, self.model.normals)
+        facing = _ramp((normals * towards).sum(-1), np.cos(np.radians([80, 55])))
+        frontal = (turns[..., 2] * towards.mean(2)).sum(-1)
+        # Never quite nothing: where no camera sees the front, a guess is all there is.
+        return facing * np.maximum(_ramp(frontal, np.cos(np.radians([60, 40]))), 0.02)[..., None]
+
+    def _open(self, state: State) -> Float[np.ndarray, "T L"]:
+        """How far the eye of each iris landmark is open, one for all other landmarks."""
+        opened = np.ones((len(state.expr), self.model.num_landmarks))
+        if self.blinks is not None:
+            for first, blink in ((LEFT_IRIS, self.blinks[0]), (RIGHT_IRIS, self.blinks[1])):
+                iris = (self.model.ids >= first) & (self.model.ids < first + 5)
+                opened[:, iris] = (1 - np.clip(state.expr[:, blink], 0, 1))[:, None] ** 2
+        return opened
+
+    # -- cost and derivatives -----------------------------------------------------------------
+
+    def cost(self, state: State) -> float:
+        """Half the weighted squares: data (Geman-McClure), priors, smoothness."""
+        total = 0.0
+        for part in self._parts():
+            piece = state.at(part)
+            residual = self.project(piece, self.in_cameras(piece)) - self.points[part]
+            square = (residual**2).sum(-1) * self.precision[part]
+            total += float((self.trust[part] * square / (1 + square / self.priors.outlier**2)).sum())
+        frame, shared = self._prior_precision()
+        values = self._values(state)
+        total += float(np.einsum("tp,pq,tq->", values, frame, values))
+        total += float((self._shared(state) ** 2 * shared).sum())
+        total += float((self.second_differences(state) ** 2 * self.smooth_precision).sum())
+        return total / 2 + self.priors.sparse * float(np.abs(state.expr).sum())
+
+    def linearise(self, state: State, free: Free) -> Normal:
+        """Gauss-Newton's quadratic model in the free unknowns, smoothness left out.
+
+        The cameras of a timestep see the same points, so their information is summed up per
+        landmark in the head's frame first (a 3x3 matrix), and the rig's Jacobian is met once.
+        """
+        count, columns, shares = len(state.expr), len(free.frame), len(free.shared)
+        normal = Normal(
+            np.empty((count, columns, columns)), np.empty((count, columns, shares)),
+            np.zeros((shares, shares)), np.empty((count, columns)), np.zeros(shares),
+        )  # fmt: skip
+        for part in self._parts():
+            self._accumulate(state.at(part), part, free, normal)
+        self._add_priors(state, free, normal)
+        return normal
+
+    def _accumulate(
+        self, piece: State, part: Int[np.ndarray, "B"], free: Free, normal: Normal
+    ) -> None:
+        information, pull = self._information(piece, part)
+        by_frame, by_shape = self._head_jacobian(piece, free)
+        count = len(part)
+        flat = by_frame.reshape(count, -1, len(free.frame))
+        weighted = _weigh(information, by_frame).reshape(flat.shape)
+        normal.frame[part] = flat.swapaxes(1, 2) @ weighted
+        normal.frame_gradient[part] = (flat.swapaxes(1, 2) @ _column(pull[..., :3]))[..., 0]
+        if by_shape is None:
+            return
+        # The zoom moves no point in space: it is a fourth direction that only images know.
+        shape = by_shape.reshape(count, -1, self.model.num_shape)
+        zoom = _column(information[..., :3, 3])
+        heavy = _weigh(information, by_shape).reshape(shape.shape)
+        cross = np.concatenate([weighted.swapaxes(1, 2) @ shape, flat.swapaxes(1, 2) @ zoom], 2)
+        corner = (shape.swapaxes(1, 2) @ zoom).sum(0)
+        shared = np.block(
+            [
+                [(shape.swapaxes(1, 2) @ heavy).sum(0), corner],
+                [corner.T, information[..., 3, 3].sum()[None, None]],
+            ]
+        )
+        by_force = (shape.swapaxes(1, 2) @ _column(pull[..., :3])).sum(0)[:, 0]
+        normal.cross[part] = cross[:, :, free.shared]
+        normal.shared += shared[np.ix_(free.shared, free.shared)]
+        normal.shared_gradient += np.append(by_force, pull[..., 3].sum())[free.shared]
+
+    def _information(
+        self, piece: State, part: Int[np.ndarray, "B"]
+    ) -> tuple[Float[np.ndarray, "B L 4 4"], Float[np.ndarray, "B L 4"]]:
+        """`sum_c A^T w A` and `sum_c A^T w r`, A the pixel's derivative by point and zoom."""
+        seen = self.in_cameras(piece)
+        pixel = self.project(piece, seen)
+        residual = pixel - self.points[part]
+        square = (residual**2).sum(-1) * self.precision[part]
+        robust = 1 / (1 + square / self.priors.outlier**2) ** 2
+        weight = self.trust[part] * self.precision[part] * robust
+        turns = self.observations.viewmats[None, :, :3, :3] @ piece.rotation[:, None]
+        middle = self.observations.Ks[:, None, :2, 2]
+        ahead = (pixel - middle) / self._focal(piece)[:, None]
+        slope = self._focal(piece)[:, None] / seen[..., 2:]
+        jacobian = np.empty((*pixel.shape, 4))
+        jacobian[..., :3] = turns[:, :, None, :2] - ahead[..., None] * turns[:, :, None, 2:]
+        jacobian[..., :3] *= slope[..., None]
+        jacobian[..., 3] = pixel - middle
+        heavy = jacobian * weight[..., None, None]
+        count, cameras, landmarks = weight.shape
+        rows = jacobian.transpose(0, 2, 1, 3, 4).reshape(count, landmarks, 2 * cameras, 4)
+        heavy = heavy.transpose(0, 2, 1, 3, 4).reshape(rows.shape).swapaxes(2, 3)
+        pull = heavy @ residual.transpose(0, 2, 1, 3).reshape(count, landmarks, -1, 1)
+        return heavy @ rows, pull[..., 0]
+
+    def _head_jacobian(
+        self, piece: State, free: Free
+    ) -> tuple[Float[np.ndarray, "B 3 L P"], Float[np.ndarray, "B 3 L S"] | None]:
+        """Derivatives of the landmarks, seen in the head's frame (single precision)."""
+        arms = self.head(piece) - self.model.pivot
+        turning = -rotations.skew(arms).transpose(0, 2, 1, 3)
+        moving = np.broadcast_to(piece.rotation.swapaxes(1, 2)[:, :, None], turning.shape)
+        by_pose, by_expr, by_shape = self.model.jacobian(
+            piece.shape, piece.expr, piece.hinges, by_shape=len(free.shared) > 0
+        )
+        parts = [turning.astype(np.float32), moving.astype(np.float32), by_pose, by_expr]
+        # Free unknowns come in order, so every part is cut on its own before they are joined.
+        edges = (0, CENTRE.start, HINGES.start, EXPR, EXPR + self.model.num_expr)
+        columns = [
+            free.frame[(free.frame >= first) & (free.frame < last)] - first
+            for first, last in itertools.pairwise(edges)
+        ]
+        cut = [part[..., chosen] for part, chosen in zip(parts, columns, strict=True)]
+        return np.concatenate(cut, -1), by_shape
+
+    # -- priors and smoothness ----------------------------------------------------------------
+
+    def _prior_precision(self) -> tuple[Float[np.ndarray, "P0 P0"], Float[np.ndarray, "Q0"]]:
+        priors, exprs = self.priors, self.model.num_expr
+        deviations = np.repeat(
+            [np.inf, np.inf, priors.jaw, priors.gaze, priors.expr], [3, 3, 3, 6, exprs]
+        )
+        frame = np.diag(deviations**-2.0)
+        for axis in range(3):
+            left, right = EYES.start + axis, EYES.start + 3 + axis
+            frame[np.ix_([left, right], [left, right])] += (
+                np.array([[1, -1], [-1, 1]]) / priors.vergence**2
+            )
+        shared = np.append(np.full(self.model.num_shape, priors.shape), priors.focal) ** -2.0
+        return frame, shared
+
+    def _add_priors(self, state: State, free: Free, normal: Normal) -> None:
+        frame, shared = self._prior_precision()
+        normal.frame += frame[np.ix_(free.frame, free.frame)]
+        gradient = self._values(state) @ frame
+        gradient[:, EXPR:] += self.priors.sparse * np.sign(state.expr)
+        normal.frame_gradient += gradient[:, free.frame]
+        normal.shared += np.diag(shared[free.shared])
+        normal.shared_gradient += (self._shared(state) * shared)[free.shared]
+
+    def _smooth_precision(self) -> Float[np.ndarray, "P0"]:
+        priors = self.priors
+        deviations = (priors.turn, priors.shift, priors.swing, priors.glance, priors.action)
+        return np.repeat(deviations, [3, 3, 3, 6, self.model.num_expr]) ** -2.0
+
+    def second_differences(self, state: State) -> Float[np.ndarray, "K P0"]:
+        """How much each unknown's pace changes at the middle of three frames in a row."""
+        before, here, after = self.smooth - 1, self.smooth, self.smooth + 1
+        values = self._values(state)
+        change = values[before] - 2 * values[here] + values[after]
+        turn = state.rotation.swapaxes(1, 2)
+        change[:, ROTATION] = rotations.log(turn[here] @ state.rotation[after]) - rotations.log(
+            turn[before] @ state.rotation[here]
+        )
+        return change
+
+    def _values(self, state: State) -> Float[np.ndarray, "T P0"]:
+        """A timestep's unknowns side by side; a rotation has no value, only changes."""
+        turn = np.zeros((len(state.expr), 3))
+        return np.concatenate([turn, state.centre, state.hinges, state.expr], 1)
+
+    def _shared(self, state: State) -> Float[np.ndarray, "Q0"]:
+        return np.append(state.shape, state.zoom)
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def moved(
+        self, state: State, free: Free, frame: Float[np.ndarray, "T P"], shared: np.ndarray
+    ) -> State:
+        """The state after a step, bounded unknowns held within their bounds."""
+        step = np.zeros((len(state.expr), EXPR + self.model.num_expr))
+        step[:, free.frame] = frame
+        common = np.zeros(self.model.num_shape + 1)
+        common[free.shared] = shared
+        bounded = np.concatenate([state.hinges, state.expr], 1) + step[:, HINGES.start :]
+        bounded = np.clip(bounded, *self.bounds)
+        return replace(
+            state,
+            shape=state.shape + common[:-1],
+            zoom=state.zoom + float(common[-1]),
+            rotation=state.rotation @ rotations.exp(step[:, ROTATION]),
+            centre=state.centre + step[:, CENTRE],
+            hinges=bounded[:, :9],
+            expr=bounded[:, 9:],
+        )
+
+    def room(self, state: State, free: Free) -> Float[np.ndarray, "2 T P"]:
+        """How far each free unknown may go down and up before it meets a bound."""
+        limits = np.full((2, EXPR + self.model.num_expr), [[-np.inf], [np.inf]])
+        limits[:, HINGES.start :] = self.bounds
+        return limits[:, None, free.frame] - self._values(state)[:, free.frame]
+
+    def _parts(self) -> list[Int[np.ndarray, "B"]]:
+        count = len(self.observations)
+        return [np.arange(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
+
+
+def _weigh(
+    information: Float[np.ndarray, "B L 4 4"], jacobian: Float[np.ndarray, "B 3 L P"]
+) -> Float[np.ndarray, "B 3 L P"]:
+    """`information @ jacobian` per landmark, without the zoom's row."""
+    information = information.astype(np.float32)
+    weighted = np.empty_like(jacobian)
+    for row in range(3):
+        np.multiply(information[:, :, row, 0, None], jacobian[:, 0], out=weighted[:, row])
+        for column in (1, 2):
+            weighted[:, row] += information[:, :, row, column, None] * jacobian[:, column]
+    return weighted
+
+
+def _column(vectors: Float[np.ndarray, "B L 3"]) -> Float[np.ndarray, "B 3L 1"]:
+    """One vector per landmark as one long column, in the Jacobian's order."""
+    ordered = np.ascontiguousarray(vectors.swapaxes(1, 2), np.float32)
+    return ordered.reshape(len(vectors), -1, 1)
+
+
+def _ramp(value: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """0 below the first edge, 1 above the second, smooth between."""
+    share = np.clip((value - edges[0]) / (edges[1] - edges[0]), 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def _triples(observations: Observations) -> Int[np.ndarray, "K"]:
+    """Middles of three timesteps in a row: one sequence, no gap in time."""
+    time, clip = observations.time, observations.clip
+    if len(time) < 3:
+        return np.zeros(0, int)
+    step = np.diff(time)
+    near = (clip[1:] == clip[:-1]) & (step < 1.5 * np.median(step)) & (step > 0)
+    return np.flatnonzero(near[:-1] & near[1:]) + 1

@@ -1,0 +1,52 @@
+"""What a user may set about tracking."""
+
+from dataclasses import dataclass, field
+
+from pydantic import ConfigDict
+
+from pipeline.track.problem import Priors
+
+
+@dataclass
+class Gate:
+    """Limits that turn measures into `pass`, `warn` or `fail`; each pair is (warn, fail).
+
+    Attributes:
+        face_share: least share of timesteps in which a face was found.
+        reprojection: greatest mean distance of detected and fitted landmarks, per cent of the
+            distance of the outer eye corners.
+        jitter: greatest jitter of fitted landmarks on still stretches, thousandths of that
+            distance.
+        silhouette: least overlap (intersection over union) of head mesh and alpha.
+        saturation: greatest share of blendshape values at their upper bound.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    face_share: tuple[float, float] = (0.9, 0.5)
+    reprojection: tuple[float, float] = (3.0, 6.0)
+    jitter: tuple[float, float] = (6.0, 20.0)
+    silhouette: tuple[float, float] = (0.8, 0.5)
+    saturation: tuple[float, float] = (0.05, 0.3)
+
+
+@dataclass
+class TrackSettings:
+    """What a user may set about tracking.
+
+    Attributes:
+        workers: processes that detect landmarks side by side.
+        focal: focal length of a camera without calibration, over the larger side of the frame
+            as filmed: 1.35 is a phone's or a webcam's.
+        overlay: longer side of the overlay video, pixels.
+        priors: what is believed before any frame is seen.
+        gate: limits of quality.json.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    workers: int = 2
+    focal: float = 1.35
+    overlay: int = 1024
+    priors: Priors = field(default_factory=Priors)
+    gate: Gate = field(default_factory=Gate)

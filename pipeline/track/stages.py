@@ -1,0 +1,130 @@
+"""The order in which unknowns are let go: data, and the loop that follows it."""
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from avatar.rig import HeadRig
+from pipeline.track import solver
+from pipeline.track.problem import CENTRE, EXPR, EYES, JAW, ROTATION, Free, Problem, State
+
+log = logging.getLogger(__name__)
+
+JAW_RANGE = ((-0.02, 0.5), (-0.1, 0.1))  # rad: opening, sideways
+EYE_RANGE = ((-0.35, 0.35), (-0.55, 0.55))  # rad: down positive, subject's left positive
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One solve.
+
+    Attributes:
+        name: for the log.
+        free: of `pose`, `jaw`, `eyes`, `expr`, `shape`, `focal`.
+        iterations: most Gauss-Newton steps.
+        timesteps: solve at this many, spread evenly, instead of all.
+        bias: afterwards, learn each camera's constant error of every landmark.
+    """
+
+    name: str
+    free: tuple[str, ...]
+    iterations: int
+    timesteps: int | None = None
+    bias: bool = False
+
+
+EVERYTHING = ("pose", "jaw", "eyes", "expr", "shape", "focal")
+SCHEDULE = (
+    Stage("pose", ("pose",), 8),
+    Stage("identity", EVERYTHING, 15, timesteps=64),
+    Stage("motion", ("pose", "jaw", "eyes", "expr"), 10, bias=True),
+    Stage("identity, less bias", EVERYTHING, 8, timesteps=64),
+    Stage("motion, less bias", ("pose", "jaw", "eyes", "expr"), 10, bias=True),
+    Stage("all", ("pose", "jaw", "eyes", "expr"), 10),
+)
+
+
+def bounds(rig: HeadRig) -> Float[np.ndarray, "2 9+E"]:
+    """Lowest and highest hinges (rad) and blendshapes: the jaw is a hinge, the eyes do not roll."""
+    hinges = [*JAW_RANGE, (0, 0), *EYE_RANGE, (0, 0), *EYE_RANGE, (0, 0)]
+    return np.array([*hinges, *[(0.0, 1.0)] * rig.num_expr]).T
+
+
+def blinks(rig: HeadRig) -> tuple[int, int] | None:
+    """Coefficients that close the left and the right eye, by their ARKit names."""
+    names = ("eyeBlinkLeft", "eyeBlinkRight")
+    if not set(names) <= set(rig.expr_names):
+        return None
+    return rig.expr_names.index(names[0]), rig.expr_names.index(names[1])
+
+
+def free(stage: Stage, problem: Problem, known_focal: bool) -> Free:
+    """The indices of a stage's free unknowns. What has no range stays out of the system."""
+    last = EXPR + problem.model.num_expr
+    groups = {
+        "pose": (*_indices(ROTATION), *_indices(CENTRE)),
+        "jaw": _indices(JAW),
+        "eyes": _indices(EYES),
+        "expr": tuple(range(EXPR, last)),
+    }
+    frame = [index for name in stage.free for index in groups.get(name, ())]
+    fixed = problem.bounds[0] == problem.bounds[1]
+    frame = [index for index in frame if index < JAW.start or not fixed[index - JAW.start]]
+    shared = [*range(problem.model.num_shape)] if "shape" in stage.free else []
+    if "focal" in stage.free and not known_focal:
+        shared.append(problem.model.num_shape)
+    return Free(np.array(frame, int), np.array(shared, int))
+
+
+def _indices(part: slice) -> tuple[int, ...]:
+    return tuple(range(part.start, part.stop))
+
+
+def run(
+    problem: Problem,
+    state: State,
+    known_focal: bool,
+    schedule: tuple[Stage, ...] = SCHEDULE,
+) -> State:
+    """Follow a schedule from a first guess."""
+    for stage in schedule:
+        state = _run_stage(stage, problem, state, known_focal)
+        log.info("track: %s: cost %.1f", stage.name, problem.cost(state))
+    return state
+
+
+def _run_stage(stage: Stage, problem: Problem, state: State, known_focal: bool) -> State:
+    count = len(problem.observations)
+    if stage.timesteps is not None and stage.timesteps < count:
+        chosen = np.linspace(0, count - 1, stage.timesteps).round().astype(int)
+        part = Problem(
+            problem.model, problem.observations.at(chosen), problem.priors, problem.bounds,
+            problem.blinks,
+        )  # fmt: skip
+        solved = _run_stage(replace(stage, timesteps=None), part, state.at(chosen), known_focal)
+        # Only what is shared is kept: the next stage finds the motion at all timesteps.
+        state = replace(state, shape=solved.shape, zoom=solved.zoom)
+        problem.reweight(state)
+        return state
+    problem.reweight(state)
+    state = solver.solve(problem, state, free(stage, problem, known_focal), stage.iterations)
+    return replace(state, bias=learn_bias(problem, state)) if stage.bias else state
+
+
+def learn_bias(problem: Problem, state: State) -> Float[np.ndarray, "C L 2"]:
+    """The most probable constant error of each camera's detections of each landmark.
+
+    The weighted mean of the residuals (m at the head's depth), drawn towards zero by the prior
+    that the bias is a given share of the landmark's deviation.
+    """
+    clean = replace(state, bias=np.zeros_like(state.bias))
+    seen = problem.in_cameras(clean)
+    metres = seen[..., 2:] / (problem.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom))[:, None]
+    residual = problem.points - problem.project(clean, seen)
+    remaining = residual - state.bias / metres
+    square = (remaining**2).sum(-1) * problem.precision
+    weight = problem.trust / (1 + square / problem.priors.outlier**2) ** 2
+    total = weight.sum(0) + 1 / problem.priors.bias**2
+    return (weight[..., None] * residual * metres).sum(0) / total[..., None]

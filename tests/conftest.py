@@ -1,0 +1,48 @@
+"""Shared fixtures; and shapes in signatures are checked while tests run."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _checkable_modules() -> list[str]:
+    """Our modules whose signatures are checked; Numba compiles no wrapped function."""
+    modules = []
+    for package in ("avatar", "pipeline"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path.name != "__init__.py" and "njit" not in path.read_text(encoding="utf-8"):
+                modules.append(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    return modules
+
+
+# Must run before anything imports the modules.
+jaxtyping.install_import_hook(_checkable_modules(), "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def anny_rig_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rig `anny` with its landmarks, baked once a run and shared by all workers."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):  # each worker has a folder of its own in the run's
+        shared = shared.parent
+    path = shared / "anny.npz"
+    with open(shared / "anny.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            from pipeline.rig import bake_rig
+
+            bake_rig("anny", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def anny_rig(anny_rig_path: Path):
+    """The rig `anny`; tests must not change it."""
+    from avatar.rig import HeadRig
+
+    return HeadRig.load(anny_rig_path)
