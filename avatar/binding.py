@@ -50,9 +50,7 @@ def face_frames(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Fa
     a1 = normal / height.clamp(min=_TINY)[..., None]
     a2 = -torch.linalg.cross(a1, a0)
     rotation = torch.stack([a0, a1, a2], -1)
-    return FaceFrames(
-        corners.mean(-2), rotation, matrix_to_quat(rotation), (length + height) / 2
-    )
+    return FaceFrames(corners.mean(-2), rotation, matrix_to_quat(rotation), (length + height) / 2)
 
 
 def to_world(

@@ -18,9 +18,7 @@ SCHEMA_VERSION = 1
 _PLY_REST = 45  # f_rest columns of degree 3, which other viewers expect whatever is used
 
 
-def save_gaussians(
-    path: str | Path, gaussians: RiggedGaussians, about: dict[str, Any]
-) -> None:
+def save_gaussians(path: str | Path, gaussians: RiggedGaussians, about: dict[str, Any]) -> None:
     """Write `avatar.safetensors`, atomically.
 
     Args:

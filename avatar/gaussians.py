@@ -33,7 +33,7 @@ class RiggedGaussians:
     quats_local: Float[Tensor, "N 4"]
     opacity_logits: Float[Tensor, "N"]
     sh_dc: Float[Tensor, "N 1 3"]
-    sh_rest: Float[Tensor, "N K-1 3"]
+    sh_rest: Float[Tensor, "N R 3"]
     binding: Int[Tensor, "N"]
 
     def __len__(self) -> int:

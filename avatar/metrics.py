@@ -136,7 +136,7 @@ def _contrast_filter(channel: Map, terms: tuple[tuple[float, float], ...]) -> Ma
     widest = max(b for _, sensitivity in enumerate(_SENSITIVITY) for _, b in sensitivity)
     radius = int(np.ceil(3 * np.sqrt(widest / (2 * np.pi**2)) * PIXELS_PER_DEGREE))
     squares = (np.arange(-radius, radius + 1) / PIXELS_PER_DEGREE) ** 2
-    taps = [np.exp(-np.pi**2 * squares / b) for _, b in terms]
+    taps = [np.exp(-(np.pi**2) * squares / b) for _, b in terms]
     weights = [a * np.pi / b for a, b in terms]
     total = sum(w * t.sum() ** 2 for w, t in zip(weights, taps, strict=True))
     parts = [w / total * _separable(channel, t, t) for w, t in zip(weights, taps, strict=True)]

@@ -159,7 +159,18 @@ def _forward(frames, binding, local, sizes, quats, means, world_quats, scales): 
 
 @njit(parallel=True, **_JIT)
 def _backward(
-    verts, faces, binding, frames, local, quats, scales, v_means, v_quats, v_scales, v_verts, v_local
+    verts,
+    faces,
+    binding,
+    frames,
+    local,
+    quats,
+    scales,
+    v_means,
+    v_quats,
+    v_scales,
+    v_verts,
+    v_local,
 ):  # type: ignore[no-untyped-def]
     """A timestep is one task: its sums over Gaussians and faces have one order."""
     for b in prange(frames.shape[0]):

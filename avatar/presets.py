@@ -125,9 +125,7 @@ FAST = Preset(
     sh_interval=1000,
     batch=Batch(timesteps=4, views=4),
     start=Start(color_frames=48),
-    density=Density(
-        interval=2000, first=4000, last=40_000, most=80_000, reset_interval=0
-    ),
+    density=Density(interval=2000, first=4000, last=40_000, most=80_000, reset_interval=0),
 )
 QUICK = Preset(
     "quick",

@@ -44,9 +44,7 @@ def ssim_map(
     )
     mx, my, xx, yy, xy = maps.chunk(5, 1)
     vx, vy, cov = xx - mx * mx, yy - my * my, xy - mx * my
-    value = ((2 * mx * my + C1) * (2 * cov + C2)) / (
-        (mx * mx + my * my + C1) * (vx + vy + C2)
-    )
+    value = ((2 * mx * my + C1) * (2 * cov + C2)) / ((mx * mx + my * my + C1) * (vx + vy + C2))
     return value.permute(0, 2, 3, 1).reshape(shape)
 
 
@@ -177,7 +175,13 @@ def _along_x(row, taps, out):  # type: ignore[no-untyped-def]
 @njit(**_JIT)
 def _along_y(ring, c, taps, out):  # type: ignore[no-untyped-def]
     # Two loops: the compiler gives up on telling more than eight rows apart from `out`.
-    a, b, d, e, f = ring[(c - 2) % 11], ring[(c - 1) % 11], ring[c % 11], ring[(c + 1) % 11], ring[(c + 2) % 11]
+    a, b, d, e, f = (
+        ring[(c - 2) % 11],
+        ring[(c - 1) % 11],
+        ring[c % 11],
+        ring[(c + 1) % 11],
+        ring[(c + 2) % 11],
+    )
     t3, t4, t5 = taps[3], taps[4], taps[5]
     for j in range(out.shape[0]):
         out[j] = t5 * d[j] + t4 * (b[j] + e[j]) + t3 * (a[j] + f[j])

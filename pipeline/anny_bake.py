@@ -14,7 +14,7 @@ from pipeline import face_paint
 from pipeline.anny_head import (
     PARTS,
     HeadMesh,
-    IdentityBasis,
+    identity_basis,
     load_head,
     rigid_align,
     sample_identity,
@@ -76,18 +76,14 @@ def _one_thread() -> Iterator[None]:
 
 def _sample_identities(
     head: HeadMesh,
-) -> tuple[
-    Float[np.ndarray, "3"], Float[np.ndarray, "N V 3"], Float[np.ndarray, "N 5 3"]
-]:
+) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "N V 3"], Float[np.ndarray, "N 5 3"]]:
     """Random heads, aligned rigidly by their skulls and faces, and where the origin goes (m).
 
     The origin is the middle of the mean head's box, without neck and bust.
     """
-    basis = IdentityBasis(head.base)
+    basis = identity_basis()
     rng = np.random.default_rng(0)
-    weights = np.stack(
-        [basis.weights(sample_identity(basis.pairs, rng)) for _ in range(SAMPLES)]
-    )
+    weights = np.stack([basis.weights(sample_identity(basis.pairs, rng)) for _ in range(SAMPLES)])
     count = len(head.index)
     # Joints are means of base vertices, so they mix like vertices do.
     rest = np.concatenate([head.verts, head.joints(head.base.verts)])
@@ -128,9 +124,7 @@ def _principal(
     return directions, (joint_offsets.T @ chosen * scale).reshape(5, 3, SHAPES)
 
 
-def _skin_weights(
-    head: HeadMesh, jaw_open: Float[np.ndarray, "V 3"]
-) -> Float[np.ndarray, "V 5"]:
+def _skin_weights(head: HeadMesh, jaw_open: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 5"]:
     """Collapse MakeHuman's bones to root, neck, jaw and eyes.
 
     MakeHuman's jaw bone bends the cheeks badly; its sculpted jawOpen does not. So the jaw's

@@ -4,7 +4,7 @@ Shared by the bake (many identities -> a linear basis) and the demo (one identit
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,7 +23,7 @@ DAMPED = {"head-trans": 0.0, "neck-trans": 0.15, "neck-scale-vert": 0.1, "neck-h
 JOINT_BONES = ("neck01", "neck02", "jaw", "eye.L", "eye.R")  # root, neck, jaw, eyes
 
 # The bust ends where the arms and the chest begin: |x| and y in the base mesh, metres.
-BUST_HALF_WIDTH, BUST_BOTTOM = 0.19, 0.50
+BUST_HALF_WIDTH, BUST_BOTTOM = 0.225, 0.45
 # Hair grows above a line from the nape over the ears and temples to the forehead: z -> y,
 # metres in the base mesh.
 HAIRLINE = (
@@ -215,6 +215,12 @@ def _thirds(value: float) -> dict[str, float]:
 
 
 AVERAGE = Identity(0.5, 0.25, 0.0, 0.0, (1 / 3, 1 / 3, 1 / 3), np.zeros(139))
+
+
+@lru_cache(maxsize=1)
+def identity_basis() -> IdentityBasis:
+    """The installed MakeHuman's targets; reading them takes seconds, so it is done once."""
+    return IdentityBasis(source.load_base())
 
 
 def damping(target: str) -> float:

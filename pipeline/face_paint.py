@@ -19,7 +19,10 @@ IRIS_RADIUS, PUPIL_RADIUS = 5.9, 2.2  # mm on the eyeball
 # Outlines on the front of the face, |x| -> y (mm): vermilion border, lid margins, brow's middle.
 LIP_TOP = ((0, 8, 13, 18, 23, 26.5), (668.8, 670.0, 668.4, 666.0, 663.0, 661.0))
 LIP_BOTTOM = ((0, 7, 13, 19, 23, 26.5), (649.2, 649.6, 650.4, 653.0, 656.5, 661.0))
-LID_TOP = ((15, 18, 21, 27, 33, 39, 44, 48), (726.2, 728.0, 730.6, 733.2, 733.6, 732.4, 729.2, 727.0))
+LID_TOP = (
+    (15, 18, 21, 27, 33, 39, 44, 48),
+    (726.2, 728.0, 730.6, 733.2, 733.6, 732.4, 729.2, 727.0),
+)
 LID_BOTTOM = ((15, 21, 27, 33, 39, 44, 48), (726.0, 725.4, 723.8, 723.6, 724.8, 726.6, 727.0))
 BROW = ((10, 16, 24, 34, 44, 52, 56), (743.0, 745.2, 747.8, 749.6, 748.4, 744.4, 741.6))
 BROW_HALF_HEIGHT = ((10, 16, 30, 44, 56), (2.0, 3.4, 3.0, 2.2, 0.6))
@@ -39,9 +42,7 @@ class Palette:
     clothed: bool = True
 
 
-def texture(
-    head: HeadMesh, size: int, palette: Palette
-) -> UInt8[np.ndarray, "{size} {size} 3"]:
+def texture(head: HeadMesh, size: int, palette: Palette) -> UInt8[np.ndarray, "{size} {size} 3"]:
     """The texture map of a head; row 0 is v = 1. Unused texels repeat their nearest neighbour."""
     where = np.concatenate([head.uv[:, :1], 1 - head.uv[:, 1:], np.ones((len(head.uv), 1))], 1)
     scale = np.diag([size, size, 1.0])
@@ -89,7 +90,7 @@ def paint(
 def _skin(p: Float[np.ndarray, "P 3"], palette: Palette) -> Float[np.ndarray, "P 3"]:
     x, y, z = abs(p[:, 0]), p[:, 1], p[:, 2]
     color = np.tile(np.array(palette.skin), (len(p), 1))
-    color *= 1 + 0.025 * noise(p, 14.0)[:, None] + 0.035 * noise(p, 1.6)[:, None]
+    color *= 1 + 0.025 * noise(p, 14.0)[:, None] + 0.022 * noise(p, 1.8)[:, None]
     flush = 0.9 * _bump(x - 44, y - 697, 17) + 0.9 * _bump(x, y - 697, 12) * (z > 150)
     flush += 0.5 * _bump(x, y - 632, 14) + 0.8 * (x > 70) * (y > 680)
     color *= 1 - flush[:, None] * np.array([0.02, 0.13, 0.12])
@@ -149,7 +150,9 @@ def _eyeball(p: Float[np.ndarray, "P 3"], palette: Palette) -> Float[np.ndarray,
     front = p[:, 2] > 124.5
     white = np.array([0.88, 0.86, 0.84]) * (1 - 0.004 * abs(dx)[:, None] * np.array([0.5, 2, 2]))
     streaks = noise(np.stack([6 * np.arctan2(dy, dx), 0.2 * radius, 0 * dx], 1), 0.35)
-    iris = np.array(palette.iris) * (1 + 0.22 * streaks + 0.5 * _bump(radius - 3.2, 0, 1.0))[:, None]
+    iris = (
+        np.array(palette.iris) * (1 + 0.22 * streaks + 0.5 * _bump(radius - 3.2, 0, 1.0))[:, None]
+    )
     iris = _mix(iris, (0.07, 0.08, 0.09), _step(radius - IRIS_RADIUS + 0.9, 0.5))
     iris = _mix(iris, (0.02, 0.02, 0.02), _step(PUPIL_RADIUS - radius, 0.3))
     return _mix(white, iris, (_step(IRIS_RADIUS - radius, 0.4) * front)[:, None])

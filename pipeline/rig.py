@@ -1,6 +1,6 @@
 """Bake a head rig and its landmark embedding into one file, shared by all subjects.
 
-    python -m pipeline.rig --name anny --out results/rigs/anny.npz
+python -m pipeline.rig --name anny --out results/rigs/anny.npz
 """
 
 import argparse

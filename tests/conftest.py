@@ -7,6 +7,8 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
+from tests import typecheck  # noqa: F401  (the hook below looks it up by name)
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -21,7 +23,7 @@ def _checkable_modules() -> list[str]:
 
 
 # Must run before anything imports the modules.
-jaxtyping.install_import_hook(_checkable_modules(), "beartype.beartype")
+jaxtyping.install_import_hook(_checkable_modules(), "tests.typecheck.check")
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,9 @@ def toy_rig(dtype: torch.dtype = torch.float32) -> HeadRig:
         near = np.exp(-(((verts - centre) / width) ** 2).sum(1))
         return np.where(part == 0, near, 0.0)
 
-    directions = np.array([[1, 1, 0], [-1, 1, 0], [0, 1, 0], [0, 0, 1]]) / np.sqrt([[2], [2], [1], [1]])
+    directions = np.array([[1, 1, 0], [-1, 1, 0], [0, 1, 0], [0, 0, 1]]) / np.sqrt(
+        [[2], [2], [1], [1]]
+    )
     centres = [(0.03, -0.05, 0.07), (-0.03, -0.05, 0.07), (0, 0.05, 0.08), (0, -0.05, 0.08)]
     exprdirs = np.stack(
         [0.005 * bump(c)[:, None] * d for c, d in zip(centres, directions, strict=True)], 2

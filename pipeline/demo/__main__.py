@@ -1,6 +1,6 @@
 """Render the demo capture and its truth.
 
-    python -m pipeline.demo --out results/demo --rig results/rigs/anny.npz
+python -m pipeline.demo --out results/demo --rig results/rigs/anny.npz
 """
 
 import argparse

@@ -32,12 +32,14 @@ class DemoSettings:
         timesteps: of each of the two sequences.
         size: width and height, pixels.
         crf: x264's constant rate factor.
+        texture: width and height of the person's texture map, texels.
     """
 
     cameras: int = 8
     timesteps: int = 60
     size: int = 256
     crf: int = 16
+    texture: int = 2048
 
 
 def make_demo(out: str | Path, tracker: HeadRig, settings: DemoSettings | None = None) -> None:
@@ -57,7 +59,7 @@ def make_demo(out: str | Path, tracker: HeadRig, settings: DemoSettings | None =
     """
     settings = settings or DemoSettings()
     capture, truth = Path(out) / "capture", Path(out) / "truth"
-    person = make_person(tracker)
+    person = make_person(tracker, settings.texture)
     params = motion.perform(tracker, settings.timesteps)
     cameras = studio.make_cameras(settings.cameras, settings.size)
     walls = [studio.make_wall(number, settings.size) for number in range(len(cameras))]

@@ -75,7 +75,11 @@ def _shade(  # type: ignore[no-untyped-def]
             weights = barycentric[y, x]
             a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
             for k in range(10):
-                at[k] = weights[0] * values[a, k] + weights[1] * values[b, k] + weights[2] * values[c, k]
+                at[k] = (
+                    weights[0] * values[a, k]
+                    + weights[1] * values[b, k]
+                    + weights[2] * values[c, k]
+                )
             kind = material[face]
             if kind == HAIR:
                 color[0], color[1], color[2] = at[6], at[7], at[8]

@@ -107,8 +107,10 @@ def _strands(
     tone = rng.normal(1.0, 0.16, (STRANDS, 1, 1)) * np.linspace(0.85, 1.12, SEGMENTS + 1)[:, None]
     warm = 1 + rng.normal(0, 0.05, (STRANDS, 1, 1)) * np.array([1.0, 0.0, -1.0])
     colors = np.repeat((np.array(COLOR) * tone * warm)[:, :, None], 2, 2)
-    first = 2 * np.arange(SEGMENTS)[:, None] + 2 * (SEGMENTS + 1) * np.arange(STRANDS)[:, None, None]
-    quads = np.concatenate([first + [0, 1, 2], first + [1, 3, 2]], 1).reshape(-1, 3)
+    first = (
+        2 * np.arange(SEGMENTS)[:, None] + 2 * (SEGMENTS + 1) * np.arange(STRANDS)[:, None, None]
+    )
+    quads = (first[..., None, :] + np.array([[0, 1, 2], [1, 3, 2]])).reshape(-1, 3)
     return Hair(
         ribbon.reshape(-1, 3), quads, np.repeat(along[:, :, None], 2, 2).reshape(-1, 3),
         np.clip(colors.reshape(-1, 3), 0.01, 1),

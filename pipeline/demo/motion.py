@@ -76,6 +76,10 @@ SEQUENCES: dict[str, dict[str, Track]] = {
     },
 }  # fmt: skip
 SWAY = 0.003  # m
+# A living face at rest: lids a little lower than MakeHuman's, a hint of a smile.
+AT_REST = {
+    "eyeBlinkLeft": 0.12, "eyeBlinkRight": 0.12, "mouthSmileLeft": 0.06, "mouthSmileRight": 0.06
+}  # fmt: skip
 
 
 def perform(tracker: HeadRig, timesteps: int) -> RigParams:
@@ -105,7 +109,7 @@ def _perform(sequence: str, timesteps: int) -> dict[str, Float[torch.Tensor, "T 
     times = np.linspace(0, 1, timesteps) if timesteps > 1 else np.zeros(1)
     tracks = {name: _curve(track, times) for name, track in SEQUENCES[sequence].items()}
     poses = {name: np.radians(tracks.pop(name)) for name in _POSES}
-    strengths: dict[str, np.ndarray] = {}
+    strengths: dict[str, np.ndarray] = {name: 0 * times + rest for name, rest in AT_REST.items()}
     for name, track in tracks.items():
         for each in (name,) if name in arkit.ARKIT_NAMES else (f"{name}Left", f"{name}Right"):
             strengths[each] = np.clip(strengths.get(each, 0) + track, 0, 1)

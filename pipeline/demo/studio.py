@@ -55,7 +55,7 @@ def make_wall(camera: int, size: int) -> Float[np.ndarray, "{size} {size} 3"]:
     for _ in range(14):
         cx, cy, radius = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(0.05, 0.22)
         edge = np.clip((radius - np.hypot(x - cx, y - cy)) * size / 4 + 0.5, 0, 1)
-        wall += edge[..., None] * rng.uniform(-0.13, 0.13, 3)
+        wall += edge[..., None] * rng.uniform(-0.10, 0.10, 3)
     angle, pitch = rng.uniform(0, np.pi), rng.uniform(9, 16)
     stripes = np.sin(2 * np.pi * pitch * (x * np.cos(angle) + y * np.sin(angle)))
     wall += 0.03 * stripes[..., None]

@@ -28,6 +28,7 @@ class PlateMatting:
 
     def __init__(self, plate: Image) -> None:
         self.plate = plate.astype(np.float32)
+        self._lit = plate.min(2) > 20
 
     def __call__(self, images: Iterable[Image]) -> Iterator[UInt8[np.ndarray, "H W"]]:
         """Alphas of one clip."""
@@ -43,11 +44,18 @@ class PlateMatting:
 
     def _relit(self, colours: Float[np.ndarray, "H W 3"], prior: Mask) -> np.ndarray:
         """The plate under this frame's exposure: one factor a channel, from the background."""
-        outside = (prior < 0.02) & (self.plate.min(2) > 20)
-        if outside.sum() < 500:
+        # Every third pixel either way is plenty for a median.
+        some = (slice(None, None, 3), slice(None, None, 3))
+        outside = (prior[some] < 0.02) & self._lit[some]
+        if outside.sum() < 50:
             return self.plate
-        gain = np.median(colours[outside] / self.plate[outside], axis=0)
+        gain = np.median(colours[some][outside] / self.plate[some][outside], axis=0)
         return self.plate * np.clip(gain, 0.7, 1.4).astype(np.float32)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sum of products over the colours; NumPy's sum over a short last axis is ten times slower."""
+    return cv2.transform(a * b, np.ones((1, 3), np.float32))
 
 
 def foreign(
@@ -59,12 +67,14 @@ def foreign(
         colours, background: 0..255.
         prior: MediaPipe's mask; says only where the noise can be measured.
     """
-    smooth, plate = (cv2.blur(c, (3, 3)) for c in (colours, background))
-    brightness = (smooth * plate).sum(2) / np.maximum((plate * plate).sum(2), 1)
+    smooth: np.ndarray = cv2.blur(colours, (3, 3))
+    plate: np.ndarray = cv2.blur(background, (3, 3))
+    brightness = _dot(smooth, plate) / np.maximum(_dot(plate, plate), 1)
     brightness = np.clip(brightness, DARKEST, BRIGHTEST)[..., None]
-    distance = np.linalg.norm(smooth - brightness * plate, axis=2)
-    outside = prior < 0.02
-    noise = max(1.0, float(np.median(distance[outside]))) if outside.sum() > 500 else 2.0
+    difference = smooth - brightness * plate
+    distance = np.sqrt(_dot(difference, difference))
+    outside = distance[prior < 0.02][::9]
+    noise = max(1.0, float(np.median(outside))) if len(outside) > 50 else 2.0
     return np.clip((distance / noise - 4) / 4, 0, 1)
 
 
@@ -82,12 +92,12 @@ def edge_alpha(
     inside = cv2.erode(solid, disk(radius)).astype(np.float32)
     outside = 1 - cv2.dilate(solid, disk(radius)).astype(np.float32)
     spread = (0, 0), 2.0 * radius
-    weight = cv2.GaussianBlur(inside, *spread)
-    foreground = cv2.GaussianBlur(colours * inside[..., None], *spread)
+    weight: np.ndarray = cv2.GaussianBlur(inside, *spread)
+    foreground: np.ndarray = cv2.GaussianBlur(colours * inside[..., None], *spread)
     foreground /= np.maximum(weight, 1e-3)[..., None]
     direction = foreground - background
-    contrast = (direction * direction).sum(2)
-    solved = ((colours - background) * direction).sum(2) / np.maximum(contrast, 1)
+    contrast = _dot(direction, direction)
+    solved = _dot(colours - background, direction) / np.maximum(contrast, 1)
     # Where foreground and plate look alike the equation says nothing: the rough mask does.
     trust = (contrast / (contrast + 30.0**2)) * np.clip(weight / 0.02, 0, 1)
     alpha = trust * np.clip(solved, 0, 1) + (1 - trust) * rough

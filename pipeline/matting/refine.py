@@ -21,7 +21,7 @@ def follow_edges(
     Returns:
         float32, 0..1.
     """
-    filtered = cv2.ximgproc.guidedFilter(image, mask, radius, epsilon * 255**2)
+    filtered: np.ndarray = cv2.ximgproc.guidedFilter(image, mask, radius, epsilon * 255**2)
     # A linear model leaves a little everywhere: the outer tenths are background and person.
     return np.clip((filtered - 0.1) / 0.8, 0, 1)
 

@@ -13,18 +13,20 @@ Image = UInt8[np.ndarray, "H W 3"]
 
 
 def person_masks(images: Iterable[Image]) -> Iterator[tuple[Image, Float[np.ndarray, "H W"]]]:
-    """MediaPipe's mask (float32, 0..1) beside each image of one clip.
+    """A rough mask (float32, 0..1) beside each image of one clip.
 
-    Uses the general model of the wheel (256 x 256); its own temporal smoothing starts anew with
-    every call.
+    The geometric mean of MediaPipe's two segmentation networks, the general one (256 x 256) and
+    the landscape one (256 x 144): each takes some patch of background for a person now and then,
+    seldom both the same. Their own temporal smoothing starts anew with every call.
     """
     with quiet_stderr():
         from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
-        network = SelfieSegmentation(model_selection=0)
-    with network:
+        networks = [SelfieSegmentation(model_selection=model) for model in (0, 1)]
+    with networks[0], networks[1]:
         for image in images:
-            yield image, network.process(np.ascontiguousarray(image)).segmentation_mask
+            general, landscape = (network.process(image).segmentation_mask for network in networks)
+            yield image, np.sqrt(general * landscape)
 
 
 def segmentation(images: Iterable[Image]) -> Iterator[UInt8[np.ndarray, "H W"]]:

@@ -6,15 +6,21 @@ Reads `ingest/` and, where it exists, `matte/`; writes `track/`. Ends well even 
 quality.json says fail: the subject keeps its overlay, and pack enforces the gate.
 """
 
+import os
 import sys
 from pathlib import Path
 
 from avatar import cli
-from pipeline.track import TrackSettings, track_subject
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
+    # The solver's matrices are small: BLAS threads get in each other's way (3-5 times slower).
+    # OpenBLAS reads this when NumPy loads it, hence the late imports.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    from pipeline.track.settings import TrackSettings
+    from pipeline.track.subject import track_subject
+
     parser = cli.stage_parser(__doc__)
     parser.add_argument("--rig", type=Path, required=True, help="the rig's npz file")
     args = parser.parse_args(argv)

@@ -88,9 +88,7 @@ def test_root_and_translation_move_everything_rigidly():
 
 def test_expressions_are_linear_and_static_offsets_are_added_before_posing():
     rig = toy_rig(torch.float64)
-    zero, half, full = (
-        rig(**parameters(rig, expr=[0.0, k, 0.0, 0.0])) for k in (0.0, 0.5, 1.0)
-    )
+    zero, half, full = (rig(**parameters(rig, expr=[0.0, k, 0.0, 0.0])) for k in (0.0, 0.5, 1.0))
     torch.testing.assert_close(half - zero, (full - zero) / 2)
     offset = torch.full((rig.num_verts, 3), 0.01, dtype=torch.float64)
     shifted = rig(**parameters(rig), static_offset=offset)

@@ -1,0 +1,97 @@
+"""From captures to tables by the real graph, on small but real input."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from avatar.dataset import Dataset
+from avatar.rig import HeadRig
+from pipeline.demo.capture import DemoSettings, make_demo
+from pipeline.media import probe, read_video
+from tests.workflow.conftest import ROOT, Run
+
+CLIP = ROOT.parent / "shared/data/talking_heads/obama_address.mp4"
+OUTPUTS = [
+    "track/overlay.mp4", "dataset.h5", "avatar/avatar.safetensors", "avatar/point_cloud.ply",
+    "avatar/rig_params.npz", "avatar/train_log.csv", "eval/metrics.csv", "eval/summary.json",
+    "eval/comparison.mp4",
+]  # fmt: skip
+
+
+def _configure(project: Path, **stages: dict) -> None:
+    path = project / "config/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(config | stages))
+
+
+def _stamps(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and "tables" not in path.parts and "logs" not in path.parts
+    }
+
+
+@pytest.mark.slow
+def test_a_good_subject_is_finished_beside_a_bad_one(road: Path, snakemake: Run) -> None:
+    film = DemoSettings(cameras=4, timesteps=8, size=160)
+    make_demo(road / "made", HeadRig.load(road / "results/rigs/anny.npz"), film)
+    shutil.copytree(road / "made/capture", road / "captures/good")
+    (road / "captures/bad.mp4").write_text("this is no video")
+    _configure(road, train={"preset": "quick", "overrides": {"images": 400}})
+
+    first = snakemake("--cores", "2", "--keep-going")
+    assert first.returncode == 1, first.stdout + first.stderr
+    assert first.stderr.rstrip().splitlines()[-1].startswith("bad/ingest: ")
+    assert "Traceback" not in first.stdout + first.stderr
+    for name in OUTPUTS:
+        assert (road / "results/good" / name).stat().st_size > 0, name
+    assert not (road / "results/bad/eval").exists()
+
+    table = pd.read_csv(road / "results/tables/metrics.csv")
+    assert sorted(table.protocol) == ["novel_view", "self_reenactment"]
+    assert (table.subject == "good").all()
+    assert (table.psnr > 15).all()
+    assert "bad" in (road / "results/tables/metrics.md").read_text()
+
+    with Dataset(road / "results/good/dataset.h5") as data:
+        counts = np.bincount(data.split, minlength=4)
+    assert counts.tolist() == [3 * 8, 8, 4 * 8, 0]
+
+    before = _stamps(road / "results/good")
+    again = snakemake("--cores", "2", "good")
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+    assert snakemake("--cores", "2", "tables").returncode == 0
+    assert _stamps(road / "results/good") == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CLIP.exists(), reason="the real clips of ../shared are not here")
+def test_a_real_talking_head_becomes_an_avatar(road: Path, snakemake: Run) -> None:
+    shutil.copy(CLIP, road / "captures/address.mp4")
+    _configure(
+        road,
+        ingest={"duration": 2.4, "size_mono": 256},
+        train={"preset": "quick", "overrides": {"images": 1600}},
+    )
+    answer = snakemake("--cores", "2", "address")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    home = road / "results/address"
+    for name in OUTPUTS:
+        assert (home / name).stat().st_size > 0, name
+
+    table = pd.read_csv(road / "results/tables/metrics.csv")
+    assert table.protocol.tolist() == ["self_reenactment"]
+    assert table.n[0] == 18  # the last 30 % of 60 frames
+    assert table.psnr[0] > 20
+
+    assert probe(home / "eval/comparison.mp4").width > probe(home / "eval/comparison.mp4").height
+    frames = np.stack([frame for _, frame in read_video(home / "eval/comparison.mp4")])
+    render = frames[:, :, frames.shape[2] // 3 : 2 * frames.shape[2] // 3].astype(float)
+    assert render.std() > 20  # a picture, not a flat field
+    assert np.abs(np.diff(render, axis=0)).mean() > 0.1  # that moves
