@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import h5py
@@ -35,6 +35,8 @@ from avatar.errors import UserError
 if TYPE_CHECKING:
     from avatar.rig import RigParams
 
+Row = int | np.integer
+S = TypeVar("S", bound="_Store")
 SCHEMA_VERSION = 1
 TRAIN, VAL, TEST, UNUSED = range(4)
 SPLITS = ("train", "val", "test", "unused")
@@ -217,6 +219,8 @@ class _Store:
             raise
 
     def _read_tables(self) -> None:
+        if "schema_version" not in self._file.attrs:
+            raise UserError(f"{self.path} is not a file of headsplat: give another or make it again")
         version = self.attrs.get("schema_version")
         if version != SCHEMA_VERSION:
             raise UserError(
@@ -237,7 +241,7 @@ class _Store:
     def __len__(self) -> int:
         return len(self.camera)
 
-    def __enter__(self) -> Self:
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -275,11 +279,11 @@ class _Store:
             self.timestep,
         )
 
-    def row(self, timestep: int, camera: int) -> int:
+    def row(self, timestep: Row, camera: Row) -> int:
         """The row of a frame, -1 where there is none."""
         return int(self._rows[timestep, camera])
 
-    def describe(self, row: int) -> str:
+    def describe(self, row: Row) -> str:
         """A frame in words, for messages."""
         timestep = self.timestep[row]
         return (
@@ -306,7 +310,7 @@ class _Store:
             raise UserError(f"{where} does not match its checksum: make it again") from None
         return array.astype(str) if array.dtype.kind == "S" else array
 
-    def blob(self, channel: str, row: int) -> UInt8[np.ndarray, "B"]:
+    def blob(self, channel: str, row: Row) -> UInt8[np.ndarray, "B"]:
         """The encoded bytes of one frame.
 
         Raises:
@@ -339,7 +343,7 @@ class FrameStore(_Store):
         camera [M], timestep [M]: of each row; `len()` is M.
     """
 
-    def image(self, row: int) -> UInt8[np.ndarray, "H W 3"]:
+    def image(self, row: Row) -> UInt8[np.ndarray, "H W 3"]:
         """One frame, RGB, without alpha.
 
         Raises:
@@ -351,7 +355,7 @@ class FrameStore(_Store):
 class AlphaStore(_Store):
     """Alpha by row: `matte/alpha.h5` or `dataset.h5`; tables as in `FrameStore`."""
 
-    def alpha(self, row: int) -> UInt8[np.ndarray, "H W"]:
+    def alpha(self, row: Row) -> UInt8[np.ndarray, "H W"]:
         """One frame's coverage, 0 background to 255 person.
 
         Raises:
@@ -370,7 +374,7 @@ class Dataset(FrameStore, AlphaStore):
         attrs: subject, rig, rig_sha256, config_json, sources_json, code_version.
     """
 
-    split: Int[np.ndarray, "M"]
+    split: UInt8[np.ndarray, "M"]
     valid: Bool[np.ndarray, "T"]
 
     def __init__(self, path: str | Path) -> None:

@@ -134,7 +134,7 @@ def _skin_weights(head: HeadMesh, jaw_open: Float[np.ndarray, "V 3"]) -> Float[n
     along = (jaw_open * turned).sum(1) / np.maximum((turned * turned).sum(1), 1e-8)
     jaw = np.clip(along, 0, 1) * np.clip(np.linalg.norm(jaw_open, axis=1) / 5e-4 - 0.2, 0, 1)
     jaw[head.part == PARTS.index("helper-lower-teeth")] = 1.0
-    above = head.bone_share("neck02")
+    above = np.clip(head.bone_share("neck02"), 0, 1)
     weights = np.zeros((len(head.index), 5))
     weights[:, JAW] = jaw * above
     weights[:, NECK] = (1 - jaw) * above

@@ -29,6 +29,7 @@ EXPRESSIONS: tuple[dict[str, float], ...] = (
 )
 SHAPE_SPREAD = 0.6  # standard deviations of the random identities
 REACH = 4  # pixels from a landmark that lies in the eye or mouth to the surface it belongs to
+LANDMARKS = [*range(RIGHT_IRIS), RIGHT_IRIS, LEFT_IRIS]  # of MediaPipe's 478; irises' centres
 MIN_COSINE = 0.35  # between a surface's normal and the view: grazing hits are worth little
 MIN_SHARE = 0.25  # of the renders in which a landmark must hit its surface
 MAX_SPREAD = 0.0045  # m; above, a landmark slides over the surface (the face's outline)
@@ -60,31 +61,45 @@ def embed(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Landmarks:
     if detections.found.mean() < 0.5:
         raise RuntimeError(f"rig {rig.name}: a face in {detections.found.mean():.0%} of renders")
     faces = rig.faces.numpy()
-    surfaces = _surfaces(rig)
+    hit_faces, hit_weights = _cast(rig, views, detections.points)
     chosen = []
-    for landmark in [*range(RIGHT_IRIS), RIGHT_IRIS, LEFT_IRIS]:
-        allowed = surfaces["iris" if landmark >= RIGHT_IRIS else "skin"]
-        hits = [
-            _hit(view, points[landmark], allowed)
-            for view, points in zip(views, detections.points, strict=True)
-        ]
-        found = [hit for hit in hits if hit is not None]
-        if len(found) >= MIN_SHARE * len(views):
-            face, weights, spread = _middle(found, rig.v_template.numpy(), faces)
-            if spread <= MAX_SPREAD:
-                chosen.append((landmark, face, weights, spread))
-    ids, face, weights, spread = zip(*chosen, strict=True)
+    for place, landmark in enumerate(LANDMARKS):
+        hit = hit_faces[:, place] >= 0
+        if hit.mean() >= MIN_SHARE:
+            middle = _middle(
+                hit_faces[hit, place], hit_weights[hit, place], rig.v_template.numpy(), faces
+            )
+            if middle[2] <= MAX_SPREAD:
+                chosen.append((landmark, *middle))
     return Landmarks(
-        torch.tensor(ids), torch.tensor(face), torch.tensor(np.stack(weights)).float(),
-        torch.tensor(spread).float(),
-    )  # fmt: skip
+        ids=torch.tensor([landmark for landmark, *_ in chosen]),
+        faces=torch.tensor([face for _, face, *_ in chosen]),
+        barycentric=torch.from_numpy(np.stack([weights for *_, weights, _ in chosen])).float(),
+        spread=torch.tensor([spread for *_, spread in chosen]),
+    )
 
 
-def _surfaces(rig: HeadRig) -> dict[str, Bool[np.ndarray, "F"]]:
-    """Faces on which a landmark may lie, by kind of landmark."""
-    faces = rig.faces.numpy()
+def _cast(
+    rig: HeadRig, views: list[View], points: Float[np.ndarray, "M 478 2"]
+) -> tuple[Int[np.ndarray, "M L"], Float[np.ndarray, "M L 3"]]:
+    """Faces (-1 for none) and barycentric coordinates under `LANDMARKS` in every view.
+
+    Irises lie on the eyeballs, all else on the outer skin.
+    """
     outer = (rig.masks["skin"] & ~rig.masks["inner_mouth"]).numpy()
-    return {"skin": outer[faces].all(1), "iris": rig.masks["eyeballs"].numpy()[faces].all(1)}
+    skin = outer[rig.faces.numpy()].all(1)
+    ball = rig.masks["eyeballs"].numpy()[rig.faces.numpy()].all(1)
+    count = len(LANDMARKS) - 2
+    hits = [
+        (
+            _hits(view, found[LANDMARKS[:count]], skin),
+            _hits(view, found[LANDMARKS[count:]], ball),
+        )
+        for view, found in zip(views, points, strict=True)
+    ]
+    faces = [np.concatenate([one[0], two[0]]) for one, two in hits]
+    weights = [np.concatenate([one[1], two[1]]) for one, two in hits]
+    return np.stack(faces), np.stack(weights)
 
 
 def _views(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Iterator[View]:
@@ -166,30 +181,42 @@ def sample(
     return picked.astype(np.float32)
 
 
-def _hit(
-    view: View, point: Float[np.ndarray, "2"], allowed: Bool[np.ndarray, "F"]
-) -> tuple[int, Float[np.ndarray, "3"]] | None:
-    """The allowed surface at a landmark, or the nearest one a few pixels away, or None."""
-    if not np.isfinite(point).all():
-        return None
-    column, row = (int(v) for v in np.floor(point))
-    top, left = max(row - REACH, 0), max(column - REACH, 0)
-    window = (slice(top, row + REACH + 1), slice(left, column + REACH + 1))
-    ids = view.face_ids[window]
-    good = (ids >= 0) & allowed[ids] & (view.facing[window] > MIN_COSINE)
-    rows, columns = np.nonzero(good)
-    if not len(rows):
-        return None
-    distance = np.hypot(columns + left + 0.5 - point[0], rows + top + 0.5 - point[1])
-    best = distance.argmin()
-    if distance[best] > REACH:
-        return None
-    at = rows[best] + top, columns[best] + left
-    return int(view.face_ids[at]), view.barycentric[at].astype(np.float64)
+def _hits(
+    view: View, points: Float[np.ndarray, "L 2"], allowed: Bool[np.ndarray, "F"]
+) -> tuple[Int[np.ndarray, "L"], Float[np.ndarray, "L 3"]]:
+    """The allowed surface under each landmark, or the nearest one a few pixels away.
+
+    Args:
+        view: a render.
+        points: pixels; NaN where nothing was found.
+        allowed: faces on which these landmarks may lie.
+    Returns:
+        Face (-1 for none within `REACH`) and barycentric coordinates.
+    """
+    good = (view.face_ids >= 0) & allowed[view.face_ids] & (view.facing > MIN_COSINE)
+    good = np.pad(good, REACH + 1)  # a frame that no landmark's window leaves
+    near = np.arange(-REACH, REACH + 1)
+    size = np.array(view.face_ids.shape[::-1])
+    found = np.isfinite(points).all(1)
+    centre = np.clip(np.where(found[:, None], points, 0), 0, size - 1).astype(int)
+    columns, rows = (centre[:, None, None, axis] for axis in (0, 1))
+    columns, rows = np.broadcast_arrays(columns + near, rows + near[:, None])
+    distance = np.hypot(
+        columns + 0.5 - points[:, 0, None, None], rows + 0.5 - points[:, 1, None, None]
+    )
+    distance[~good[rows + REACH + 1, columns + REACH + 1]] = np.inf
+    distance = np.nan_to_num(distance.reshape(len(points), -1), nan=np.inf)
+    best = distance.argmin(1)
+    at = np.arange(len(points))
+    hit = distance[at, best] <= REACH
+    row = np.clip(rows.reshape(len(points), -1)[at, best], 0, size[1] - 1)
+    column = np.clip(columns.reshape(len(points), -1)[at, best], 0, size[0] - 1)
+    return np.where(hit, view.face_ids[row, column], -1), view.barycentric[row, column]
 
 
 def _middle(
-    hits: list[tuple[int, Float[np.ndarray, "3"]]],
+    hits: Int[np.ndarray, "N"],
+    weights: Float[np.ndarray, "N 3"],
     template: Float[np.ndarray, "V 3"],
     faces: Int[np.ndarray, "F 3"],
 ) -> tuple[int, Float[np.ndarray, "3"], float]:
@@ -197,9 +224,7 @@ def _middle(
 
     The mean is reweighted five times by Cauchy's weights at the median distance.
     """
-    corners = np.stack([template[faces[face]] for face, _ in hits])
-    weights = np.stack([w for _, w in hits])
-    points = (corners * weights[..., None]).sum(1)
+    points = (template[faces[hits]] * weights[..., None]).sum(1)
     mean = np.median(points, 0)
     for _ in range(5):
         distance = np.linalg.norm(points - mean, axis=1)
@@ -208,4 +233,4 @@ def _middle(
     distance = np.linalg.norm(points - mean, axis=1)
     best = int(distance.argmin())
     spread = float(np.sqrt((trust * distance**2).sum() / trust.sum()))
-    return hits[best][0], weights[best], spread
+    return int(hits[best]), weights[best], spread

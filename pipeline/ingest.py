@@ -333,7 +333,7 @@ def _judge(quality: Quality, tables: dataset.Tables, plans: dict[str, Plan]) -> 
         "timesteps": len(tables.sequence),
         "frames": len(tables.camera),
         "missing_frames": missing,
-        "frames_per_second": float(1 / np.median(np.concatenate(gaps))) if gaps else None,
+        "frames_per_second": float(1 / np.mean(np.concatenate(gaps))) if gaps else None,
         "longest_gap_in_frames": longest,
     }
     if missing:

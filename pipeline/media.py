@@ -186,7 +186,9 @@ def _opened(path: Path) -> Iterator[tuple["av.container.InputContainer", "av.Vid
     """The container and its best video stream."""
     _check_file(path)
     try:
-        container = av.open(f"file:{path}", container_options=_OPEN_OPTIONS)
+        container = av.open(
+            f"file:{path}", container_options=_OPEN_OPTIONS, metadata_errors="replace"
+        )
     except av.error.FFmpegError as problem:
         raise UserError(
             f"{path} is not a video that can be read ({problem.strerror}): "
@@ -233,22 +235,21 @@ def _decoded(
     path: Path, container: "av.container.InputContainer", stream: "av.VideoStream"
 ) -> Iterator["av.VideoFrame"]:
     """Decode packet by packet, so that a damaged one costs its own frames only."""
-    bad = 0
-    packets = container.demux(stream)
+    bad = count = 0
     rate = float(stream.average_rate or 30)
-    count = 0
-    while True:
+    packets = container.demux(stream)
+    reading = True
+    while reading:
         try:
             packet = next(packets, None)
-        except av.error.FFmpegError:
+        except av.error.FFmpegError:  # nothing can be read any more; the decoder still holds some
             bad += 1
-            break
-        if packet is None:
-            break
+            packet = None
+        reading = packet is not None
         try:
-            decoded = packet.decode()
-        except av.error.FFmpegError:
-            bad += 1
+            decoded = stream.codec_context.decode(packet)
+        except (av.error.FFmpegError, EOFError):
+            bad += reading
             continue
         for frame in decoded:
             if frame.pts is None:  # raw streams carry no times

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, UInt8
 from pydantic import ConfigDict
 
 from avatar import cli, files
@@ -132,7 +132,7 @@ def check_gate(track: Path, gate: Literal["strict", "off"]) -> None:
 
 def split_rows(
     tables: Tables, valid: Bool[np.ndarray, "T"], settings: SplitSettings
-) -> Int[np.ndarray, "M"]:
+) -> UInt8[np.ndarray, "M"]:
     """The split of every row: TRAIN, VAL, TEST or UNUSED.
 
     Held-out timesteps of all cameras are `test`; of the rest the held-out camera is `val` and the

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from avatar import files
 from avatar.errors import UserError
@@ -45,7 +45,7 @@ class Quality:
         )
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "Quality":
         """Read `quality.json`.
 
         Raises:

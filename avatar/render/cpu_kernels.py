@@ -105,32 +105,47 @@ def _pointer(context, builder, array_type, array, index, element):
 
 
 @intrinsic
-def load(typingctx, array, index):
-    """Sixteen consecutive floats."""
+def peek(typingctx, array, index):
+    """One element; unlike array[index] it knows no negative index, which saves its test."""
 
     def codegen(context, builder, sig, args):
-        pointer = _pointer(context, builder, sig.args[0], *args, _LLVEC)
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]], inbounds=True))
+
+    return array.dtype(array, types.intp), codegen
+
+
+@intrinsic
+def get(typingctx, array, index):
+    """Sixteen floats of an array of rows of sixteen."""
+
+    def codegen(context, builder, sig, args):
+        start = builder.mul(args[1], args[1].type(LANES))
+        pointer = _pointer(context, builder, sig.args[0], args[0], start, _LLVEC)
         return builder.load(pointer, align=4)
 
     return VEC(array, types.intp), codegen
 
 
 @intrinsic
-def store(typingctx, array, index, value):
-    """Sixteen consecutive floats; as integers, rounded towards 0, if the array holds integers."""
+def put(typingctx, array, index, value):
+    """The reverse of `get`; as integers, rounded towards 0, if the array holds integers."""
 
     def codegen(context, builder, sig, args):
-        *place, value = args
-        kind = _LLVEC
+        start = builder.mul(args[1], args[1].type(LANES))
+        kind, value = _LLVEC, args[2]
         if sig.args[0].dtype == types.int32:
             kind, value = _LLINT, builder.fptosi(value, _LLINT)
-        builder.store(value, _pointer(context, builder, sig.args[0], *place, kind), align=4)
+        pointer = _pointer(context, builder, sig.args[0], args[0], start, kind)
+        builder.store(value, pointer, align=4)
 
     return types.void(array, types.intp, VEC), codegen
 
 
 @intrinsic
 def splat(typingctx, value):
+    """All lanes the same."""
+
     def codegen(context, builder, sig, args):
         return _splat(builder, args[0])
 
@@ -179,6 +194,8 @@ minimum, maximum = _select("<", False), _select(">", False)
 
 @intrinsic
 def any_positive(typingctx, value):
+    """Whether any lane is above 0."""
+
     def codegen(context, builder, sig, args):
         mask = builder.fcmp_ordered(">", args[0], _const(0.0))
         bits = builder.bitcast(mask, ir.IntType(LANES))
@@ -188,17 +205,32 @@ def any_positive(typingctx, value):
 
 
 @intrinsic
-def total(typingctx, value):
-    """Sum of the lanes."""
+def sums(typingctx, vectors):
+    """Sum of the lanes of each of up to sixteen vectors; vector i's is in lane SUM_LANES[i]."""
 
     def codegen(context, builder, sig, args):
-        function_type = ir.FunctionType(_F32, [_F32, _LLVEC])
-        name = "llvm.vector.reduce.fadd.v16f32"
-        module = builder.module
-        function = module.globals.get(name) or ir.Function(module, function_type, name)
-        return builder.call(function, [ir.Constant(_F32, 0.0), args[0]], fastmath=("reassoc",))
+        # Each step adds the halves (then quarters, ...) of two vectors into one.
+        zero = ir.Constant(_LLVEC, [0.0] * LANES)
+        parts = [builder.extract_value(args[0], i) for i in range(sig.args[0].count)]
+        parts += [zero] * (LANES - len(parts))
+        for bit in (8, 4, 2, 1):
+            low = [lane if lane & bit == 0 else LANES + lane - bit for lane in range(LANES)]
+            high = [lane + bit if lane & bit == 0 else LANES + lane for lane in range(LANES)]
+            parts = [
+                zero if a is zero and b is zero else _add_shuffled(builder, a, b, low, high)
+                for a, b in zip(parts[::2], parts[1::2], strict=True)
+            ]
+        return parts[0]
 
-    return types.float32(VEC), codegen
+    return VEC(vectors), codegen
+
+
+def _add_shuffled(builder, a, b, low, high):
+    masks = (ir.Constant(_LLINT, lanes) for lanes in (low, high))
+    return builder.fadd(*(builder.shuffle_vector(a, b, mask) for mask in masks))
+
+
+SUM_LANES = tuple(int(f"{i:04b}"[::-1], 2) for i in range(LANES))
 
 
 def _fma(builder, a, b, c):
@@ -276,6 +308,7 @@ NEAR, FAR = f32(0.01), f32(1e10)  # m
 MAX_ALPHA = f32(0.999)
 MIN_ALPHA = f32(1.0 / 255.0)
 MIN_TRANSMITTANCE = f32(1e-4)
+LOG2_MIN_ALPHA = f32(np.log2(1.0 / 255.0))
 LN2 = f32(np.log(2.0))
 LOG2_255 = f32(np.log2(255.0))
 HALF_LOG2E = f32(0.5 / np.log(2.0))
@@ -288,16 +321,17 @@ SIDE = 8  # blocks of 4x4 px along a tile's edge
 CHUNK = 256  # Gaussians in one task
 RECORD = 16  # floats for a Gaussian in an image:
 X, Y = 0, 1  # centre, px
-CXX, CXY, CYY = 2, 3, 4  # alpha = 2^(PEAK - (CXX dx^2 + CXY dx dy + CYY dy^2))
-PEAK = 5  # log2(opacity)
+# alpha = 2^(PEAK - STEEP_X (dx - LEAN dy)^2 - STEEP_Y dy^2): sheared, so that needles lose no digits
+STEEP_X, LEAN, STEEP_Y, PEAK = 2, 3, 4, 5
 RGB = 6  # three floats
 DEPTH = 9  # m; 0 where not visible
 TILE_X0, TILE_X1, TILE_Y0, TILE_Y1 = 10, 11, 12, 13  # tiles touched, inclusive; none if X1 < X0
 REACH_X, REACH_Y = 14, 15  # half box outside which alpha < MIN_ALPHA, px, grown by a hair
 
 # Sums over pixels that the backward pass leaves for a Gaussian, in a record's place, with
-# g = dL/dlog(alpha) and d = pixel - centre: g, g dx, g dy, g dx^2, g dx dy, g dy^2, w dL/drgb.
-SUM_G, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUM_RGB = 0, 1, 2, 3, 4, 5, 6
+# g = dL/dlog(alpha), dy and d = dx - LEAN dy from pixel to centre, w the weight: g, g d, g dy,
+# g d^2, g d dy, g dy^2, w dL/drgb.
+SUM_G, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUM_RED, SUM_GREEN, SUM_BLUE = SUM_LANES[:9]
 
 # Spherical harmonics: Sloan, "Stupid Spherical Harmonics (SH) Tricks", 2008, appendix A2.
 SH0 = f32(0.28209479177387814)
@@ -305,7 +339,7 @@ SH1 = f32(0.4886025119029199)
 SH2A, SH2B, SH2C = f32(1.0925484305920792), f32(0.31539156525252005), f32(0.5462742152960396)
 SH3A, SH3B, SH3C = f32(0.5900435899266435), f32(2.890611442640554), f32(0.4570457994644658)
 SH3D, SH3E = f32(0.3731763325901154), f32(1.445305721320277)
-THREE, FOUR, FIVE = f32(3.0), f32(4.0), f32(5.0)
+THREE, FIVE, QUARTER = f32(3.0), f32(5.0), f32(0.25)
 
 
 # ---------------------------------------------------------------- projection
@@ -366,43 +400,25 @@ def _read_camera(viewmats, Ks, image, width, height, s):
 
 
 @njit(**_JIT)
-def _row(s, row):
-    return load(s, row * LANES)
-
-
-@njit(**_JIT)
-def _put(s, row, value):
-    store(s, row * LANES, value)
-
-
-@njit(**_JIT)
-def _dot3(s, a, b):
-    """Dot product of two triples of rows."""
-    return (
-        _row(s, a) * _row(s, b) + _row(s, a + 1) * _row(s, b + 1) + _row(s, a + 2) * _row(s, b + 2)
-    )
-
-
-@njit(**_JIT)
 def _rotate_lanes(s):
     """Normalise QUAT and fill ROTATION."""
-    w, x, y, z = _row(s, QUAT), _row(s, QUAT + 1), _row(s, QUAT + 2), _row(s, QUAT + 3)
+    w, x, y, z = get(s, QUAT), get(s, QUAT + 1), get(s, QUAT + 2), get(s, QUAT + 3)
     inverse = ONE / sqrt(maximum(w * w + x * x + y * y + z * z, TINY))
     w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
-    _put(s, QUAT, w)
-    _put(s, QUAT + 1, x)
-    _put(s, QUAT + 2, y)
-    _put(s, QUAT + 3, z)
-    _put(s, QUAT_NORM, inverse)
-    _put(s, ROTATION, ONE - TWO * (y * y + z * z))
-    _put(s, ROTATION + 1, TWO * (x * y - w * z))
-    _put(s, ROTATION + 2, TWO * (x * z + w * y))
-    _put(s, ROTATION + 3, TWO * (x * y + w * z))
-    _put(s, ROTATION + 4, ONE - TWO * (x * x + z * z))
-    _put(s, ROTATION + 5, TWO * (y * z - w * x))
-    _put(s, ROTATION + 6, TWO * (x * z - w * y))
-    _put(s, ROTATION + 7, TWO * (y * z + w * x))
-    _put(s, ROTATION + 8, ONE - TWO * (x * x + y * y))
+    put(s, QUAT, w)
+    put(s, QUAT + 1, x)
+    put(s, QUAT + 2, y)
+    put(s, QUAT + 3, z)
+    put(s, QUAT_NORM, inverse)
+    put(s, ROTATION, ONE - TWO * (y * y + z * z))
+    put(s, ROTATION + 1, TWO * (x * y - w * z))
+    put(s, ROTATION + 2, TWO * (x * z + w * y))
+    put(s, ROTATION + 3, TWO * (x * y + w * z))
+    put(s, ROTATION + 4, ONE - TWO * (x * x + z * z))
+    put(s, ROTATION + 5, TWO * (y * z - w * x))
+    put(s, ROTATION + 6, TWO * (x * z - w * y))
+    put(s, ROTATION + 7, TWO * (y * z + w * x))
+    put(s, ROTATION + 8, ONE - TWO * (x * x + y * y))
 
 
 @njit(**_JIT)
@@ -412,7 +428,7 @@ def _view_lanes(s):
     Lanes outside the depth range become a harmless point on the axis.
     """
     c = CAMERA * LANES
-    mx, my, mz = _row(s, MEAN), _row(s, MEAN + 1), _row(s, MEAN + 2)
+    mx, my, mz = get(s, MEAN), get(s, MEAN + 1), get(s, MEAN + 2)
     z = s[c + 8] * mx + s[c + 9] * my + s[c + 10] * mz + s[c + 11]
     inside = where_greater(z, NEAR, where_less(z, FAR, splat(ONE), ZERO), ZERO)
     x = (s[c + 0] * mx + s[c + 1] * my + s[c + 2] * mz + s[c + 3]) * inside
@@ -421,37 +437,37 @@ def _view_lanes(s):
     inverse = ONE / z
     u = minimum(maximum(x * inverse, s[c + 16]), s[c + 18])
     v = minimum(maximum(y * inverse, s[c + 17]), s[c + 19])
-    _put(s, POINT, x)
-    _put(s, POINT + 1, y)
-    _put(s, INV_Z, inverse)
-    _put(s, INSIDE, inside)
-    _put(s, SLOPE, u)
-    _put(s, SLOPE + 1, v)
+    put(s, POINT, x)
+    put(s, POINT + 1, y)
+    put(s, INV_Z, inverse)
+    put(s, INSIDE, inside)
+    put(s, SLOPE, u)
+    put(s, SLOPE + 1, v)
     for j in range(3):
-        _put(s, AXES + j, s[c + 12] * inverse * (s[c + j] - u * s[c + 8 + j]))
-        _put(s, AXES + 3 + j, s[c + 13] * inverse * (s[c + 4 + j] - v * s[c + 8 + j]))
+        put(s, AXES + j, s[c + 12] * inverse * (s[c + j] - u * s[c + 8 + j]))
+        put(s, AXES + 3 + j, s[c + 13] * inverse * (s[c + 4 + j] - v * s[c + 8 + j]))
     for axis in range(2):
         a0, a1, a2 = (
-            _row(s, AXES + 3 * axis),
-            _row(s, AXES + 3 * axis + 1),
-            _row(s, AXES + 3 * axis + 2),
+            get(s, AXES + 3 * axis),
+            get(s, AXES + 3 * axis + 1),
+            get(s, AXES + 3 * axis + 2),
         )
         for j in range(3):
             column = (
-                a0 * _row(s, ROTATION + j)
-                + a1 * _row(s, ROTATION + 3 + j)
-                + a2 * _row(s, ROTATION + 6 + j)
+                a0 * get(s, ROTATION + j)
+                + a1 * get(s, ROTATION + 3 + j)
+                + a2 * get(s, ROTATION + 6 + j)
             )
-            _put(s, SPREAD + 3 * axis + j, column)
+            put(s, SPREAD + 3 * axis + j, column)
     return z
 
 
 @njit(**_JIT)
 def _covariance_lanes(s):
     """Covariance of the footprints, px^2: xx, xy, yy and the determinant."""
-    s0, s1, s2 = _row(s, SCALE), _row(s, SCALE + 1), _row(s, SCALE + 2)
-    a0, a1, a2 = _row(s, SPREAD) * s0, _row(s, SPREAD + 1) * s1, _row(s, SPREAD + 2) * s2
-    b0, b1, b2 = _row(s, SPREAD + 3) * s0, _row(s, SPREAD + 4) * s1, _row(s, SPREAD + 5) * s2
+    s0, s1, s2 = get(s, SCALE), get(s, SCALE + 1), get(s, SCALE + 2)
+    a0, a1, a2 = get(s, SPREAD) * s0, get(s, SPREAD + 1) * s1, get(s, SPREAD + 2) * s2
+    b0, b1, b2 = get(s, SPREAD + 3) * s0, get(s, SPREAD + 4) * s1, get(s, SPREAD + 5) * s2
     aa = a0 * a0 + a1 * a1 + a2 * a2
     bb = b0 * b0 + b1 * b1 + b2 * b2
     ab = a0 * b0 + a1 * b1 + a2 * b2
@@ -501,24 +517,24 @@ def _project_task(image, first, last, n, batch, shared, inputs, size, sh_degree,
 def _fill_records(s, z, width, height, count):
     """FIELDS without colour, and whole-pixel radii at PULL. Returns the tile pairs' upper bound."""
     c = CAMERA * LANES
-    inverse = _row(s, INV_Z)
+    inverse = get(s, INV_Z)
     xx, xy, yy, det = _covariance_lanes(s)
-    opacity = maximum(_row(s, OPACITY), TINY)
+    opacity = maximum(get(s, OPACITY), TINY)
     peak = log2(opacity)
     cut = peak + LOG2_255
-    x = s[c + 12] * _row(s, POINT) * inverse + s[c + 14]
-    y = s[c + 13] * _row(s, POINT + 1) * inverse + s[c + 15]
+    x = s[c + 12] * get(s, POINT) * inverse + s[c + 14]
+    y = s[c + 13] * get(s, POINT + 1) * inverse + s[c + 15]
 
     # 2^-cut at the edge: half extents are sqrt(cut * cov / (log2(e) / 2)).
     room = maximum(cut, ZERO) / HALF_LOG2E
     rx, ry = ceil(sqrt(room * xx)), ceil(sqrt(room * yy))
-    seen = where_at_least(cut, ZERO, _row(s, INSIDE), ZERO)
+    seen = where_at_least(cut, ZERO, get(s, INSIDE), ZERO)
     seen = where_greater(x + rx, ZERO, seen, ZERO)
     seen = where_greater(y + ry, ZERO, seen, ZERO)
     seen = where_less(x - rx, f32(width), seen, ZERO)
     seen = where_less(y - ry, f32(height), seen, ZERO)
-    _put(s, PULL, rx * seen)
-    _put(s, PULL + 1, ry * seen)
+    put(s, PULL, rx * seen)
+    put(s, PULL + 1, ry * seen)
 
     room = (maximum(cut, ZERO) * GROW + PAD) / HALF_LOG2E
     ex, ey = sqrt(room * xx), sqrt(room * yy)
@@ -532,21 +548,20 @@ def _fill_records(s, z, width, height, count):
     x0 = where_greater(seen, ZERO, x0, ZERO)
     tiles = maximum(x1 - x0 + ONE, ZERO) * maximum(y1 - y0 + ONE, ZERO)
 
-    scale = HALF_LOG2E / det
-    _put(s, FIELDS + X, x)
-    _put(s, FIELDS + Y, y)
-    _put(s, FIELDS + CXX, yy * scale)
-    _put(s, FIELDS + CXY, -TWO * xy * scale)
-    _put(s, FIELDS + CYY, xx * scale)
-    _put(s, FIELDS + PEAK, peak)
-    _put(s, FIELDS + DEPTH, z * seen)
-    _put(s, FIELDS + TILE_X0, x0)
-    _put(s, FIELDS + TILE_X1, x1)
-    _put(s, FIELDS + TILE_Y0, y0)
-    _put(s, FIELDS + TILE_Y1, y1)
-    _put(s, FIELDS + REACH_X, ex)
-    _put(s, FIELDS + REACH_Y, ey)
-    _put(s, PULL + 2, tiles)
+    put(s, FIELDS + X, x)
+    put(s, FIELDS + Y, y)
+    put(s, FIELDS + STEEP_X, HALF_LOG2E * yy / det)
+    put(s, FIELDS + LEAN, xy / yy)
+    put(s, FIELDS + STEEP_Y, HALF_LOG2E / yy)
+    put(s, FIELDS + PEAK, peak)
+    put(s, FIELDS + DEPTH, z * seen)
+    put(s, FIELDS + TILE_X0, x0)
+    put(s, FIELDS + TILE_X1, x1)
+    put(s, FIELDS + TILE_Y0, y0)
+    put(s, FIELDS + TILE_Y1, y1)
+    put(s, FIELDS + REACH_X, ex)
+    put(s, FIELDS + REACH_Y, ey)
+    put(s, PULL + 2, tiles)
     pairs = 0
     for lane in range(count):
         pairs += int(s[(PULL + 2) * LANES + lane])
@@ -556,39 +571,39 @@ def _fill_records(s, z, width, height, count):
 @njit(**_JIT)
 def _direction_lanes(s):
     c = CAMERA * LANES
-    dx = _row(s, MEAN) - s[c + 20]
-    dy = _row(s, MEAN + 1) - s[c + 21]
-    dz = _row(s, MEAN + 2) - s[c + 22]
+    dx = get(s, MEAN) - s[c + 20]
+    dy = get(s, MEAN + 1) - s[c + 21]
+    dz = get(s, MEAN + 2) - s[c + 22]
     inverse = ONE / sqrt(maximum(dx * dx + dy * dy + dz * dz, TINY))
-    _put(s, DIRECTION, dx * inverse)
-    _put(s, DIRECTION + 1, dy * inverse)
-    _put(s, DIRECTION + 2, dz * inverse)
-    _put(s, INV_DISTANCE, inverse)
+    put(s, DIRECTION, dx * inverse)
+    put(s, DIRECTION + 1, dy * inverse)
+    put(s, DIRECTION + 2, dz * inverse)
+    put(s, INV_DISTANCE, inverse)
 
 
 @njit(**_JIT)
 def _basis_lanes(s, degree):
     """Spherical harmonics at DIRECTION; order and signs as in avatar.render.reference."""
-    x, y, z = _row(s, DIRECTION), _row(s, DIRECTION + 1), _row(s, DIRECTION + 2)
-    _put(s, BASIS, splat(SH0))
+    x, y, z = get(s, DIRECTION), get(s, DIRECTION + 1), get(s, DIRECTION + 2)
+    put(s, BASIS, splat(SH0))
     if degree >= 1:
-        _put(s, BASIS + 1, -SH1 * y)
-        _put(s, BASIS + 2, SH1 * z)
-        _put(s, BASIS + 3, -SH1 * x)
+        put(s, BASIS + 1, -SH1 * y)
+        put(s, BASIS + 2, SH1 * z)
+        put(s, BASIS + 3, -SH1 * x)
     if degree >= 2:
-        _put(s, BASIS + 4, SH2A * x * y)
-        _put(s, BASIS + 5, -SH2A * y * z)
-        _put(s, BASIS + 6, SH2B * (THREE * z * z - ONE))
-        _put(s, BASIS + 7, -SH2A * x * z)
-        _put(s, BASIS + 8, SH2C * (x * x - y * y))
+        put(s, BASIS + 4, SH2A * x * y)
+        put(s, BASIS + 5, -SH2A * y * z)
+        put(s, BASIS + 6, SH2B * (THREE * z * z - ONE))
+        put(s, BASIS + 7, -SH2A * x * z)
+        put(s, BASIS + 8, SH2C * (x * x - y * y))
     if degree >= 3:
-        _put(s, BASIS + 9, -SH3A * y * (THREE * x * x - y * y))
-        _put(s, BASIS + 10, SH3B * x * y * z)
-        _put(s, BASIS + 11, -SH3C * y * (FIVE * z * z - ONE))
-        _put(s, BASIS + 12, SH3D * z * (FIVE * z * z - THREE))
-        _put(s, BASIS + 13, -SH3C * x * (FIVE * z * z - ONE))
-        _put(s, BASIS + 14, SH3E * z * (x * x - y * y))
-        _put(s, BASIS + 15, -SH3A * x * (x * x - THREE * y * y))
+        put(s, BASIS + 9, -SH3A * y * (THREE * x * x - y * y))
+        put(s, BASIS + 10, SH3B * x * y * z)
+        put(s, BASIS + 11, -SH3C * y * (FIVE * z * z - ONE))
+        put(s, BASIS + 12, SH3D * z * (FIVE * z * z - THREE))
+        put(s, BASIS + 13, -SH3C * x * (FIVE * z * z - ONE))
+        put(s, BASIS + 14, SH3E * z * (x * x - y * y))
+        put(s, BASIS + 15, -SH3A * x * (x * x - THREE * y * y))
 
 
 @njit(**_JIT)
@@ -693,8 +708,8 @@ def _tile_span(records, r, row):
     """
     ex, ey = records[r + REACH_X], records[r + REACH_Y]
     cut = (records[r + PEAK] + LOG2_255) * GROW + PAD
-    lean = -HALF * records[r + CXY] / records[r + CXX]
-    tip = -HALF * records[r + CXY] / records[r + CYY] * ex
+    lean = records[r + LEAN]
+    tip = lean * ey * ey / ex
     low = f32(row * TILE) + HALF - records[r + Y]
     high = low + f32(TILE - 1)
     right = min(max(tip, low), high)
@@ -703,8 +718,8 @@ def _tile_span(records, r, row):
     room_left = cut * (ONE - (left / ey) * (left / ey))
     if min(room_right, room_left) < ZERO:
         return 0, -1
-    reach_right = lean * right + np.sqrt(room_right / records[r + CXX])
-    reach_left = lean * left - np.sqrt(room_left / records[r + CXX])
+    reach_right = lean * right + np.sqrt(room_right / records[r + STEEP_X])
+    reach_left = lean * left - np.sqrt(room_left / records[r + STEEP_X])
     x = records[r + X]
     first = np.ceil((x + reach_left - f32(TILE - 0.5)) * f32(1.0 / TILE))
     last = np.floor((x + reach_right - HALF) * f32(1.0 / TILE))
@@ -785,13 +800,13 @@ def _bin_worker(phase, n, across, tiles, records, record_bits, bases, bins, sort
 
 # Rows of sixteen in a worker's scratch memory while it blends.
 PIXEL_X, PIXEL_Y = 0, 8  # centres of a block's pixels by block column and row, from the tile's edge
-BATCH = 16  # six fields of sixteen Gaussians, see _gather_batch
+LOCAL = 16  # eight fields of sixteen Gaussians or of a block's sixteen pixels
 STATE = 32  # forward: T, r, g, b of each block; backward: T, Q and dL/d(r, g, b, alpha)
-STATE_ROWS = 6
-SCRATCH_ROWS = STATE + STATE_ROWS * SIDE * SIDE
-# Rows of integers: first and last block of sixteen Gaussians in each row of blocks.
-SPAN_FIRST, SPAN_LAST, SPAN_ROWS = 0, 8, 16
-SPAN_INTEGERS = (SPAN_ROWS + 1) * LANES  # then the first and last unfinished block of each row
+SCRATCH_ROWS = STATE + 6 * SIDE * SIDE
+# Rows of integers: first and last block of sixteen Gaussians in each band (row of blocks), first
+# and last band; then the first and last unfinished block of each band.
+SPAN_FIRST, SPAN_LAST, BAND_FIRST, BAND_LAST, LIVE = 0, 8, 16, 17, 18
+SPAN_INTEGERS = (LIVE + 1) * LANES
 
 
 @njit(**_JIT)
@@ -803,124 +818,132 @@ def _fill_pixel_centres(s):
 
 
 @njit(**_JIT)
-def _batch_spans(records, lists, at, count, left, top, s, spans):
-    """The blocks of a tile that each of sixteen Gaussians touches, by row of blocks.
+def _batch_spans(records, lists, start, count, left, top, s, spans):
+    """The blocks of a tile that each of sixteen Gaussians touches, by band.
 
     The same geometry as in _tile_span, sixteen Gaussians at a time.
     """
     for lane in range(LANES):
-        r = lists[2 * (at + min(lane, count - 1))] * RECORD
-        s[BATCH * LANES + lane] = records[r + X] - left
-        s[(BATCH + 1) * LANES + lane] = records[r + Y] - top
-        s[(BATCH + 2) * LANES + lane] = records[r + CXX]
-        s[(BATCH + 3) * LANES + lane] = records[r + CXY]
-        s[(BATCH + 4) * LANES + lane] = records[r + CYY]
-        s[(BATCH + 5) * LANES + lane] = records[r + PEAK]
-        s[(BATCH + 6) * LANES + lane] = records[r + REACH_X]
-        s[(BATCH + 7) * LANES + lane] = records[r + REACH_Y]
-    x, y = _row(s, BATCH), _row(s, BATCH + 1)
-    cxx, cxy, cyy = _row(s, BATCH + 2), _row(s, BATCH + 3), _row(s, BATCH + 4)
-    cut = (_row(s, BATCH + 5) + LOG2_255) * GROW + PAD
-    ey = _row(s, BATCH + 7)
+        r = peek(lists, 2 * (start + min(lane, count - 1))) * RECORD
+        s[LOCAL * LANES + lane] = peek(records, r + X) - left
+        s[(LOCAL + 1) * LANES + lane] = peek(records, r + Y) - top
+        s[(LOCAL + 2) * LANES + lane] = peek(records, r + STEEP_X)
+        s[(LOCAL + 3) * LANES + lane] = peek(records, r + LEAN)
+        s[(LOCAL + 4) * LANES + lane] = peek(records, r + PEAK)
+        s[(LOCAL + 5) * LANES + lane] = peek(records, r + REACH_X)
+        s[(LOCAL + 6) * LANES + lane] = peek(records, r + REACH_Y)
+    x, y, lean = get(s, LOCAL), get(s, LOCAL + 1), get(s, LOCAL + 3)
+    inv_steep = ONE / get(s, LOCAL + 2)
+    cut = (get(s, LOCAL + 4) + LOG2_255) * GROW + PAD
+    ex, ey = get(s, LOCAL + 5), get(s, LOCAL + 6)
+    put(spans, BAND_FIRST, maximum(ceil((y - ey - f32(3.5)) * QUARTER), ZERO))
+    put(spans, BAND_LAST, minimum(floor((y + ey - HALF) * QUARTER), f32(SIDE - 1)))
     curve = cut / (ey * ey)
-    inv_cxx = ONE / cxx
-    lean = -HALF * cxy * inv_cxx
-    tip = -HALF * cxy / cyy * _row(s, BATCH + 6)
-    for row in range(SIDE):
-        low = f32(4 * row) + HALF - y
+    tip = lean * ey * ey / ex
+    for band in range(SIDE):
+        low = f32(4 * band) + HALF - y
         high = low + THREE
         right = minimum(maximum(tip, low), high)
         left_ = minimum(maximum(ZERO - tip, low), high)
         room_right = cut - curve * right * right
         room_left = cut - curve * left_ * left_
-        reach_right = lean * right + sqrt(maximum(room_right, ZERO) * inv_cxx)
-        reach_left = lean * left_ - sqrt(maximum(room_left, ZERO) * inv_cxx)
-        first = maximum(ceil((x + reach_left - f32(3.5)) * f32(0.25)), ZERO)
-        last = minimum(floor((x + reach_right - HALF) * f32(0.25)), f32(SIDE - 1))
+        reach_right = lean * right + sqrt(maximum(room_right, ZERO) * inv_steep)
+        reach_left = lean * left_ - sqrt(maximum(room_left, ZERO) * inv_steep)
+        first = maximum(ceil((x + reach_left - f32(3.5)) * QUARTER), ZERO)
+        last = minimum(floor((x + reach_right - HALF) * QUARTER), f32(SIDE - 1))
         last = where_less(minimum(room_right, room_left), ZERO, -ONE, last)
-        store(spans, (SPAN_FIRST + row) * LANES, minimum(first, f32(SIDE)))
-        store(spans, (SPAN_LAST + row) * LANES, maximum(last, -ONE))
+        put(spans, SPAN_FIRST + band, minimum(first, f32(SIDE)))
+        put(spans, SPAN_LAST + band, maximum(last, -ONE))
 
 
 @njit(**_JIT)
-def _live_spans(s, rows, live):
-    """First and last unfinished block of each row of blocks; whether there is any."""
+def _live_spans(s, rows, spans):
+    """First and last unfinished block of each band; whether there is any."""
     some = False
-    for row in range(SIDE):
+    for band in range(SIDE):
         first, last = SIDE, -1
         for block in range(SIDE):
-            if any_positive(_row(s, STATE + rows * (SIDE * row + block))):
+            if any_positive(get(s, STATE + rows * (SIDE * band + block))):
                 first, last = min(first, block), block
-        live[2 * row], live[2 * row + 1] = first, last
+        spans[LIVE * LANES + 2 * band], spans[LIVE * LANES + 2 * band + 1] = first, last
         some = some or last >= 0
     return some
 
 
 @njit(**_JIT)
+def _band_span(spans, band, lane):
+    """First and last block of one Gaussian in one band, without what is finished."""
+    first = peek(spans, (SPAN_FIRST + band) * LANES + lane)
+    last = peek(spans, (SPAN_LAST + band) * LANES + lane)
+    live_first = peek(spans, LIVE * LANES + 2 * band)
+    live_last = peek(spans, LIVE * LANES + 2 * band + 1)
+    return max(first, live_first), min(last, live_last)
+
+
+@njit(**_JIT)
+def _start_tile(place, s, rows):
+    """T = 1 in the image and -1, which means finished, outside; the rest 0."""
+    _, left, top, width, height = place
+    for block in range(SIDE * SIDE):
+        x = f32(left) + get(s, PIXEL_X + block % SIDE)
+        y = f32(top) + get(s, PIXEL_Y + block // SIDE)
+        inside = where_less(x, f32(width), where_less(y, f32(height), splat(ONE), -ONE), -ONE)
+        put(s, STATE + rows * block, inside)
+        for row in range(1, rows):
+            put(s, STATE + rows * block + row, splat(ZERO))
+
+
+@njit(**_JIT)
 def _forward_tile(tile, place, records, lists, tile_range, tile_end, pictures, s, spans):
     """Blend one tile of one image, front to back."""
-    image, left, top, width, height = place
-    _start_tile(left, top, width, height, s, 4)
-    live = spans[SPAN_ROWS * LANES :]
-    at, end = tile_range[tile, 0], tile_range[tile, 1]
+    _start_tile(place, s, 4)
+    start, end = tile_range[tile, 0], tile_range[tile, 1]
+    left, top = f32(place[1]), f32(place[2])
     batches = 0
-    while at < end:
-        if batches % 2 == 0 and not _live_spans(s, 4, live):
+    while start < end:
+        if batches % 2 == 0 and not _live_spans(s, 4, spans):
             break
-        count = min(LANES, end - at)
-        _batch_spans(records, lists, at, count, f32(left), f32(top), s, spans)
+        count = min(LANES, end - start)
+        _batch_spans(records, lists, start, count, left, top, s, spans)
         for lane in range(count):
-            _forward_splat(records, lists[2 * (at + lane)] * RECORD, lane, s, spans, live)
-        at += count
+            _forward_splat(lists[2 * (start + lane)], lane, records, s, spans)
+        start += count
         batches += 1
-    tile_end[tile] = at
+    tile_end[tile] = start
     _finish_tile(place, pictures, s)
 
 
 @njit(**_JIT)
-def _start_tile(left, top, width, height, s, rows):
-    """T = 1 in the image and -1, which means finished, outside; the rest 0."""
-    for block in range(SIDE * SIDE):
-        x0, y0 = left + 4 * (block % SIDE), top + 4 * (block // SIDE)
-        at = STATE + rows * block
-        for lane in range(LANES):
-            inside = x0 + lane % 4 < width and y0 + lane // 4 < height
-            s[at * LANES + lane] = ONE if inside else -ONE
-        for row in range(1, rows):
-            _put(s, at + row, splat(ZERO))
-
-
-@njit(**_JIT)
-def _forward_splat(records, r, lane, s, spans, live):
+def _forward_splat(i, lane, records, s, spans):
     """Blend one Gaussian into the tile.
 
     A finished pixel has T < 0: then T - alpha T is below the threshold too, and it stays so.
     """
-    x, y = s[BATCH * LANES + lane], s[(BATCH + 1) * LANES + lane]
-    cxx, cxy, cyy, peak = records[r + CXX], records[r + CXY], records[r + CYY], records[r + PEAK]
-    red, green, blue = records[r + RGB], records[r + RGB + 1], records[r + RGB + 2]
-    for row in range(SIDE):
-        first = max(spans[(SPAN_FIRST + row) * LANES + lane], live[2 * row])
-        last = min(spans[(SPAN_LAST + row) * LANES + lane], live[2 * row + 1])
-        if first > last:
-            continue
-        dy = _row(s, PIXEL_Y + row) - y
-        offset = peak - cyy * dy * dy
-        slope = cxy * dy
+    r = i * RECORD
+    x, y = peek(s, LOCAL * LANES + lane), peek(s, (LOCAL + 1) * LANES + lane)
+    steep_x, lean = peek(records, r + STEEP_X), peek(records, r + LEAN)
+    steep_y, peak = peek(records, r + STEEP_Y), peek(records, r + PEAK)
+    red, green = peek(records, r + RGB), peek(records, r + RGB + 1)
+    blue = peek(records, r + RGB + 2)
+    last_band = peek(spans, BAND_LAST * LANES + lane)
+    for band in range(peek(spans, BAND_FIRST * LANES + lane), last_band + 1):
+        first, last = _band_span(spans, band, lane)
+        dy = y - get(s, PIXEL_Y + band)
+        ridge, height = x - lean * dy, peak - steep_y * dy * dy
         for block in range(first, last + 1):
-            at = STATE + 4 * (SIDE * row + block)
-            dx = _row(s, PIXEL_X + block) - x
-            alpha = minimum(exp2(offset - dx * (cxx * dx + slope)), MAX_ALPHA)
-            alpha = where_at_least(alpha, MIN_ALPHA, alpha, ZERO)
-            before = _row(s, at)
-            weight = alpha * before
+            b = STATE + 4 * (SIDE * band + block)
+            d = ridge - get(s, PIXEL_X + block)
+            power = height - steep_x * d * d
+            alpha = minimum(exp2(power), MAX_ALPHA)
+            before = get(s, b)
+            weight = where_at_least(power, LOG2_MIN_ALPHA, alpha * before, ZERO)
             after = before - weight
             weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
             after = where_greater(after, MIN_TRANSMITTANCE, after, ZERO - absolute(before))
-            _put(s, at, after)
-            _put(s, at + 1, _row(s, at + 1) + weight * red)
-            _put(s, at + 2, _row(s, at + 2) + weight * green)
-            _put(s, at + 3, _row(s, at + 3) + weight * blue)
+            put(s, b, after)
+            put(s, b + 1, get(s, b + 1) + weight * red)
+            put(s, b + 2, get(s, b + 2) + weight * green)
+            put(s, b + 3, get(s, b + 3) + weight * blue)
 
 
 @njit(**_JIT)
@@ -928,21 +951,20 @@ def _finish_tile(place, pictures, s):
     """Write a tile over the background."""
     image, left, top, width, height = place
     images, alphas, backgrounds = pictures
-    red, green, blue = (
-        backgrounds[3 * image],
-        backgrounds[3 * image + 1],
-        backgrounds[3 * image + 2],
-    )
-    for y in range(min(TILE, height - top)):
-        for x in range(min(TILE, width - left)):
-            block = SIDE * (y // 4) + x // 4
-            at = (STATE + 4 * block) * LANES + 4 * (y % 4) + x % 4
-            through = abs(s[at])
-            pixel = (image * height + top + y) * width + left + x
-            alphas[pixel] = ONE - through
-            images[3 * pixel] = s[at + LANES] + through * red
-            images[3 * pixel + 1] = s[at + 2 * LANES] + through * green
-            images[3 * pixel + 2] = s[at + 3 * LANES] + through * blue
+    for block in range(SIDE * SIDE):
+        x0, y0 = left + 4 * (block % SIDE), top + 4 * (block // SIDE)
+        b = STATE + 4 * block
+        through = absolute(get(s, b))
+        put(s, LOCAL, ONE - through)
+        for k in range(3):
+            put(s, LOCAL + 1 + k, get(s, b + 1 + k) + through * backgrounds[3 * image + k])
+        for y in range(min(4, height - y0)):
+            start = (image * height + y0 + y) * width + x0
+            for x in range(min(4, width - x0)):
+                lane = LOCAL * LANES + 4 * y + x
+                alphas[start + x] = s[lane]
+                for k in range(3):
+                    images[3 * (start + x) + k] = s[lane + (1 + k) * LANES]
 
 
 @njit(**_JIT)
@@ -996,26 +1018,25 @@ def blend(size, records, lists, tile_range, tile_end, pictures, counters, scratc
 
 
 @njit(**_JIT)
-def _backward_tile(tile, place, records, lists, tile_range, tile_end, pictures, sums, s, spans):
+def _backward_tile(tile, place, records, lists, tile_range, tile_end, pictures, slots, s, spans):
     """Replay one tile front to back and leave each Gaussian's sums at its slot."""
-    _, left, top, width, height = place
-    _start_tile(left, top, width, height, s, 6)
+    _start_tile(place, s, 6)
     _start_gradients(place, pictures, s)
-    live = spans[SPAN_ROWS * LANES :]
-    at, end = tile_range[tile, 0], tile_end[tile]
+    start, end = tile_range[tile, 0], tile_end[tile]
+    left, top = f32(place[1]), f32(place[2])
     batches = 0
-    while at < end:
+    while start < end:
         if batches % 2 == 0:
-            _live_spans(s, 6, live)
-        count = min(LANES, end - at)
-        _batch_spans(records, lists, at, count, f32(left), f32(top), s, spans)
+            _live_spans(s, 6, spans)
+        count = min(LANES, end - start)
+        _batch_spans(records, lists, start, count, left, top, s, spans)
         for lane in range(count):
-            i, slot = lists[2 * (at + lane)], lists[2 * (at + lane) + 1]
-            _backward_splat(records, i * RECORD, lane, s, spans, live, sums, slot * RECORD)
-        at += count
+            i, slot = lists[2 * (start + lane)], lists[2 * (start + lane) + 1]
+            put(slots, slot, _backward_splat(i, lane, records, s, spans))
+        start += count
         batches += 1
     for position in range(end, tile_range[tile, 1]):  # behind the last finished pixel
-        store(sums, lists[2 * position + 1] * RECORD, splat(ZERO))
+        put(slots, lists[2 * position + 1], splat(ZERO))
 
 
 @njit(**_JIT)
@@ -1024,100 +1045,88 @@ def _start_gradients(place, pictures, s):
 
     With weights w_i, colours c_i, v = dL/dimage and u = dL/dalpha - v . background, the pixel adds
     sum w_i q_i to the loss to first order, q_i = v . c_i + u. Q starts as that sum and loses each
-    term as the replay passes it: dL/dlog(alpha_i) = w_i q_i - alpha_i / (1 - alpha_i) Q_after.
+    term as the replay passes it: dL/dlog(alpha_i) = w_i (q_i - Q_after / T_after).
     """
     image, left, top, width, height = place
     images, alphas, backgrounds, v_images, v_alphas = pictures
-    red, green, blue = (
-        backgrounds[3 * image],
-        backgrounds[3 * image + 1],
-        backgrounds[3 * image + 2],
-    )
-    for y in range(min(TILE, height - top)):
-        for x in range(min(TILE, width - left)):
-            block = SIDE * (y // 4) + x // 4
-            at = (STATE + 6 * block) * LANES + 4 * (y % 4) + x % 4
-            pixel = (image * height + top + y) * width + left + x
-            vr, vg, vb = v_images[3 * pixel], v_images[3 * pixel + 1], v_images[3 * pixel + 2]
-            through = ONE - alphas[pixel]
-            u = v_alphas[pixel] - vr * red - vg * green - vb * blue
-            color = (
-                vr * (images[3 * pixel] - through * red)
-                + vg * (images[3 * pixel + 1] - through * green)
-                + vb * (images[3 * pixel + 2] - through * blue)
-            )
-            s[at + LANES] = color + u * alphas[pixel]
-            s[at + 2 * LANES], s[at + 3 * LANES], s[at + 4 * LANES] = vr, vg, vb
-            s[at + 5 * LANES] = u
+    for block in range(SIDE * SIDE):
+        x0, y0 = left + 4 * (block % SIDE), top + 4 * (block // SIDE)
+        if x0 >= width or y0 >= height:
+            continue
+        for lane in range(LANES):
+            y, x = min(y0 + lane // 4, height - 1), min(x0 + lane % 4, width - 1)
+            pixel = (image * height + y) * width + x
+            t = LOCAL * LANES + lane
+            s[t], s[t + LANES] = alphas[pixel], v_alphas[pixel]
+            for k in range(3):
+                s[t + (2 + k) * LANES] = images[3 * pixel + k]
+                s[t + (5 + k) * LANES] = v_images[3 * pixel + k]
+        b = STATE + 6 * block
+        alpha, u = get(s, LOCAL), get(s, LOCAL + 1)
+        total = splat(ZERO)
+        for k in range(3):
+            v, background = get(s, LOCAL + 5 + k), backgrounds[3 * image + k]
+            put(s, b + 2 + k, v)
+            u = u - v * background
+            total = total + v * (get(s, LOCAL + 2 + k) - (ONE - alpha) * background)
+        put(s, b + 1, total + u * alpha)
+        put(s, b + 5, u)
 
 
 @njit(**_JIT)
-def _backward_splat(records, r, lane, s, spans, live, sums, out):
-    """One Gaussian's sums over the tile's pixels (see SUM_G)."""
-    x, y = s[BATCH * LANES + lane], s[(BATCH + 1) * LANES + lane]
-    cxx, cxy, cyy, peak = records[r + CXX], records[r + CXY], records[r + CYY], records[r + PEAK]
-    red, green, blue = records[r + RGB], records[r + RGB + 1], records[r + RGB + 2]
+def _backward_splat(i, lane, records, s, spans):
+    """One Gaussian's sums over the tile's pixels (see SUM_G), and the pixels' T and Q after it."""
+    r = i * RECORD
+    x, y = peek(s, LOCAL * LANES + lane), peek(s, (LOCAL + 1) * LANES + lane)
+    steep_x, lean = peek(records, r + STEEP_X), peek(records, r + LEAN)
+    steep_y, peak = peek(records, r + STEEP_Y), peek(records, r + PEAK)
+    red, green = peek(records, r + RGB), peek(records, r + RGB + 1)
+    blue = peek(records, r + RGB + 2)
     zero = splat(ZERO)
     g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum = zero, zero, zero, zero, zero, zero
     red_sum, green_sum, blue_sum = zero, zero, zero
-    for row in range(SIDE):
-        first = max(spans[(SPAN_FIRST + row) * LANES + lane], live[2 * row])
-        last = min(spans[(SPAN_LAST + row) * LANES + lane], live[2 * row + 1])
-        if first > last:
-            continue
-        dy = _row(s, PIXEL_Y + row) - y
-        offset = peak - cyy * dy * dy
-        slope = cxy * dy
-        g_row, gx_row = zero, zero
+    last_band = peek(spans, BAND_LAST * LANES + lane)
+    for band in range(peek(spans, BAND_FIRST * LANES + lane), last_band + 1):
+        first, last = _band_span(spans, band, lane)
+        dy = y - get(s, PIXEL_Y + band)
+        ridge, height = x - lean * dy, peak - steep_y * dy * dy
+        g_band, gx_band = zero, zero
         for block in range(first, last + 1):
-            at = STATE + 6 * (SIDE * row + block)
-            dx = _row(s, PIXEL_X + block) - x
-            raw = exp2(offset - dx * (cxx * dx + slope))
-            alpha = minimum(raw, MAX_ALPHA)
-            alpha = where_at_least(alpha, MIN_ALPHA, alpha, ZERO)
-            before = _row(s, at)
-            weight = alpha * before
+            b = STATE + 6 * (SIDE * band + block)
+            d = ridge - get(s, PIXEL_X + block)
+            power = height - steep_x * d * d
+            raw = exp2(power)
+            before = get(s, b)
+            weight = minimum(raw, MAX_ALPHA) * before
+            weight = where_at_least(power, LOG2_MIN_ALPHA, weight, ZERO)
             after = before - weight
-            alpha = where_greater(after, MIN_TRANSMITTANCE, alpha, ZERO)
             weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
-            _put(s, at, where_greater(after, MIN_TRANSMITTANCE, after, ZERO - absolute(before)))
-            vr, vg, vb = _row(s, at + 2), _row(s, at + 3), _row(s, at + 4)
-            mine = weight * (_row(s, at + 5) + vr * red + vg * green + vb * blue)
-            rest = _row(s, at + 1) - mine
-            _put(s, at + 1, rest)
-            g = mine - alpha * rest / (ONE - alpha)
+            put(s, b, where_greater(after, MIN_TRANSMITTANCE, after, -ONE))
+            vr, vg, vb = get(s, b + 2), get(s, b + 3), get(s, b + 4)
+            q = get(s, b + 5) + vr * red + vg * green + vb * blue
+            rest = get(s, b + 1) - weight * q
+            put(s, b + 1, rest)
+            g = weight * (q - rest / after)
             g = where_greater(raw, MAX_ALPHA, ZERO, g)
-            gx = g * dx
-            g_row = g_row + g
-            gx_row = gx_row + gx
-            gxx_sum = gxx_sum + gx * dx
+            gx = g * d
+            g_band = g_band + g
+            gx_band = gx_band + gx
+            gxx_sum = gxx_sum + gx * d
             red_sum = red_sum + weight * vr
             green_sum = green_sum + weight * vg
             blue_sum = blue_sum + weight * vb
-        g_sum = g_sum + g_row
-        gx_sum = gx_sum + gx_row
-        gy_row = g_row * dy
-        gy_sum = gy_sum + gy_row
-        gxy_sum = gxy_sum + gx_row * dy
-        gyy_sum = gyy_sum + gy_row * dy
-    sums[out + SUM_G], sums[out + SUM_X], sums[out + SUM_Y] = (
-        total(g_sum),
-        total(gx_sum),
-        total(gy_sum),
-    )
-    sums[out + SUM_XX], sums[out + SUM_XY], sums[out + SUM_YY] = (
-        total(gxx_sum),
-        total(gxy_sum),
-        total(gyy_sum),
-    )
-    sums[out + SUM_RGB] = total(red_sum)
-    sums[out + SUM_RGB + 1] = total(green_sum)
-    sums[out + SUM_RGB + 2] = total(blue_sum)
+        g_sum = g_sum + g_band
+        gx_sum = gx_sum + gx_band
+        gy_band = g_band * dy
+        gy_sum = gy_sum + gy_band
+        gxy_sum = gxy_sum + gx_band * dy
+        gyy_sum = gyy_sum + gy_band * dy
+    return sums((g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum, red_sum, green_sum, blue_sum))
 
 
 @njit(**_JIT)
 def _backward_worker(
-    size, records, lists, tile_range, tile_end, pictures, sums, counters, s, spans
+    size, records, lists, tile_range, tile_end, pictures, slots, counters, s, spans
 ):
     _fill_pixel_centres(s)
     while True:
@@ -1126,12 +1135,12 @@ def _backward_worker(
             return
         place = _place(tile, size)
         _backward_tile(
-            *(tile, place, records, lists, tile_range, tile_end, pictures, sums, s, spans)
+            *(tile, place, records, lists, tile_range, tile_end, pictures, slots, s, spans)
         )
 
 
 @njit(**_JIT)
-def _collect_worker(records, slots, sums, v_records, v_means2d, counters):
+def _collect_worker(records, slots, slot_sums, v_records, v_means2d, counters):
     """Add up each Gaussian's slots, in order."""
     count = v_means2d.size // 2
     while True:
@@ -1141,31 +1150,43 @@ def _collect_worker(records, slots, sums, v_records, v_means2d, counters):
         for i in range(first, min(first + CHUNK, count)):
             value = splat(ZERO)
             for slot in range(slots[2 * i], slots[2 * i + 1]):
-                value = value + load(sums, slot * RECORD)
+                value = value + get(slot_sums, slot)
+            put(v_records, i, value)
             r = i * RECORD
-            store(v_records, r, value)
             gx, gy = v_records[r + SUM_X], v_records[r + SUM_Y]
-            cxx, cxy, cyy = records[r + CXX], records[r + CXY], records[r + CYY]
-            v_means2d[2 * i] = LN2 * (TWO * cxx * gx + cxy * gy)
-            v_means2d[2 * i + 1] = LN2 * (cxy * gx + TWO * cyy * gy)
+            v_x = -TWO * LN2 * records[r + STEEP_X] * gx
+            v_means2d[2 * i] = v_x
+            v_y = -TWO * LN2 * records[r + STEEP_Y] * gy
+            v_means2d[2 * i + 1] = v_y - records[r + LEAN] * v_x
 
 
 @njit(parallel=True, **_JIT)
 def blend_backward(
-    size, records, lists, slots, tile_range, tile_end, pictures, sums, out, counters, scratch, spans
+    size,
+    records,
+    lists,
+    slots,
+    tile_range,
+    tile_end,
+    pictures,
+    slot_sums,
+    out,
+    counters,
+    scratch,
+    spans,
 ):
     """Sums over pixels [I, N, 16] (see SUM_G) and dL/d(means2d) [I, N, 2].
 
     pictures: images, alphas, backgrounds as `blend` left them, then dL/dimages and dL/dalphas.
-    sums [slots, 16]: workspace.
+    slot_sums [slots, 16]: workspace.
     """
     for worker in prange(scratch.shape[0]):
         _backward_worker(
-            *(size, records, lists, tile_range, tile_end, pictures, sums, counters),
+            *(size, records, lists, tile_range, tile_end, pictures, slot_sums, counters),
             *(scratch[worker], spans[worker]),
         )
-    for worker in prange(scratch.shape[0]):
-        _collect_worker(records, slots, sums, *out, counters)
+    for _ in prange(scratch.shape[0]):
+        _collect_worker(records, slots, slot_sums, *out, counters)
 
 
 # ---------------------------------------------------------------- projection, backward
@@ -1174,12 +1195,12 @@ def blend_backward(
 @njit(**_JIT)
 def _clear(s, first, last):
     for row in range(first, last):
-        _put(s, row, splat(ZERO))
+        put(s, row, splat(ZERO))
 
 
 @njit(**_JIT)
 def _add(s, row, value):
-    _put(s, row, _row(s, row) + value)
+    put(s, row, get(s, row) + value)
 
 
 @njit(**_JIT)
@@ -1188,51 +1209,47 @@ def _unproject_lanes(s):
     c = CAMERA * LANES
     _view_lanes(s)
     xx, xy, yy, det = _covariance_lanes(s)
-    # Inverse covariance a, b, c and its gradient G = [[ga, gb], [gb, gc]].
-    inverse = ONE / det
-    a, b, d = yy * inverse, ZERO - xy * inverse, xx * inverse
-    ga = -HALF * _row(s, V_FIELDS + SUM_XX)
-    gb = -HALF * _row(s, V_FIELDS + SUM_XY)
-    gd = -HALF * _row(s, V_FIELDS + SUM_YY)
-    # dL/dcov = -cov^-1 G cov^-1
-    p, q = a * ga + b * gb, a * gb + b * gd
-    r, t = b * ga + d * gb, b * gb + d * gd
-    vxx = ZERO - (p * a + q * b)
-    vxy = ZERO - (p * b + q * d)
-    vyy = ZERO - (r * b + t * d)
+    # log(alpha) = log(opacity) - (d^2 / v + dy^2 / yy) / 2, d = dx - lean dy, v = xx - xy^2 / yy.
+    inv_yy, inv_v = ONE / yy, yy / det
+    lean = xy * inv_yy
+    v_v = HALF * get(s, V_FIELDS + SUM_XX) * inv_v * inv_v
+    v_lean = get(s, V_FIELDS + SUM_XY) * inv_v * inv_yy
+    vxx = v_v
+    vxy = HALF * v_lean - lean * v_v  # of each of the two equal entries
+    vyy = HALF * get(s, V_FIELDS + SUM_YY) * inv_yy * inv_yy + lean * (lean * v_v - v_lean)
 
     zero = splat(ZERO)
     ax, ay, az, bx, by, bz = zero, zero, zero, zero, zero, zero  # dL/dAXES
     for j in range(3):
         # cov = U U^T with U = SPREAD * scale, so dL/dU = 2 dL/dcov U.
-        scale = _row(s, SCALE + j)
-        first, second = _row(s, SPREAD + j), _row(s, SPREAD + 3 + j)
+        scale = get(s, SCALE + j)
+        first, second = get(s, SPREAD + j), get(s, SPREAD + 3 + j)
         v_first = TWO * scale * (vxx * first + vxy * second)
         v_second = TWO * scale * (vxy * first + vyy * second)
         _add(s, V_SCALE + j, first * v_first + second * v_second)
         v_first, v_second = v_first * scale, v_second * scale
         for i in range(3):
-            both = _row(s, AXES + i) * v_first + _row(s, AXES + 3 + i) * v_second
+            both = get(s, AXES + i) * v_first + get(s, AXES + 3 + i) * v_second
             _add(s, V_ROTATION + 3 * i + j, both)
-        r0, r1, r2 = _row(s, ROTATION + j), _row(s, ROTATION + 3 + j), _row(s, ROTATION + 6 + j)
+        r0, r1, r2 = get(s, ROTATION + j), get(s, ROTATION + 3 + j), get(s, ROTATION + 6 + j)
         ax, ay, az = ax + v_first * r0, ay + v_first * r1, az + v_first * r2
         bx, by, bz = bx + v_second * r0, by + v_second * r1, bz + v_second * r2
 
     # AXES = focal / z * (row of R - limited slope * last row of R)
-    iz, fx, fy = _row(s, INV_Z), s[c + 12], s[c + 13]
-    u, v = _row(s, SLOPE), _row(s, SLOPE + 1)
+    iz, fx, fy = get(s, INV_Z), s[c + 12], s[c + 13]
+    u, v = get(s, SLOPE), get(s, SLOPE + 1)
     a_last = ax * s[c + 8] + ay * s[c + 9] + az * s[c + 10]
     b_last = bx * s[c + 8] + by * s[c + 9] + bz * s[c + 10]
     a_own = ax * s[c + 0] + ay * s[c + 1] + az * s[c + 2]
     b_own = bx * s[c + 4] + by * s[c + 5] + bz * s[c + 6]
     v_iz = fx * (a_own - u * a_last) + fy * (b_own - v * b_last)
-    x, y = _row(s, POINT), _row(s, POINT + 1)
+    x, y = get(s, POINT), get(s, POINT + 1)
     v_u, v_v = ZERO - fx * iz * a_last, ZERO - fy * iz * b_last
     # Flat beyond the limits.
     v_u = where_less(x * iz, s[c + 16], ZERO, where_greater(x * iz, s[c + 18], ZERO, v_u))
     v_v = where_less(y * iz, s[c + 17], ZERO, where_greater(y * iz, s[c + 19], ZERO, v_v))
     # The centre itself is not limited.
-    v_u, v_v = v_u + fx * _row(s, V_CENTRE), v_v + fy * _row(s, V_CENTRE + 1)
+    v_u, v_v = v_u + fx * get(s, V_CENTRE), v_v + fy * get(s, V_CENTRE + 1)
     v_x, v_y = v_u * iz, v_v * iz
     v_z = ZERO - (v_iz + v_u * x + v_v * y) * iz * iz
     for j in range(3):
@@ -1242,20 +1259,20 @@ def _unproject_lanes(s):
 @njit(**_JIT)
 def _unrotate_lanes(s):
     """V_QUAT from V_ROTATION, through the normalisation."""
-    w, x, y, z = _row(s, QUAT), _row(s, QUAT + 1), _row(s, QUAT + 2), _row(s, QUAT + 3)
-    r00, r01, r02 = _row(s, V_ROTATION), _row(s, V_ROTATION + 1), _row(s, V_ROTATION + 2)
-    r10, r11, r12 = _row(s, V_ROTATION + 3), _row(s, V_ROTATION + 4), _row(s, V_ROTATION + 5)
-    r20, r21, r22 = _row(s, V_ROTATION + 6), _row(s, V_ROTATION + 7), _row(s, V_ROTATION + 8)
+    w, x, y, z = get(s, QUAT), get(s, QUAT + 1), get(s, QUAT + 2), get(s, QUAT + 3)
+    r00, r01, r02 = get(s, V_ROTATION), get(s, V_ROTATION + 1), get(s, V_ROTATION + 2)
+    r10, r11, r12 = get(s, V_ROTATION + 3), get(s, V_ROTATION + 4), get(s, V_ROTATION + 5)
+    r20, r21, r22 = get(s, V_ROTATION + 6), get(s, V_ROTATION + 7), get(s, V_ROTATION + 8)
     vw = TWO * (x * (r21 - r12) + y * (r02 - r20) + z * (r10 - r01))
     vx = TWO * (y * (r01 + r10) + z * (r02 + r20) + w * (r21 - r12) - TWO * x * (r11 + r22))
     vy = TWO * (x * (r01 + r10) + z * (r12 + r21) + w * (r02 - r20) - TWO * y * (r00 + r22))
     vz = TWO * (x * (r02 + r20) + y * (r12 + r21) + w * (r10 - r01) - TWO * z * (r00 + r11))
     along = w * vw + x * vx + y * vy + z * vz
-    inverse = _row(s, QUAT_NORM)
-    _put(s, V_QUAT, (vw - along * w) * inverse)
-    _put(s, V_QUAT + 1, (vx - along * x) * inverse)
-    _put(s, V_QUAT + 2, (vy - along * y) * inverse)
-    _put(s, V_QUAT + 3, (vz - along * z) * inverse)
+    inverse = get(s, QUAT_NORM)
+    put(s, V_QUAT, (vw - along * w) * inverse)
+    put(s, V_QUAT + 1, (vx - along * x) * inverse)
+    put(s, V_QUAT + 2, (vy - along * y) * inverse)
+    put(s, V_QUAT + 3, (vz - along * z) * inverse)
 
 
 @njit(**_JIT)
@@ -1267,9 +1284,9 @@ def _unshade(colors, v_colors, first, at, count, bases, used, fresh, records, s)
     for lane in range(count):
         c, r = (first + lane) * bases * 3, (at + lane) * RECORD + RGB
         # Colours that were cut off at 0 pull on nothing.
-        red = s[(V_FIELDS + SUM_RGB) * LANES + lane] if records[r] > ZERO else ZERO
-        green = s[(V_FIELDS + SUM_RGB + 1) * LANES + lane] if records[r + 1] > ZERO else ZERO
-        blue = s[(V_FIELDS + SUM_RGB + 2) * LANES + lane] if records[r + 2] > ZERO else ZERO
+        red = s[(V_FIELDS + SUM_RED) * LANES + lane] if records[r] > ZERO else ZERO
+        green = s[(V_FIELDS + SUM_GREEN) * LANES + lane] if records[r + 1] > ZERO else ZERO
+        blue = s[(V_FIELDS + SUM_BLUE) * LANES + lane] if records[r + 2] > ZERO else ZERO
         for k in range(used):
             b = c + 3 * k
             s[(PULL + k) * LANES + lane] = (
@@ -1286,25 +1303,25 @@ def _unshade(colors, v_colors, first, at, count, bases, used, fresh, records, s)
 @njit(**_JIT)
 def _unbasis_lanes(s, degree):
     """Add to V_MEAN what comes through the direction of view, from PULL."""
-    x, y, z = _row(s, DIRECTION), _row(s, DIRECTION + 1), _row(s, DIRECTION + 2)
+    x, y, z = get(s, DIRECTION), get(s, DIRECTION + 1), get(s, DIRECTION + 2)
     vx, vy, vz = splat(ZERO), splat(ZERO), splat(ZERO)
     if degree >= 1:
-        vx = -SH1 * _row(s, PULL + 3)
-        vy = -SH1 * _row(s, PULL + 1)
-        vz = SH1 * _row(s, PULL + 2)
+        vx = -SH1 * get(s, PULL + 3)
+        vy = -SH1 * get(s, PULL + 1)
+        vz = SH1 * get(s, PULL + 2)
     if degree >= 2:
-        p4, p5, p7 = SH2A * _row(s, PULL + 4), SH2A * _row(s, PULL + 5), SH2A * _row(s, PULL + 7)
-        p6, p8 = f32(6.0) * SH2B * _row(s, PULL + 6), TWO * SH2C * _row(s, PULL + 8)
+        p4, p5, p7 = SH2A * get(s, PULL + 4), SH2A * get(s, PULL + 5), SH2A * get(s, PULL + 7)
+        p6, p8 = f32(6.0) * SH2B * get(s, PULL + 6), TWO * SH2C * get(s, PULL + 8)
         vx = vx + p4 * y - p7 * z + p8 * x
         vy = vy + p4 * x - p5 * z - p8 * y
         vz = vz - p5 * y - p7 * x + p6 * z
     if degree >= 3:
-        p9, p15 = SH3A * _row(s, PULL + 9), SH3A * _row(s, PULL + 15)
-        p11, p13 = SH3C * _row(s, PULL + 11), SH3C * _row(s, PULL + 13)
+        p9, p15 = SH3A * get(s, PULL + 9), SH3A * get(s, PULL + 15)
+        p11, p13 = SH3C * get(s, PULL + 11), SH3C * get(s, PULL + 13)
         p10, p12, p14 = (
-            SH3B * _row(s, PULL + 10),
-            SH3D * _row(s, PULL + 12),
-            SH3E * _row(s, PULL + 14),
+            SH3B * get(s, PULL + 10),
+            SH3D * get(s, PULL + 12),
+            SH3E * get(s, PULL + 14),
         )
         difference, ring = x * x - y * y, ONE - FIVE * z * z
         vx = vx - f32(6.0) * p9 * x * y + p10 * y * z + ring * p13
@@ -1314,7 +1331,7 @@ def _unbasis_lanes(s, degree):
         vz = vz + p10 * x * y - f32(10.0) * z * (p11 * y + p13 * x)
         vz = vz + p12 * (f32(15.0) * z * z - THREE) + p14 * difference
     along = x * vx + y * vy + z * vz
-    inverse = _row(s, INV_DISTANCE)
+    inverse = get(s, INV_DISTANCE)
     _add(s, V_MEAN, (vx - along * x) * inverse)
     _add(s, V_MEAN + 1, (vy - along * y) * inverse)
     _add(s, V_MEAN + 2, (vz - along * z) * inverse)
@@ -1323,9 +1340,9 @@ def _unbasis_lanes(s, degree):
 @njit(**_JIT)
 def _mask_lanes(s):
     """Nothing comes from Gaussians that are not seen."""
-    seen = _row(s, FIELDS + DEPTH)
+    seen = get(s, FIELDS + DEPTH)
     for row in range(V_FIELDS, V_CENTRE + 2):
-        _put(s, row, where_greater(seen, ZERO, _row(s, row), ZERO))
+        put(s, row, where_greater(seen, ZERO, get(s, row), ZERO))
 
 
 @njit(**_JIT)
@@ -1359,7 +1376,10 @@ def _unproject_batch(start, count, n, view, inputs, shared, sh_degree, bases, v_
         if sh_degree < 0:
             for lane in range(count):
                 for k in range(3):
-                    i, value = 3 * (at_color + lane) + k, s[(V_FIELDS + SUM_RGB + k) * LANES + lane]
+                    i, value = (
+                        3 * (at_color + lane) + k,
+                        s[(V_FIELDS + SUM_LANES[6 + k]) * LANES + lane],
+                    )
                     v_colors[i] = value if fresh else v_colors[i] + value
         else:
             _direction_lanes(s)

@@ -68,7 +68,7 @@ def project(
 
 
 @njit(cache=True, nogil=True)
-def _zbuffer(pixels, depths, faces, width, height):  # type: ignore[no-untyped-def]
+def _zbuffer(pixels, depths, faces, width, height):
     face_ids = np.full((height, width), -1, np.int32)
     barycentric = np.zeros((height, width, 3), np.float32)
     inverse = np.zeros((height, width), np.float64)
@@ -125,7 +125,7 @@ def interpolate(
 
 
 @njit(cache=True, nogil=True)
-def _interpolate(values, faces, face_ids, barycentric):  # type: ignore[no-untyped-def]
+def _interpolate(values, faces, face_ids, barycentric):
     height, width = face_ids.shape
     depth = values.shape[1]
     result = np.zeros((height, width, depth), np.float32)
@@ -151,7 +151,7 @@ def vertex_normals(
 
 
 @njit(cache=True, nogil=True)
-def _vertex_normals(verts, faces):  # type: ignore[no-untyped-def]
+def _vertex_normals(verts, faces):
     normals = np.zeros_like(verts)
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]

@@ -40,7 +40,7 @@ class RigParams:
     def __len__(self) -> int:
         return self.expr.shape[0]
 
-    def poses(self, timesteps: Int[Tensor, "B"]) -> dict[str, Float[Tensor, "B _"]]:
+    def poses(self, timesteps: Int[Tensor, "B"]) -> dict[str, Float[Tensor, "..."]]:
         """The keyword arguments of `HeadRig.forward` at the given timesteps."""
         identity = {"shape": self.shape, "static_offset": self.static_offset}
         return identity | {name: getattr(self, name)[timesteps] for name in POSES}

@@ -57,7 +57,7 @@ _TO_DISPLAY = ((np.arange(CODES) + 0.5) / CODES) ** (1 / GAMMA)
 
 
 @njit(cache=True, nogil=True)
-def _shade(  # type: ignore[no-untyped-def]
+def _shade(
     face_ids, barycentric, faces, material, uv, texture, values, eye, lights, gloss,
     to_linear, to_display,
 ):  # fmt: skip
@@ -94,7 +94,7 @@ def _shade(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _look_up(color, texture, corners, weights, to_linear):  # type: ignore[no-untyped-def]
+def _look_up(color, texture, corners, weights, to_linear):
     """Bilinear texture colour, linear light; row 0 of the texture is v = 1."""
     size = texture.shape[0]
     u = weights[0] * corners[0, 0] + weights[1] * corners[1, 0] + weights[2] * corners[2, 0]
@@ -111,7 +111,7 @@ def _look_up(color, texture, corners, weights, to_linear):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
-def _light(color, at, eye, kind, lights, gloss):  # type: ignore[no-untyped-def]
+def _light(color, at, eye, kind, lights, gloss):
     """Turn an albedo into reflected light, in place.
 
     Skin: wrapped diffuse and a broad gloss (Blinn 1977). Hair: `at` holds the strand's direction
@@ -140,10 +140,10 @@ def _light(color, at, eye, kind, lights, gloss):  # type: ignore[no-untyped-def]
         red += facing * visible * lights[2 * light + 1, 0]
         green += facing * visible * lights[2 * light + 1, 1]
         blue += facing * visible * lights[2 * light + 1, 2]
-        if middle > 0.5:
+        if middle > 0.75:  # below, every gloss is under a thousandth
             shine += gloss[kind, 0] * middle ** gloss[kind, 1] * visible * lights[2 * light + 1, 1]
     up = 0.5 + 0.5 * ny
-    sky = 0.7 * open_sky if kind == WET else open_sky**1.3
+    sky = 0.7 * open_sky if kind == WET else open_sky * np.sqrt(open_sky)
     color[0] = color[0] * (red + sky * (up * lights[4, 0] + (1 - up) * lights[5, 0])) + shine
     color[1] = color[1] * (green + sky * (up * lights[4, 1] + (1 - up) * lights[5, 1])) + shine
     color[2] = color[2] * (blue + sky * (up * lights[4, 2] + (1 - up) * lights[5, 2])) + shine

@@ -82,7 +82,7 @@ def film(
     moved = cv2.warpAffine(alpha, shift, alpha.shape[::-1])
     small = cv2.resize(moved, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(small, (0, 0), SHADOW_BLUR * size / 4)
-    lit = 1 - SHADOW * cv2.resize(soft, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    image = rgb + ((1 - alpha) * lit)[..., None] * wall
+    shadow: np.ndarray = cv2.resize(soft, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    image = rgb + ((1 - alpha) * (1 - SHADOW * shadow))[..., None] * wall
     grain = rng.standard_normal(image.shape, np.float32) * (NOISE / 255)
     return np.clip((image + grain * (0.6 + 0.8 * image)) * 255 + 0.5, 0, 255).astype(np.uint8)

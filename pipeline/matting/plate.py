@@ -88,10 +88,11 @@ def edge_alpha(
         rough: 0..1.
     """
     radius = max(2, round(max(rough.shape) / 128))
-    solid = (rough > 0.5).astype(np.uint8)
+    # `foreign` looks at 3 x 3 pixels and so reaches one too far.
+    solid = cv2.erode((rough > 0.5).astype(np.uint8), np.ones((3, 3), np.uint8))
     inside = cv2.erode(solid, disk(radius)).astype(np.float32)
     outside = 1 - cv2.dilate(solid, disk(radius)).astype(np.float32)
-    spread = (0, 0), 2.0 * radius
+    spread = (0, 0), 1.5 * radius
     weight: np.ndarray = cv2.GaussianBlur(inside, *spread)
     foreground: np.ndarray = cv2.GaussianBlur(colours * inside[..., None], *spread)
     foreground /= np.maximum(weight, 1e-3)[..., None]
@@ -100,7 +101,8 @@ def edge_alpha(
     solved = _dot(colours - background, direction) / np.maximum(contrast, 1)
     # Where foreground and plate look alike the equation says nothing: the rough mask does.
     trust = (contrast / (contrast + 30.0**2)) * np.clip(weight / 0.02, 0, 1)
-    alpha = trust * np.clip(solved, 0, 1) + (1 - trust) * rough
+    soft = cv2.blur(solid.astype(np.float32), (3, 3))
+    alpha = trust * np.clip(solved, 0, 1) + (1 - trust) * soft
     alpha = np.where(inside > 0, 1, np.where(outside > 0, 0, alpha)).astype(np.float32)
     return follow_edges(np.rint(colours).astype(np.uint8), alpha, 2, 1e-4)
 

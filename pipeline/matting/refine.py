@@ -22,8 +22,8 @@ def follow_edges(
         float32, 0..1.
     """
     filtered: np.ndarray = cv2.ximgproc.guidedFilter(image, mask, radius, epsilon * 255**2)
-    # A linear model leaves a little everywhere: the outer tenths are background and person.
-    return np.clip((filtered - 0.1) / 0.8, 0, 1)
+    # A linear model leaves a little everywhere: the outer fifths are background and person.
+    return np.clip((filtered - 0.2) / 0.6, 0, 1)
 
 
 def one_person(alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:

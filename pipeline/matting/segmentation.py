@@ -1,6 +1,7 @@
 """Backend `mediapipe`: selfie segmentation, refined along the image's edges."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -24,8 +25,12 @@ def person_masks(images: Iterable[Image]) -> Iterator[tuple[Image, Float[np.ndar
 
         networks = [SelfieSegmentation(model_selection=model) for model in (0, 1)]
     with networks[0], networks[1]:
-        for image in images:
-            general, landscape = (network.process(image).segmentation_mask for network in networks)
+        for number, image in enumerate(images):
+            # The networks remark on themselves when they see their first image.
+            with quiet_stderr() if number == 0 else nullcontext():
+                general, landscape = (
+                    network.process(image).segmentation_mask for network in networks
+                )
             yield image, np.sqrt(general * landscape)
 
 

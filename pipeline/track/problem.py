@@ -86,13 +86,13 @@ class Priors:
         bias: share of a landmark's deviation that is the same at all times.
     """
 
-    evidence: float = 0.1
+    evidence: float = 0.04
     noise: float = 0.001
     outlier: float = 3.0
-    shape: float = 1.0
+    shape: float = 0.5
     focal: float = 0.1
     expr: float = 0.4
-    sparse: float = 0.0
+    sparse: float = 0.2
     jaw: float = 0.2
     gaze: float = 0.3
     vergence: float = 0.05

@@ -84,7 +84,7 @@ def test_the_subject_table_rules_preset_and_group(snakemake: Run, project: Path)
     table.write_text(table.read_text() + "anna\t\tpilots\t\tpaper\n")
     answer = snakemake("-n", "-p", "--cores", "1", "anna")
     text = answer.stdout + answer.stderr
-    assert "--group pilots" in text
+    assert "--group=pilots" in text
     assert '{"preset": "paper"}' in text
 
 

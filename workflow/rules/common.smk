@@ -25,7 +25,9 @@ STAGE_VERSIONS = dict(
 
 # Rules call "$PYTHON". Numba reads its own variable; Snakemake sets OMP_NUM_THREADS to the job's
 # threads. (Braces are doubled because the prefix is formatted with every command.)
-shell.prefix(f"PYTHON={PYTHON}; export NUMBA_NUM_THREADS=${{{{OMP_NUM_THREADS:-1}}}}; ")
+shell.prefix(
+    f"set -euo pipefail; PYTHON={PYTHON}; export NUMBA_NUM_THREADS=${{{{OMP_NUM_THREADS:-1}}}}; "
+)
 
 
 def stop(message):

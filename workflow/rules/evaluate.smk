@@ -20,4 +20,4 @@ rule evaluate:
         version=STAGE_VERSIONS["evaluate"],
     shell:
         '"$PYTHON" -m pipeline.evaluate --subject {wildcards.subject:q} --rig {input.rig:q} '
-        "--group {params.group:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        "--group={params.group:q} --settings {params.settings:q} 2>&1 | tee {log:q}"

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from avatar.render.mesh import project
 from avatar.rig import HeadRig
 from pipeline import anny_head, embedding, face_paint
-from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS, detect_images
+from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS, Detections, detect_images
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +78,9 @@ def test_the_middle_ignores_an_outlier():
     faces = np.array([[0, 1, 2], [3, 4, 5]])
     third = np.full(3, 1 / 3)
     nudges = [(0, 0, 0), (0.05, -0.05, 0), (-0.05, 0.05, 0), (0, 0.05, -0.05), (0, -0.05, 0.05)]
-    hits = [(0, third + nudge) for nudge in np.array(nudges)] + [(1, third)]
-    face, weights, spread = embedding._middle(hits, template, faces)
+    weights = np.concatenate([third + np.array(nudges), [third]])
+    hits = np.array([0, 0, 0, 0, 0, 1])
+    face, weights, spread = embedding._middle(hits, weights, template, faces)
     assert face == 0
     np.testing.assert_allclose(weights, third)
     assert spread < 0.05, "not the 1.7 m of the outlier"
@@ -91,18 +94,20 @@ def test_a_landmark_in_the_eye_goes_to_the_nearest_skin():
         np.ones((20, 20), np.float32),
     )  # fmt: skip
     allowed = np.array([True, False])
-    assert embedding._hit(view, np.array([10.5, 7.5]), allowed)[0] == 0
-    assert embedding._hit(view, np.array([3.5, 7.5]), allowed) is None
-    assert embedding._hit(view, np.array([np.nan, np.nan]), allowed) is None
+    view.barycentric[7, 12] = (0.2, 0.3, 0.5)
+    points = np.array([[10.5, 7.5], [3.5, 7.5], [np.nan, np.nan], [19.9, 0.0]])
+    faces, weights = embedding._hits(view, points, allowed)
+    assert faces.tolist() == [0, -1, -1, 0]
+    np.testing.assert_allclose(weights[0], [0.2, 0.3, 0.5])
 
 
-def test_no_face_in_the_renders(anny_rig: HeadRig):
-    blank = np.full((64, 64, 3), 128, np.uint8)
-    eyeless = HeadRig(
-        "ball", {k: getattr(anny_rig, k) for k in HeadRig._TENSORS}, anny_rig.expr_names,
-        anny_rig.masks,
-    )  # fmt: skip
-    eyeless.v_template = torch.nn.functional.normalize(anny_rig.v_template, dim=1) * 0.1
-    eyeless.shapedirs = torch.zeros_like(anny_rig.shapedirs)
-    with pytest.raises(RuntimeError, match="of renders"):
-        embedding.embed(eyeless, blank)
+def nobody(images: Iterable[np.ndarray]) -> Detections:
+    count = len(list(images))
+    return Detections(np.full((count, 478, 2), np.nan, np.float32), np.zeros(count, bool))
+
+
+def test_no_face_in_the_renders(anny_rig: HeadRig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(embedding, "YAWS", (0,))
+    monkeypatch.setattr(embedding, "detect_images", nobody)
+    with pytest.raises(RuntimeError, match="a face in 0% of renders"):
+        embedding.embed(anny_rig, np.full((64, 64, 3), 128, np.uint8))

@@ -1,0 +1,208 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from avatar.dataset import IMAGE, AlphaStore, Tables, create, encode_image
+from avatar.errors import UserError
+from pipeline import media
+from pipeline.ingest import IngestSettings, ingest
+from pipeline.matte import MatteSettings, judge, main, matte
+from pipeline.matting.plate import PlateMatting, edge_alpha, foreign
+from pipeline.matting.refine import follow_edges, one_person, to_uint8
+from pipeline.matting.segmentation import segmentation
+from tests.media_files import camera, real_clip, write_cameras, write_clip
+
+
+def ellipse(height: int, width: int, scale: float = 1.0) -> np.ndarray:
+    """Coverage of an ellipse, antialiased by drawing it eight times as large."""
+    large = np.zeros((height * 8, width * 8), np.uint8)
+    axes = (int(width * 8 * 0.25 * scale), int(height * 8 * 0.35 * scale))
+    cv2.ellipse(large, (width * 4, height * 4), axes, 0, 0, 360, 255, -1)
+    return cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA) / np.float32(255)
+
+
+def studio(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A patterned wall, an ellipse before it with a soft shadow beside it: image, plate, alpha."""
+    random = np.random.default_rng(seed)
+    coarse = random.uniform(70, 200, (9, 9, 3)).astype(np.float32)
+    plate = cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_CUBIC)
+    alpha = ellipse(128, 128)
+    shadow = 1 - 0.35 * cv2.GaussianBlur(np.roll(alpha, 12, 1), (0, 0), 6)
+    skin = np.array([215, 160, 130], np.float32) * (1 - 0.2 * np.linspace(0, 1, 128)[:, None, None])
+    image = alpha[..., None] * skin + (1 - alpha[..., None]) * plate * shadow[..., None]
+    image += random.normal(0, 3, image.shape)
+    noisy_plate = plate + random.normal(0, 3, plate.shape)
+    return *(np.clip(x, 0, 255).astype(np.uint8) for x in (image, noisy_plate)), alpha
+
+
+def test_a_mask_moves_to_the_images_edge() -> None:
+    image = np.full((40, 40, 3), 30, np.uint8)
+    image[:, 20:] = 220
+    mask = np.zeros((40, 40), np.float32)
+    mask[:, 17:] = 1  # three pixels too far
+    mask = cv2.GaussianBlur(mask, (0, 0), 3)
+    alpha = follow_edges(image, mask, 8, 1e-4)
+    steps = np.diff(alpha, axis=1)
+    assert (steps.argmax(1) == 19).all()
+    assert steps[:, 19].min() > 0.5
+    assert np.diff(mask, axis=1).max() < 0.15
+    assert (
+        np.abs(alpha - (image[..., 0] > 128)).mean()
+        < 0.5 * np.abs(mask - (image[..., 0] > 128)).mean()
+    )
+
+
+def test_only_the_largest_part_stays_and_small_holes_are_filled() -> None:
+    alpha = np.zeros((100, 100), np.float32)
+    alpha[20:80, 20:70] = 1
+    alpha[40:43, 40:43] = 0  # a speck of a hole
+    alpha[50:70, 30:60] = 0  # a window that is truly open
+    alpha[40:60, 85:95] = 1  # somebody else
+    kept = one_person(alpha)
+    assert kept[41, 41] == 1
+    assert kept[60, 45] == 0
+    assert kept[50, 90] == 0
+    assert kept[30, 30] == 1
+    assert not one_person(np.zeros((10, 10), np.float32)).any()
+
+
+def test_alpha_is_rounded_to_bytes() -> None:
+    assert to_uint8(np.array([[-0.1, 0.002, 0.5, 1.2]], np.float32)).tolist() == [[0, 1, 128, 255]]
+
+
+def test_a_shadow_is_not_foreign_and_a_colour_is() -> None:
+    plate = np.full((60, 60, 3), (120, 90, 60), np.float32)
+    image = plate.copy()
+    image[10:25, 10:25] *= 0.7  # shadow
+    image[35:50, 10:25] = (120, 60, 90)  # as bright, of another colour
+    image[35:50, 35:50] *= 0.3  # darker than a soft shadow
+    noise = np.random.default_rng(0).normal(0, 2, image.shape)
+    found = foreign(image + noise.astype(np.float32), plate, np.zeros((60, 60), np.float32))
+    assert found[12:23, 12:23].mean() < 0.02
+    assert found[37:48, 12:23].min() == 1
+    assert found[37:48, 37:48].min() == 1
+
+
+def test_edge_alpha_solves_the_mixture() -> None:
+    alpha = ellipse(96, 96)
+    foreground = np.array([220, 60, 40], np.float32)
+    background = np.full((96, 96, 3), (40, 80, 160), np.float32)
+    image = alpha[..., None] * foreground + (1 - alpha[..., None]) * background
+    rough = cv2.dilate((alpha > 0.5).astype(np.float32), np.ones((3, 3), np.uint8))
+    solved = edge_alpha(image, background, rough)
+    assert np.abs(solved - alpha).mean() < 0.002
+    assert np.abs(rough - alpha).mean() > 0.01  # what it started from
+
+
+def test_the_plate_finds_the_object_despite_noise_and_shadow() -> None:
+    for seed in range(3):
+        image, plate, alpha = studio(seed)
+        (found,) = PlateMatting(plate)([image])
+        assert np.abs(found / 255 - alpha).mean() < 0.012
+        shadow = np.roll(alpha, 20, 1) * (alpha == 0)
+        assert (found / 255 * shadow).sum() / shadow.sum() < 0.08
+
+
+def test_every_clip_starts_afresh() -> None:
+    clip = real_clip("hard_clips/clean_reference.mp4")
+    images = [cv2.resize(image, (270, 180)) for _, image in media.read_video(clip)][:3]
+    first = list(segmentation(images))
+    list(segmentation([image[:, ::-1] for image in images]))
+    again = list(segmentation(images))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_real_person_is_cut_out(tmp_path: Path) -> None:
+    clip = real_clip("hard_clips/clean_reference.mp4")
+    ingest(clip, tmp_path / "s/ingest", IngestSettings(max_frames=4, size_mono=256))
+    assert main(["--subject", "s", "--results", str(tmp_path)]) == 0
+    with AlphaStore(tmp_path / "s/matte/alpha.h5") as store:
+        alphas = np.stack([store.alpha(row) for row in range(4)]) / 255
+    height, width = alphas.shape[1:]
+    middle = alphas[:, height // 3 : height * 2 // 3, width * 2 // 5 : width * 3 // 5]
+    assert middle.min() > 0.95
+    assert alphas[:, : height // 12, : width // 12].max() < 0.05
+    quality = json.loads((tmp_path / "s/matte/quality.json").read_text())
+    assert quality["status"] == "pass"
+    assert quality["metrics"]["backends"] == {"0": "mediapipe"}
+
+
+def test_no_person_fails_the_quality_and_not_the_stage(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", [90] * 4, width=96, height=64)
+    ingest(tmp_path / "a.mp4", tmp_path / "s/ingest")
+    quality = matte(tmp_path / "s/ingest", tmp_path / "s/matte")
+    assert quality.status == "fail"
+    assert "no person" in quality.messages[0]
+
+
+@pytest.fixture
+def studio_capture(tmp_path: Path) -> Path:
+    """Two cameras, one with a plate."""
+    capture = tmp_path / "capture"
+    image, plate, _ = studio()
+    for name in "01":
+        media.write_video(capture / f"talk/cam_{name}.mp4", [image] * 2, 25, crf=5)
+    (capture / "plates").mkdir()
+    cv2.imwrite(str(capture / "plates/cam_1.png"), plate[..., ::-1])
+    write_cameras(capture, {name: camera(128, 128) for name in "01"})
+    ingest(capture, tmp_path / "s/ingest")
+    return capture
+
+
+def test_auto_takes_the_plates_there_are(tmp_path: Path, studio_capture: Path) -> None:
+    quality = matte(tmp_path / "s/ingest", tmp_path / "s/matte", studio_capture)
+    assert quality.metrics["backends"] == {"0": "mediapipe", "1": "plate"}
+    with AlphaStore(tmp_path / "s/matte/alpha.h5") as store:
+        found = store.alpha(store.row(0, 1)) / 255
+    assert np.abs(found - studio()[2]).mean() < 0.012
+    with pytest.raises(UserError, match=r"camera '0' has no plates/cam_0\.png"):
+        matte(
+            tmp_path / "s/ingest",
+            tmp_path / "s/matte",
+            studio_capture,
+            MatteSettings(backend="plate"),
+        )
+
+
+def test_a_plate_of_another_size_is_refused(tmp_path: Path, studio_capture: Path) -> None:
+    cv2.imwrite(str(studio_capture / "plates/cam_1.png"), np.zeros((10, 10, 3), np.uint8))
+    with pytest.raises(UserError, match=r"cam_1\.png: a frame is 10 x 10, expected 128 x 128"):
+        matte(tmp_path / "s/ingest", tmp_path / "s/matte", studio_capture)
+
+
+def test_missing_frames_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--subject", "s", "--results", str(tmp_path)]) == 2
+    assert "frames.h5 does not exist" in capsys.readouterr().err
+
+
+def test_flicker_is_measured_within_clips(tmp_path: Path) -> None:
+    """Two clips of constant alpha, one empty, one half: no flicker, half the frames empty."""
+    blank, half = np.zeros((16, 16), np.uint8), np.zeros((16, 16), np.uint8)
+    half[:8] = 255
+    with create(tmp_path / "alpha.h5") as writer:
+        for alpha in (blank, blank, half, half):
+            writer.append("alpha", to_png(alpha))
+            writer.append(IMAGE, encode_image(np.zeros((16, 16, 3), np.uint8)))
+        writer.write_tables(
+            Tables(
+                camera_ids=["a", "b"],
+                sizes=np.array([[16, 16]] * 2),
+                sequence=np.array(["main"] * 2),
+                index=np.arange(2),
+                time=np.arange(2) / 25,
+                camera=np.array([0, 0, 1, 1]),
+                timestep=np.array([0, 1, 0, 1]),
+            )
+        )
+    quality = judge(tmp_path / "alpha.h5")
+    assert quality.metrics["flicker"] == 0
+    assert quality.metrics["mean_coverage"] == 0.25
+    assert quality.metrics["share_of_empty_frames"] == 0.5
+    assert quality.status == "warn"
+
+
+def to_png(alpha: np.ndarray) -> bytes:
+    return cv2.imencode(".png", alpha)[1].tobytes()
