@@ -93,9 +93,11 @@ def _zbuffer(pixels, depths, faces, width, height):
             for x in range(x0, x1 + 1):
                 px = x + 0.5
                 wa = ((bx - px) * (cy - py) - (by - py) * (cx - px)) / area
+                if wa < 0.0:
+                    continue
                 wb = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) / area
                 wc = 1.0 - wa - wb
-                if wa < 0.0 or wb < 0.0 or wc < 0.0:
+                if wb < 0.0 or wc < 0.0:
                     continue
                 near = wa * ia + wb * ib + wc * ic
                 if near > inverse[y, x]:

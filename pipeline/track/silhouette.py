@@ -1,0 +1,168 @@
+"""Personal shape from outlines: where the mesh's rim and the alpha's edge disagree."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+from avatar.cameras import Cameras
+from avatar.dataset import AlphaStore
+from avatar.render.mesh import project, rasterize_mesh, to_camera, vertex_normals
+from avatar.rig import HeadRig, RigParams
+from avatar.rig.rotations import axis_angle_to_matrix
+
+ROWS = 96  # frames that are looked at, spread over time and cameras
+REACH = 0.025  # m; how far from the rim an edge of the alpha is sought
+STEPS = 41  # samples across
+RIM = 1.5  # pixels between a vertex and the outside of the drawn mesh
+INNER = ("eyeballs", "inner_mouth", "teeth", "tongue", "mouth", "eyes")  # masks that stay put
+
+
+@dataclass(frozen=True)
+class Rim:
+    """Measured outline of N rim vertices, many of them seen several times.
+
+    `directions [N,3]` turn with the rest pose: moving vertex i of the unposed mesh by x moves
+    its outline outwards by `directions @ x`, and the alpha asks for `distances` (m).
+    """
+
+    vertices: Int[np.ndarray, "N"]
+    directions: Float[np.ndarray, "N 3"]
+    distances: Float[np.ndarray, "N"]
+
+
+def choose_rows(alphas: AlphaStore, valid: Bool[np.ndarray, "T"]) -> Int[np.ndarray, "R"]:
+    """Frames of valid timesteps, evenly over time, every camera in turn."""
+    timesteps = np.flatnonzero(valid)
+    cameras = len(alphas.camera_ids)
+    count = min(max(1, ROWS // cameras), len(timesteps))
+    chosen = timesteps[np.linspace(0, len(timesteps) - 1, count).round().astype(int)]
+    rows = [alphas.row(int(t), camera) for t in chosen for camera in range(cameras)]
+    return np.array([row for row in rows if row >= 0], int)
+
+
+def measure(
+    rig: HeadRig,
+    params: RigParams,
+    cameras: Cameras,
+    alphas: AlphaStore,
+    rows: Int[np.ndarray, "R"],
+) -> Rim:
+    """Find the alpha's edge across every rim vertex of the head in the given frames."""
+    faces = rig.faces.numpy()
+    outline = _outline_vertices(rig)
+    parts = []
+    for row in rows:
+        timestep, camera = int(alphas.timestep[row]), int(alphas.camera[row])
+        verts, turns = _posed(rig, params, timestep)
+        viewmat, K = cameras.viewmats[camera], cameras.Ks[camera]
+        alpha = alphas.alpha(int(row))
+        normals = vertex_normals(verts, faces) @ viewmat[:3, :3].T
+        pixels, seen = project(verts, viewmat, K), to_camera(verts, viewmat)
+        rim = outline & _on_rim(seen, normals, faces)
+        rim[rim] = _near_outside(pixels[rim], rasterize_mesh(
+            verts, faces, viewmat, K, alpha.shape[1], alpha.shape[0])[0] >= 0)  # fmt: skip
+        vertices = np.flatnonzero(rim)
+        across = normals[vertices, :2]
+        across = across / np.linalg.norm(across, axis=1, keepdims=True)
+        metres = seen[vertices, 2] / K[0, 0]
+        distances = edge_distance(alpha, pixels[vertices], across, REACH / metres) * metres
+        kept = np.isfinite(distances)
+        in_world = across @ viewmat[:2, :3]
+        directions = np.einsum("nij,ni->nj", turns[vertices], in_world)
+        parts.append((vertices[kept], directions[kept], distances[kept]))
+    vertices, directions, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Rim(vertices, directions, distances)
+
+
+def _outline_vertices(rig: HeadRig) -> Bool[np.ndarray, "V"]:
+    """The head's outer skin: clothes hide the neck, and lids and lips make no outline."""
+    outer = rig.masks["skin"] & ~rig.masks["neck"]
+    for name in INNER:
+        outer &= ~rig.masks[name]
+    return outer.numpy()
+
+
+def _posed(
+    rig: HeadRig, params: RigParams, timestep: int
+) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3 3"]]:
+    """Vertices (m, world) and the matrices that carry changes of the rest pose there."""
+    chosen = torch.tensor([timestep])
+    poses = params.poses(chosen)
+    with torch.no_grad():
+        verts = rig(**poses)[0]
+        angles = torch.cat(
+            [
+                *(poses[name] for name in ("rotation", "neck_pose", "jaw_pose")),
+                poses["eyes_pose"],
+            ],
+            1,
+        ).unflatten(1, (5, 3))
+        turns, _ = rig.joint_transforms(axis_angle_to_matrix(angles), rig.joints(params.shape))
+        blended = torch.einsum("vj,jab->vab", rig.skin_weights, turns[0])
+    return verts.double().numpy(), blended.double().numpy()
+
+
+def _on_rim(
+    seen: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
+) -> Bool[np.ndarray, "V"]:
+    """Vertices between faces that look to the camera and faces that look away."""
+    corners = seen[faces]
+    outward = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    towards = (outward * corners[:, 0]).sum(1) < 0
+    front, back = np.zeros((2, len(seen)), bool)
+    front[faces[towards]] = True
+    back[faces[~towards]] = True
+    flat = np.linalg.norm(normals[:, :2], axis=1) > 0.5
+    return front & back & flat
+
+
+def _near_outside(
+    pixels: Float[np.ndarray, "N 2"], drawn: Bool[np.ndarray, "H W"]
+) -> Bool[np.ndarray, "N"]:
+    """Points within the image and at most `RIM` pixels inside the drawn mesh's edge."""
+    depth = cv2.distanceTransform(drawn.astype(np.uint8), cv2.DIST_L2, 5)
+    height, width = drawn.shape
+    x, y = np.floor(pixels).astype(int).T
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    depth_at = depth[y.clip(0, height - 1), x.clip(0, width - 1)]
+    return inside & (depth_at <= RIM)
+
+
+def edge_distance(
+    alpha: UInt8[np.ndarray, "H W"],
+    pixels: Float[np.ndarray, "N 2"],
+    across: Float[np.ndarray, "N 2"],
+    reach: Float[np.ndarray, "N"],
+) -> Float[np.ndarray, "N"]:
+    """How far (pixels) the alpha's edge lies from points, along outward directions.
+
+    The edge is where the alpha falls through one half on the way out; of several the nearest
+    counts. Positive: the alpha reaches further out than the point. NaN where there is no edge
+    within `reach`, or the way leaves the image.
+    """
+    if not len(pixels):
+        return np.zeros(0)
+    steps = np.linspace(-1, 1, STEPS)[None] * reach[:, None]
+    way = pixels[:, None] + steps[..., None] * across[:, None]
+    height, width = alpha.shape
+    within = ((way >= 0) & (way <= (width, height))).all((1, 2))
+    x, y = (way - 0.5).astype(np.float32).transpose(2, 0, 1)
+    values = cv2.remap(alpha, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0
+    before, after = values[:, :-1], values[:, 1:]
+    falls = (before >= 0.5) & (after < 0.5)
+    share = (before - 0.5) / np.maximum(before - after, 1e-6)
+    place = steps[:, :-1] + share * np.diff(steps, axis=1)
+    place = np.where(falls, place, np.inf)
+    nearest = np.abs(place).argmin(1)
+    result = place[np.arange(len(place)), nearest]
+    return np.where(within & np.isfinite(result), result, np.nan)
+
+
+def hair(rig: HeadRig) -> Bool[np.ndarray, "V"]:
+    """Where hair may hide the skin: everything that is neither face nor neck."""
+    return ~(rig.masks["face"] | rig.masks["neck"]).numpy()
