@@ -220,7 +220,9 @@ class _Store:
 
     def _read_tables(self) -> None:
         if "schema_version" not in self._file.attrs:
-            raise UserError(f"{self.path} is not a file of headsplat: give another or make it again")
+            raise UserError(
+                f"{self.path} is not a file of headsplat: give another or make it again"
+            )
         version = self.attrs.get("schema_version")
         if version != SCHEMA_VERSION:
             raise UserError(

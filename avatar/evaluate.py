@@ -65,9 +65,8 @@ class RenderedFrame:
 
 
 def protocol_rows(dataset: Dataset, protocol: str) -> Int[np.ndarray, "R"]:
-    """The frames of a protocol where the face was found, by timestep, then camera."""
+    """The frames of a protocol, by timestep, then camera."""
     rows = dataset.rows(PROTOCOLS[protocol])
-    rows = rows[dataset.valid[dataset.timestep[rows]]]
     return rows[np.lexsort((dataset.camera[rows], dataset.timestep[rows]))]
 
 

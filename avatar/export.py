@@ -1,4 +1,4 @@
-"""The avatar's files: `avatar.safetensors` (ours) and `point_cloud.ply` (GaussianAvatars' layout)."""
+"""Files of the Gaussians: `avatar.safetensors`, and `point_cloud.ply` as GaussianAvatars has it."""
 
 import json
 from pathlib import Path

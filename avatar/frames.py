@@ -5,7 +5,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from numba import njit, prange
 from torch import Tensor
 
@@ -13,11 +13,14 @@ from avatar.cameras import Cameras
 
 
 class FrameSource(Protocol):
-    """What is asked of a dataset: M stored frames of T timesteps, each with its alpha."""
+    """What is asked of a dataset: M stored frames, each with its alpha."""
 
-    cameras: Cameras
     camera: Int[np.ndarray, "M"]
     timestep: Int[np.ndarray, "M"]
+
+    @property
+    def cameras(self) -> Cameras:
+        """Cameras of the stored frames."""
 
     def image(self, row: int) -> UInt8[np.ndarray, "H W 3"]:
         """RGB of one frame."""
@@ -52,7 +55,8 @@ class FrameOrder:
             -(-sum(-(-len(poses) // views) for poses in kind) // timesteps)
             for kind, views in self._kinds
         )
-        self._epoch, self._plan = -1, np.empty(0)
+        self._epoch = -1
+        self._plan: list[Int[np.ndarray, "B C"]] = []
 
     @staticmethod
     def _split(
@@ -138,7 +142,7 @@ def composite(
 
 
 @njit(parallel=True, cache=True)
-def _composite(images, alphas, backgrounds):  # type: ignore[no-untyped-def]
+def _composite(images, alphas, backgrounds):
     result = np.empty(images.shape, np.float32)
     count, height, width = alphas.shape
     byte = np.float32(1.0 / 255.0)
@@ -166,8 +170,3 @@ def camera_tensors(
     width, height = (int(v) // shrink for v in cameras.sizes[index.ravel()[0]])
     viewmats = torch.from_numpy(cameras.viewmats[index].astype(np.float32))
     return viewmats, torch.from_numpy(Ks.astype(np.float32)), width, height
-
-
-def usable(valid: Bool[np.ndarray, "T"], timestep: Int[np.ndarray, "R"]) -> Bool[np.ndarray, "R"]:
-    """Rows whose timestep was tracked, not bridged."""
-    return valid[timestep]

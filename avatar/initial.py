@@ -1,19 +1,22 @@
 """First colours for the Gaussians: what the training frames show on each face of the mesh."""
 
-import numpy as np
-from jaxtyping import Float, Int
+from typing import Protocol
 
+import numpy as np
 import torch
+from jaxtyping import Float, Int
 
 from avatar.frames import FrameSource
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 
 
-class TrackedFrames(FrameSource):
+class TrackedFrames(FrameSource, Protocol):
     """Frames with the rig's parameters."""
 
-    params: RigParams
+    @property
+    def params(self) -> RigParams:
+        """One row a timestep."""
 
 
 def face_colors(

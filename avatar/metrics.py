@@ -106,9 +106,7 @@ def _opponent(image: Image) -> Image:
     """sRGB to the linear opponent space YCxCz."""
     image = np.clip(image, 0.0, 1.0).astype(np.float32)
     linear = np.where(image <= 0.04045, image / 12.92, np.power((image + 0.055) / 1.055, 2.4))
-    opponent = cv2.transform(linear, _RGB_TO_OPPONENT)
-    opponent[..., 0] -= 16.0
-    return opponent
+    return cv2.transform(linear, _RGB_TO_OPPONENT) - np.array([16, 0, 0], np.float32)
 
 
 def _perceived(opponent: Image) -> Image:
@@ -122,7 +120,7 @@ def _perceived(opponent: Image) -> Image:
 
 
 def _hunt_lab(linear_rgb: Image) -> Image:
-    xyz = cv2.transform(linear_rgb, _RGB_TO_RELATIVE_XYZ)
+    xyz = np.asarray(cv2.transform(linear_rgb, _RGB_TO_RELATIVE_XYZ), np.float32)
     delta = 6.0 / 29.0
     root = np.where(xyz > delta**3, np.cbrt(xyz), xyz / (3 * delta**2) + 4.0 / 29.0)
     light = 116.0 * root[..., 1] - 16.0
@@ -133,7 +131,7 @@ def _hunt_lab(linear_rgb: Image) -> Image:
 
 
 def _contrast_filter(channel: Map, terms: tuple[tuple[float, float], ...]) -> Map:
-    widest = max(b for _, sensitivity in enumerate(_SENSITIVITY) for _, b in sensitivity)
+    widest = max(b for sensitivity in _SENSITIVITY for _, b in sensitivity)
     radius = int(np.ceil(3 * np.sqrt(widest / (2 * np.pi**2)) * PIXELS_PER_DEGREE))
     squares = (np.arange(-radius, radius + 1) / PIXELS_PER_DEGREE) ** 2
     taps = [np.exp(-(np.pi**2) * squares / b) for _, b in terms]

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _TINY = np.float32(1e-12)  # m, as in binding
-_JIT = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_JIT: Any = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _FRAME = 17  # floats of a face: rotation (9), origin (3), k, quaternion (4)
 
 
@@ -85,7 +85,7 @@ class _Place(torch.autograd.Function):
 
 
 @njit(parallel=True, **_JIT)
-def _frames(verts, faces, frames):  # type: ignore[no-untyped-def]
+def _frames(verts, faces, frames):
     chunk = 1024
     chunks = (faces.shape[0] + chunk - 1) // chunk
     for task in prange(verts.shape[0] * chunks):
@@ -95,7 +95,7 @@ def _frames(verts, faces, frames):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def _frame(v, i, j, k, out):  # type: ignore[no-untyped-def]
+def _frame(v, i, j, k, out):
     ex, ey, ez = v[j, 0] - v[i, 0], v[j, 1] - v[i, 1], v[j, 2] - v[i, 2]
     sx, sy, sz = v[k, 0] - v[i, 0], v[k, 1] - v[i, 1], v[k, 2] - v[i, 2]
     length = np.sqrt(ex * ex + ey * ey + ez * ez)
@@ -117,7 +117,7 @@ def _frame(v, i, j, k, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def _quaternion(m):  # type: ignore[no-untyped-def]
+def _quaternion(m):
     """Fill m[13:17] from the matrix m[0:9], by the largest component (Shepperd, 1978)."""
     one = np.float32(1.0)
     sw, sx = one + m[0] + m[4] + m[8], one + m[0] - m[4] - m[8]
@@ -135,7 +135,7 @@ def _quaternion(m):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, **_JIT)
-def _forward(frames, binding, local, sizes, quats, means, world_quats, scales):  # type: ignore[no-untyped-def]
+def _forward(frames, binding, local, sizes, quats, means, world_quats, scales):
     n = binding.shape[0]
     chunk = 1024
     chunks = (n + chunk - 1) // chunk
@@ -171,7 +171,7 @@ def _backward(
     v_scales,
     v_verts,
     v_local,
-):  # type: ignore[no-untyped-def]
+):
     """A timestep is one task: its sums over Gaussians and faces have one order."""
     for b in prange(frames.shape[0]):
         # of each face: omega (3), k, origin (3)
@@ -187,7 +187,7 @@ def _backward(
 
 
 @njit(**_JIT)
-def _gaussian_back(m, local, quat, scale, v_mean, v_quat, v_scale, v_frame, v_local):  # type: ignore[no-untyped-def]
+def _gaussian_back(m, local, quat, scale, v_mean, v_quat, v_scale, v_frame, v_local):
     k = m[12]
     x, y, z = local[0], local[1], local[2]
     # The mean's gradient in the frame's axes.
@@ -204,11 +204,11 @@ def _gaussian_back(m, local, quat, scale, v_mean, v_quat, v_scale, v_frame, v_lo
     v_frame[3] += v_k
     # conj(q_face) (x) v_quat: the quaternion's gradient in the frame's axes.
     aw, ax, ay, az = m[13], -m[14], -m[15], -m[16]
-    w, i, j, l = v_quat[0], v_quat[1], v_quat[2], v_quat[3]
-    hw = aw * w - ax * i - ay * j - az * l
-    hx = aw * i + ax * w + ay * l - az * j
-    hy = aw * j - ax * l + ay * w + az * i
-    hz = aw * l + ax * j - ay * i + az * w
+    gw, gi, gj, gk = v_quat[0], v_quat[1], v_quat[2], v_quat[3]
+    hw = aw * gw - ax * gi - ay * gj - az * gk
+    hx = aw * gi + ax * gw + ay * gk - az * gj
+    hy = aw * gj - ax * gk + ay * gw + az * gi
+    hz = aw * gk + ax * gj - ay * gi + az * gw
     v_local[6], v_local[7], v_local[8], v_local[9] = hw, hx, hy, hz
     # A turn by omega about the frame's own axes: q_local becomes (1, omega / 2) (x) q_local.
     half = np.float32(0.5)
@@ -219,7 +219,7 @@ def _gaussian_back(m, local, quat, scale, v_mean, v_quat, v_scale, v_frame, v_lo
 
 
 @njit(**_JIT)
-def _frame_back(v, face, m, v_frame, v_verts):  # type: ignore[no-untyped-def]
+def _frame_back(v, face, m, v_frame, v_verts):
     """See the module's text for the formulas."""
     i, j, k = face[0], face[1], face[2]
     length, height, p = np.float32(0.0), np.float32(0.0), np.float32(0.0)

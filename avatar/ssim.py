@@ -76,14 +76,14 @@ class FusedAppearance(torch.autograd.Function):
 
 _TAPS = window().astype(np.float32)
 _STRIP = 64  # rows of one task
-_JIT = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
+_JIT: Any = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
 # Lets a sum run in lanes (its order is fixed when it is compiled). Not for the rest: variances
 # are small differences of large numbers, and their order matters.
-_SUM = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
+_SUM: Any = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
 
 
 @njit(parallel=True, **_JIT)
-def _sweep(x, y, gradient, taps, weight):  # type: ignore[no-untyped-def]
+def _sweep(x, y, gradient, taps, weight):
     """Sums of SSIM, L1 and squared error of every strip; writes the loss's gradient for x."""
     images, height = x.shape[0], x.shape[1]
     strips = (height + _STRIP - 1) // _STRIP
@@ -97,7 +97,7 @@ def _sweep(x, y, gradient, taps, weight):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def _strip(x, y, gradient, first, last, taps, weight, count, sums):  # type: ignore[no-untyped-def]
+def _strip(x, y, gradient, first, last, taps, weight, count, sums):
     """Rows first..last of one image [H, W, 3], streaming.
 
     Row r is filtered along x; row r - 5 can then be filtered along y, which gives SSIM and its
@@ -147,7 +147,7 @@ def _strip(x, y, gradient, first, last, taps, weight, count, sums):  # type: ign
 
 
 @njit(**_JIT)
-def _products(x, y, rows, pad):  # type: ignore[no-untyped-def]
+def _products(x, y, rows, pad):
     a, b, aa, bb, ab = rows[0], rows[1], rows[2], rows[3], rows[4]
     for j in range(x.shape[0]):
         a[pad + j] = x[j]
@@ -159,7 +159,7 @@ def _products(x, y, rows, pad):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def _along_x(row, taps, out):  # type: ignore[no-untyped-def]
+def _along_x(row, taps, out):
     t0, t1, t2, t3, t4, t5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
     for j in range(out.shape[0]):
         out[j] = (
@@ -173,7 +173,7 @@ def _along_x(row, taps, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def _along_y(ring, c, taps, out):  # type: ignore[no-untyped-def]
+def _along_y(ring, c, taps, out):
     # Two loops: the compiler gives up on telling more than eight rows apart from `out`.
     a, b, d, e, f = (
         ring[(c - 2) % 11],
@@ -193,7 +193,7 @@ def _along_y(ring, c, taps, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def _similarity(maps, slopes, scale):  # type: ignore[no-untyped-def]
+def _similarity(maps, slopes, scale):
     """SSIM summed over a row; `slopes` get d/d mean, d/d E[xx] and d/d E[xy], times `scale`."""
     mx, my, exx, eyy, exy = maps[0], maps[1], maps[2], maps[3], maps[4]
     dm, dxx, dxy = slopes[0], slopes[1], slopes[2]
@@ -214,7 +214,7 @@ def _similarity(maps, slopes, scale):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def _combine(x, y, maps, absolute, gradient):  # type: ignore[no-untyped-def]
+def _combine(x, y, maps, absolute, gradient):
     """The gradient of a row; its sums of absolute and squared differences."""
     a, b, c, d = maps[0], maps[1], maps[2], maps[3]
     for j in range(x.shape[0]):
@@ -226,7 +226,7 @@ def _combine(x, y, maps, absolute, gradient):  # type: ignore[no-untyped-def]
 
 
 @njit(**_SUM)
-def _total(row):  # type: ignore[no-untyped-def]
+def _total(row):
     total = np.float32(0.0)
     for j in range(row.shape[0]):
         total += row[j]
@@ -234,7 +234,7 @@ def _total(row):  # type: ignore[no-untyped-def]
 
 
 @njit(**_SUM)
-def _total_absolute(row):  # type: ignore[no-untyped-def]
+def _total_absolute(row):
     total = np.float32(0.0)
     for j in range(row.shape[0]):
         total += abs(row[j])
@@ -242,7 +242,7 @@ def _total_absolute(row):  # type: ignore[no-untyped-def]
 
 
 @njit(**_SUM)
-def _total_square(row):  # type: ignore[no-untyped-def]
+def _total_square(row):
     total = np.float32(0.0)
     for j in range(row.shape[0]):
         total += row[j] * row[j]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -217,7 +218,9 @@ class Trainer:
 
     def tuned_params(self) -> RigParams:
         """The rig's parameters, tuned where training saw them."""
-        tuned = {name: value.detach().clone() for name, value in self._optimiser.rig.items()}
+        tuned: dict[str, Any] = {
+            name: value.detach().clone() for name, value in self._optimiser.rig.items()
+        }
         return replace(self._params, **tuned)
 
     def _note(self, values: dict[str, float], images: int) -> None:
@@ -243,17 +246,16 @@ class Trainer:
 
 
 def training_rows(dataset: Dataset) -> Int[np.ndarray, "R"]:
-    """Rows to train on: split `train`, where the face was found.
+    """Rows to train on.
 
     Raises:
         UserError: there are none.
     """
     rows = dataset.rows(TRAIN)
-    rows = rows[dataset.valid[dataset.timestep[rows]]]
     if len(rows) == 0:
         raise UserError(
-            f"dataset.h5 has no training frames ({len(dataset)} frames, "
-            f"{int(dataset.valid.sum())} tracked timesteps): look at track/quality.json"
+            f"dataset.h5 has no training frames (of {len(dataset)}; {int(dataset.valid.sum())} of "
+            f"{len(dataset.valid)} timesteps show a face): pack the subject again"
         )
     return rows
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import ConfigDict
 
 from avatar import cli, files
-from avatar.dataset import Dataset
+from avatar.dataset import UNUSED, Dataset
 from avatar.evaluate import (
     PROTOCOLS,
     Avatar,
@@ -74,12 +74,12 @@ def evaluate(
             "subject": subject, "group": group, "rig": rig.name,
             "preset": avatar.about["preset"]["name"], "seed": avatar.about["seed"],
             "background": settings.background, "flip_pixels_per_degree": PIXELS_PER_DEGREE,
-            "gaussians": len(avatar.gaussians),
+            "gaussians": len(avatar.gaussians), "unused_frames": len(dataset.rows(UNUSED)),
         }  # fmt: skip
         table = pd.DataFrame(rows)
         table.insert(0, "preset", about["preset"])
         table.insert(0, "subject", subject)
-        summary = about | {"protocols": summarise(table, dataset)}
+        summary = about | {"protocols": summarise(table)}
     with files.atomic(home / "eval" / "metrics.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
     files.write_json(home / "eval" / "summary.json", summary)
@@ -137,17 +137,15 @@ class _Evaluation:
         ]
 
 
-def summarise(table: pd.DataFrame, dataset: Dataset) -> dict[str, Any]:
-    """Means over frames, per protocol and region; `skipped` counts frames without a face found."""
-    protocols = {}
+def summarise(table: pd.DataFrame) -> dict[str, Any]:
+    """Means over frames, per protocol and region."""
+    protocols: dict[str, Any] = {}
     for protocol, of_protocol in table.groupby("protocol", sort=False):
         regions = {
             str(region): {"n": len(part)} | {m: float(part[m].mean()) for m in METRICS}
             for region, part in of_protocol.groupby("region", sort=False)
         }
-        every = len(dataset.rows(PROTOCOLS[str(protocol)]))
-        n = regions["full"]["n"]
-        protocols[str(protocol)] = {"n": n, "skipped": every - n, "regions": regions}
+        protocols[str(protocol)] = {"regions": regions}
     return protocols
 
 

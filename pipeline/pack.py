@@ -69,13 +69,13 @@ class PackSettings:
     """What a user may set about packing.
 
     Attributes:
-        gate: `strict` refuses a subject whose tracking failed, `off` packs it all the same.
+        gate: `strict` refuses a subject whose tracking failed, `warn` packs it all the same.
         split: what is held out.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    gate: Literal["strict", "off"] = "strict"
+    gate: Literal["strict", "warn"] = "strict"
     split: SplitSettings = field(default_factory=SplitSettings)
 
 
@@ -115,7 +115,7 @@ def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None =
     log.info("%s: frames: %s", home / "dataset.h5", counts)
 
 
-def check_gate(track: Path, gate: Literal["strict", "off"]) -> None:
+def check_gate(track: Path, gate: Literal["strict", "warn"]) -> None:
     """Refuse a subject whose tracking failed.
 
     Raises:

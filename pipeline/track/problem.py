@@ -105,6 +105,18 @@ class Priors:
 
 
 @dataclass(frozen=True)
+class Hint:
+    """What another source says of the shape: a quadratic cost about `shape`.
+
+    `hessian [S,S]` and `gradient [S]` are those of the cost there.
+    """
+
+    shape: Float[np.ndarray, "S"]
+    hessian: Float[np.ndarray, "S S"]
+    gradient: Float[np.ndarray, "S"]
+
+
+@dataclass(frozen=True)
 class Free:
     """Which unknowns a solve may move: indices into a timestep's and the shared ones."""
 
@@ -133,6 +145,7 @@ class Problem:
         priors: Priors,
         bounds: Float[np.ndarray, "2 9+E"],
         blinks: tuple[int, int] | None = None,
+        hint: Hint | None = None,
     ) -> None:
         """Set up.
 
@@ -140,9 +153,12 @@ class Problem:
             bounds: lowest and highest value of hinges and expression coefficients.
             blinks: which coefficients close the left and the right eye, where the rig has
                 them: an iris behind a lid says nothing.
+            hint: what else is known of the shape.
         """
         self.model, self.observations, self.priors = model, observations, priors
         self.bounds, self.blinks = bounds, blinks
+        nothing = np.zeros(model.num_shape)
+        self.hint = hint or Hint(nothing, np.zeros((model.num_shape, model.num_shape)), nothing)
         self.deviation = np.hypot(model.spread, priors.noise)
         self.points = np.nan_to_num(observations.points.astype(np.float64))
         self.trust: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3])
@@ -150,6 +166,13 @@ class Problem:
         self.smooth = _triples(observations)
         pace = np.median(np.diff(observations.time)) * 30 if len(observations) > 1 else 1.0
         self.smooth_precision = self._smooth_precision() / max(pace, 0.1) ** 4
+
+    def at(self, timesteps: Int[np.ndarray, "B"]) -> "Problem":
+        """The same problem at some of the timesteps, with weights still to be fixed."""
+        return Problem(
+            self.model, self.observations.at(timesteps), self.priors, self.bounds, self.blinks,
+            self.hint,
+        )  # fmt: skip
 
     def initial(self, rotation: np.ndarray, centre: np.ndarray) -> State:
         """The mean head at rest, in given poses."""
@@ -233,6 +256,8 @@ class Problem:
         total += float(np.einsum("tp,pq,tq->", values, frame, values))
         total += float((self._shared(state) ** 2 * shared).sum())
         total += float((self.second_differences(state) ** 2 * self.smooth_precision).sum())
+        change = state.shape - self.hint.shape
+        total += float(change @ self.hint.hessian @ change + 2 * self.hint.gradient @ change)
         return total / 2 + self.priors.sparse * float(np.abs(state.expr).sum())
 
     def linearise(self, state: State, free: Free) -> Normal:
@@ -347,8 +372,12 @@ class Problem:
         gradient = self._values(state) @ frame
         gradient[:, EXPR:] += self.priors.sparse * np.sign(state.expr)
         normal.frame_gradient += gradient[:, free.frame]
-        normal.shared += np.diag(shared[free.shared])
-        normal.shared_gradient += (self._shared(state) * shared)[free.shared]
+        hint, full = self.hint, np.diag(shared)
+        full[:-1, :-1] += hint.hessian
+        pull = self._shared(state) * shared
+        pull[:-1] += hint.hessian @ (state.shape - hint.shape) + hint.gradient
+        normal.shared += full[np.ix_(free.shared, free.shared)]
+        normal.shared_gradient += pull[free.shared]
 
     def _smooth_precision(self) -> Float[np.ndarray, "P0"]:
         priors = self.priors

@@ -14,11 +14,14 @@ from avatar.dataset import AlphaStore
 from avatar.render.mesh import project, rasterize_mesh, to_camera, vertex_normals
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.rotations import axis_angle_to_matrix
+from pipeline.track.problem import Hint
 
 ROWS = 96  # frames that are looked at, spread over time and cameras
 REACH = 0.025  # m; how far from the rim an edge of the alpha is sought
 STEPS = 41  # samples across
 RIM = 1.5  # pixels between a vertex and the outside of the drawn mesh
+NOISE, OUTLIER = 0.0015, 0.008  # m; deviation of a measured outline, and where it loses its say
+EVIDENCE = 0.04  # neighbours on an outline err together: each counts as this much of one
 INNER = ("eyeballs", "inner_mouth", "teeth", "tongue", "mouth", "eyes")  # masks that stay put
 
 
@@ -166,3 +169,17 @@ def edge_distance(
 def hair(rig: HeadRig) -> Bool[np.ndarray, "V"]:
     """Where hair may hide the skin: everything that is neither face nor neck."""
     return ~(rig.masks["face"] | rig.masks["neck"]).numpy()
+
+
+def shape_hint(rig: HeadRig, rim: Rim, shape: Float[np.ndarray, "S"]) -> Hint:
+    """What the outlines say of the identity, poses held: least squares on bare skin.
+
+    Where hair may be, the alpha only says that the head is not larger than it.
+    """
+    trusted = ~hair(rig)[rim.vertices] | (rim.distances < 0)
+    vertices, distances = rim.vertices[trusted], rim.distances[trusted]
+    basis = rig.shapedirs.numpy()[vertices].astype(np.float64)
+    slopes = np.einsum("ni,nis->ns", rim.directions[trusted], basis)
+    robust = 1 / (1 + (distances / OUTLIER) ** 2) ** 2
+    weight = EVIDENCE * robust / NOISE**2
+    return Hint(shape, slopes.T @ (slopes * weight[:, None]), -slopes.T @ (weight * distances))

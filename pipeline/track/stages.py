@@ -99,11 +99,8 @@ def _run_stage(stage: Stage, problem: Problem, state: State, known_focal: bool) 
     count = len(problem.observations)
     if stage.timesteps is not None and stage.timesteps < count:
         chosen = np.linspace(0, count - 1, stage.timesteps).round().astype(int)
-        part = Problem(
-            problem.model, problem.observations.at(chosen), problem.priors, problem.bounds,
-            problem.blinks,
-        )  # fmt: skip
-        solved = _run_stage(replace(stage, timesteps=None), part, state.at(chosen), known_focal)
+        part = replace(stage, timesteps=None)
+        solved = _run_stage(part, problem.at(chosen), state.at(chosen), known_focal)
         # Only what is shared is kept: the next stage finds the motion at all timesteps.
         state = replace(state, shape=solved.shape, zoom=solved.zoom)
         problem.reweight(state)

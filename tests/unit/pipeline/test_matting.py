@@ -138,6 +138,15 @@ def test_no_person_fails_the_quality_and_not_the_stage(tmp_path: Path) -> None:
     assert "no person" in quality.messages[0]
 
 
+def test_a_real_scene_without_a_person_is_empty(tmp_path: Path) -> None:
+    clip = real_clip("hard_clips/no_person.mp4")
+    ingested = ingest(clip, tmp_path / "ingest", IngestSettings(max_frames=5, size_mono=256))
+    assert ingested.metrics["share_of_samples_with_a_face"] == 0
+    quality = matte(tmp_path / "ingest", tmp_path / "matte")
+    assert quality.status == "fail"
+    assert quality.metrics["mean_coverage"] < 0.01
+
+
 @pytest.fixture
 def studio_capture(tmp_path: Path) -> Path:
     """Two cameras, one with a plate."""
