@@ -16,7 +16,7 @@ demo: setup
 	$(SNAKEMAKE) --cores all tables
 
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,6 +1,5 @@
 """From a subject's ingested frames to what the solver observes: cameras and landmarks."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from avatar.cameras import Cameras
 from avatar.dataset import FrameStore
 from avatar.errors import UserError
 from pipeline.landmarks import Detections
-from pipeline.track.problem import Observations, Problem, State
+from pipeline.track.problem import Observations
 
 # The rig's axes (y up, z towards the viewer) seen by a camera (y down, z away).
 FACING = np.diag([1.0, -1.0, -1.0])
@@ -79,10 +78,3 @@ def observations(
     seen[store.timestep[rows], store.camera[rows]] = True
     clip = np.unique(store.sequence, return_inverse=True)[1]
     return Observations(points, seen, calibration.Ks, calibration.viewmats, store.time, clip)
-
-
-def solved(given: Cameras, problem: Problem, state: State) -> Cameras:
-    """The cameras as the solver left them: focal length, and where the world was put."""
-    Ks = given.Ks.copy()
-    Ks[:, [0, 1], [0, 1]] *= np.exp(state.zoom)
-    return replace(given, Ks=Ks, viewmats=problem.observations.viewmats)

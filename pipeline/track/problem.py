@@ -174,6 +174,12 @@ class Problem:
             self.hint,
         )  # fmt: skip
 
+    def hinted(self, hint: Hint) -> "Problem":
+        """The same problem with another hint."""
+        return Problem(
+            self.model, self.observations, self.priors, self.bounds, self.blinks, hint
+        )
+
     def initial(self, rotation: np.ndarray, centre: np.ndarray) -> State:
         """The mean head at rest, in given poses."""
         count, cameras = self.observations.seen.shape

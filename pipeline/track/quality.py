@@ -74,7 +74,7 @@ def judge(
     valid: Bool[np.ndarray, "T"],
     store: FrameStore,
     found: Detections,
-    silhouette: float | None = None,
+    overlaps: dict[str, float],
 ) -> Quality:
     """Measures of a track, with remarks where they pass a limit.
 
@@ -82,7 +82,7 @@ def judge(
         problem, state: of the solved timesteps.
         valid: which of all timesteps those are.
         found: detections of every row of `store`.
-        silhouette: overlap of mesh and alpha, None without a matte.
+        overlaps: of mesh and alpha, `silhouette_iou` among them; empty without a matte.
     """
     names = store.camera_ids
     where = [f"{name} {index}" for name, index in zip(store.sequence, store.index, strict=True)]
@@ -98,11 +98,11 @@ def judge(
             "reprojection_percent": _per_camera(per_cent, names),
             "reprojection_percent_mean": float(np.nanmean(per_cent)),
             "jitter_per_mille": 1000 * jitter(problem, state),
-            "silhouette_iou": silhouette,
             "saturation": float((state.expr >= SATURATED).mean()),
             "shape_largest": float(np.abs(state.shape).max()),
             "focal_factor": float(np.exp(state.zoom)),
         }
+        | overlaps
     )
     gaps = ", ".join(_ranges(~valid, where)[:3])
     worst = worst_range(per_cent, np.flatnonzero(valid), names, where)
@@ -121,9 +121,9 @@ def judge(
         "silhouette_iou": gate.silhouette,
     }
     for name, (warn, fail) in limits.items():
-        value = quality.metrics[name]
-        if value is None:
+        if name not in quality.metrics:
             continue
+        value = quality.metrics[name]
         sign = 1 if warn < fail else -1  # whether a great or a small value is bad
         if sign * value > sign * fail:
             quality.fail(remarks[name].format(value))

@@ -21,7 +21,10 @@ REACH = 0.025  # m; how far from the rim an edge of the alpha is sought
 STEPS = 41  # samples across
 RIM = 1.5  # pixels between a vertex and the outside of the drawn mesh
 NOISE, OUTLIER = 0.0015, 0.008  # m; deviation of a measured outline, and where it loses its say
-EVIDENCE = 0.04  # neighbours on an outline err together: each counts as this much of one
+EVIDENCE = 0.2  # neighbours on an outline err together: each counts as this much of one
+SMOOTH, SHRINK, STILL = 30.0, 1e-4, 1e3  # of the offset: bending, length, length where it is held
+FACE = 1.0  # of the offset's length on the face, which landmarks and identity know better
+HAIR = 0.3  # weight of an outline beyond the mesh where hair may be
 INNER = ("eyeballs", "inner_mouth", "teeth", "tongue", "mouth", "eyes")  # masks that stay put
 
 
@@ -166,6 +169,58 @@ def edge_distance(
     return np.where(within & np.isfinite(result), result, np.nan)
 
 
+def overlap(
+    rig: HeadRig,
+    params: RigParams,
+    cameras: Cameras,
+    alphas: AlphaStore,
+    rows: Int[np.ndarray, "R"],
+) -> float:
+    """Intersection over union of head mesh and alpha, mean over the given frames.
+
+    Counted around the head and above the chin, where neither neck nor clothes are.
+    """
+    faces = rig.faces.numpy()
+    of_head = ~rig.masks["neck"].numpy()[faces].any(1)
+    ratios = []
+    for row in rows:
+        camera = int(alphas.camera[row])
+        viewmat, K = cameras.viewmats[camera], cameras.Ks[camera]
+        verts, turns = _posed(rig, params, int(alphas.timestep[row]))
+        covered = alphas.alpha(int(row)) >= 128
+        height, width = covered.shape
+        ids = rasterize_mesh(verts, faces, viewmat, K, width, height)[0]
+        head = (ids >= 0) & of_head[ids]
+        around = _above_chin(rig, verts, turns, viewmat, K, head) & ((ids < 0) | head)
+        union = (head | covered) & around
+        if union.any():
+            ratios.append((head & covered & around).sum() / union.sum())
+    return float(np.mean(ratios)) if ratios else 0.0
+
+
+def _above_chin(
+    rig: HeadRig,
+    verts: Float[np.ndarray, "V 3"],
+    turns: Float[np.ndarray, "V 3 3"],
+    viewmat: Float[np.ndarray, "4 4"],
+    K: Float[np.ndarray, "3 3"],
+    head: Bool[np.ndarray, "H W"],
+) -> Bool[np.ndarray, "H W"]:
+    """Pixels in the drawn head's box, a little enlarged, and above the face's lowest point."""
+    rows, columns = np.nonzero(head)
+    if not len(rows):
+        return head
+    face = project(verts[rig.masks["face"].numpy()], viewmat, K)
+    down = viewmat[:2, :3] @ -turns[rig.masks["scalp"].numpy()].mean(0)[:, 1]
+    y, x = np.mgrid[: head.shape[0], : head.shape[1]] + 0.5
+    above = down[0] * x + down[1] * y < (face @ down).max()
+    margin = 0.1 * np.ptp(rows)
+    box = (abs(x - (columns.min() + columns.max() + 1) / 2) < np.ptp(columns) / 2 + margin) & (
+        abs(y - (rows.min() + rows.max() + 1) / 2) < np.ptp(rows) / 2 + margin
+    )
+    return above & box
+
+
 def hair(rig: HeadRig) -> Bool[np.ndarray, "V"]:
     """Where hair may hide the skin: everything that is neither face nor neck."""
     return ~(rig.masks["face"] | rig.masks["neck"]).numpy()
@@ -183,3 +238,48 @@ def shape_hint(rig: HeadRig, rim: Rim, shape: Float[np.ndarray, "S"]) -> Hint:
     robust = 1 / (1 + (distances / OUTLIER) ** 2) ** 2
     weight = EVIDENCE * robust / NOISE**2
     return Hint(shape, slopes.T @ (slopes * weight[:, None]), -slopes.T @ (weight * distances))
+
+
+def static_offset(rig: HeadRig, rim: Rim) -> Float[np.ndarray, "V 3"]:
+    """Smooth personal shape (m, rest pose) beyond the identity basis that meets the outlines.
+
+    Minimises the outlines' misses, the squared uniform Laplacian of the offset (Sorkine et al.
+    2004) and, weakly, the offset itself; robustly, by reweighting. Lids, lips and the neck stay
+    where they are. Where hair may be the mesh is drawn in as firmly as on skin, but drawn out
+    less: towards the hair's outline, which is what an avatar needs there.
+    """
+    smooth = _laplacian(rig)
+    still = np.where(rig.masks["face"].numpy(), FACE, 0.0)
+    for name in (*INNER, "neck"):
+        still[rig.masks[name].numpy()] = STILL
+    regular = SMOOTH * (smooth.T @ smooth) + sparse.diags(still + SHRINK)
+    loose = np.where(hair(rig)[rim.vertices] & (rim.distances > 0), HAIR, 1.0)
+    count = len(rim.vertices)
+    rows = np.repeat(np.arange(count), 3)
+    columns = (3 * rim.vertices[:, None] + np.arange(3)).ravel()
+    shape = (count, 3 * rig.num_verts)
+    slopes = sparse.csr_matrix((rim.directions.ravel(), (rows, columns)), shape)
+    system = sparse.kron(regular, sparse.eye(3))
+    # Often measured vertices say no more than others: a vertex's votes sum up to one.
+    votes = np.bincount(rim.vertices, minlength=rig.num_verts)[rim.vertices]
+    offset = np.zeros(3 * rig.num_verts)
+    for _ in range(3):
+        miss = slopes @ offset - rim.distances
+        limit = np.where(loose < 1, REACH, OUTLIER)
+        weight = sparse.diags(loose / votes / (1 + (miss / limit) ** 2) ** 2)
+        factor = splu((system + slopes.T @ weight @ slopes).tocsc())
+        offset = factor.solve(slopes.T @ (weight @ rim.distances))
+    return offset.reshape(-1, 3)
+
+
+def _laplacian(rig: HeadRig) -> sparse.csr_matrix:
+    """Vertex minus the mean of its neighbours."""
+    faces = rig.faces.numpy()
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges = np.unique(np.sort(edges, axis=1), axis=0)
+    ones = np.ones(len(edges))
+    count = rig.num_verts
+    neighbours = sparse.coo_matrix((ones, edges.T), (count, count)).tocsr()
+    neighbours = neighbours + neighbours.T
+    degree = np.maximum(np.asarray(neighbours.sum(1)).ravel(), 1)
+    return sparse.csr_matrix(sparse.eye(count) - sparse.diags(1 / degree) @ neighbours)

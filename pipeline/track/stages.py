@@ -44,6 +44,10 @@ SCHEDULE = (
     Stage("motion, less bias", ("pose", "jaw", "eyes", "expr"), 10, bias=True),
     Stage("all", ("pose", "jaw", "eyes", "expr"), 10),
 )
+REFINEMENT = (
+    Stage("identity by outlines", EVERYTHING, 8, timesteps=64),
+    Stage("motion by outlines", ("pose", "jaw", "eyes", "expr"), 6, bias=True),
+)
 
 
 def bounds(rig: HeadRig) -> Float[np.ndarray, "2 9+E"]:

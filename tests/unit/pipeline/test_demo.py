@@ -17,9 +17,6 @@ from pipeline.landmarks import detect_images
 from pipeline.media import read_video
 from tests.rigs import toy_rig
 
-# One worker renders the demo that all tests here look at.
-pytestmark = pytest.mark.xdist_group("demo")
-
 TINY = DemoSettings(cameras=2, timesteps=3, size=128, texture=512)
 
 

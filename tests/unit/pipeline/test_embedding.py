@@ -9,9 +9,6 @@ from avatar.rig import HeadRig
 from pipeline import anny_head, embedding, face_paint
 from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS, Detections, detect_images
 
-# One worker reads the targets and bakes; the others need not.
-pytestmark = pytest.mark.xdist_group("rig")
-
 
 @pytest.fixture(scope="module")
 def texture() -> np.ndarray:

@@ -9,9 +9,6 @@ from pipeline import anny_bake, anny_head
 from pipeline import rig as stage
 from pipeline.embedding import pose
 
-# One worker reads the targets and bakes; the others need not.
-pytestmark = pytest.mark.xdist_group("rig")
-
 
 def moved(rig: HeadRig, **strengths: float) -> torch.Tensor:
     """Displacement (m) of the mean head under ARKit actions."""
