@@ -1,6 +1,6 @@
 """Feeding frames: which ones a step sees, decoded ahead, composited over a background."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from avatar.cameras import Cameras
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """What is asked of a dataset: M stored frames, each with its alpha."""
 

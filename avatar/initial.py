@@ -1,26 +1,16 @@
 """First colours for the Gaussians: what the training frames show on each face of the mesh."""
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from avatar.frames import FrameSource
+from avatar.dataset import Dataset
 from avatar.render.mesh import rasterize_mesh
-from avatar.rig import HeadRig, RigParams
-
-
-class TrackedFrames(FrameSource, Protocol):
-    """Frames with the rig's parameters."""
-
-    @property
-    def params(self) -> RigParams:
-        """One row a timestep."""
+from avatar.rig import HeadRig
 
 
 def face_colors(
-    source: TrackedFrames, rig: HeadRig, rows: Int[np.ndarray, "R"]
+    dataset: Dataset, rig: HeadRig, rows: Int[np.ndarray, "R"]
 ) -> Float[np.ndarray, "F 3"]:
     """Mean colour of the pixels where each face is the nearest.
 
@@ -35,11 +25,11 @@ def face_colors(
     total = np.zeros((len(faces), 4))
     for row in rows:
         with torch.no_grad():
-            verts = rig(**source.params.poses(torch.tensor([int(source.timestep[row])])))[0]
-        camera = int(source.camera[row])
-        image, alpha = source.image(int(row)), source.alpha(int(row))
+            verts = rig(**dataset.params.poses(torch.tensor([int(dataset.timestep[row])])))[0]
+        camera = int(dataset.camera[row])
+        image, alpha = dataset.image(int(row)), dataset.alpha(int(row))
         ids, _, _ = rasterize_mesh(
-            verts.numpy(), faces, source.cameras.viewmats[camera], source.cameras.Ks[camera],
+            verts.numpy(), faces, dataset.cameras.viewmats[camera], dataset.cameras.Ks[camera],
             image.shape[1], image.shape[0],
         )  # fmt: skip
         seen = ids >= 0

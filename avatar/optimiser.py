@@ -44,7 +44,8 @@ class Optimiser:
             "expr": tuning.expr,
             "translation": tuning.translation,
         } | dict.fromkeys(POSES, tuning.pose)
-        self.gaussians = RiggedGaussians(**gaussians.tensors())
+        copies = {name: value.clone() for name, value in gaussians.tensors().items()}
+        self.gaussians = RiggedGaussians(**copies)
         tensors = {name: getattr(self.gaussians, name) for name in PARAMETERS}
         self.rig = {
             name: value.detach().clone() for name, value in rig.items() if self._base[name] > 0

@@ -8,6 +8,7 @@ several side by side: MediaPipe keeps to about one core, and its log noise stays
 
 import argparse
 import contextlib
+import itertools
 import math
 import os
 import subprocess
@@ -184,7 +185,7 @@ def chunks(
     for rows in clips.values():
         pieces = math.ceil(len(rows) / CHUNK)
         edges = [len(rows) * piece // pieces for piece in range(pieces + 1)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in itertools.pairwise(edges):
             runs.append((rows[max(0, start - LEAD_IN) : start], rows[start:stop]))
     return runs
 

@@ -9,7 +9,7 @@ from avatar.cameras import Cameras
 from avatar.dataset import AlphaStore, FrameStore
 from avatar.errors import UserError
 from avatar.rig import HeadRig, RigParams
-from pipeline.track import initial, observe, silhouette, stages, timeline
+from pipeline.track import initial, silhouette, stages, timeline
 from pipeline.track.model import LandmarkModel
 from pipeline.track.problem import Observations, Priors, Problem, State
 

@@ -37,7 +37,9 @@ def head_poses(
         proposals = [
             pose
             for camera, seen in zip(cameras, points, strict=True)
-            if (pose := _propose(rest, seen, observations.Ks[camera], observations.viewmats[camera]))
+            if (
+                pose := _propose(rest, seen, observations.Ks[camera], observations.viewmats[camera])
+            )
         ]
         if proposals:
             turn, place = (np.stack(part) for part in zip(*proposals, strict=True))
@@ -49,7 +51,7 @@ def head_poses(
 def _propose(
     rest: np.ndarray, seen: np.ndarray, K: np.ndarray, viewmat: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    found, turn, place = cv2.solvePnP(rest, seen, K, None, flags=cv2.SOLVEPNP_SQPNP)
+    found, turn, place = cv2.solvePnP(rest, seen, K, np.zeros(0), flags=cv2.SOLVEPNP_SQPNP)
     if not found:
         return None
     in_camera = rotations.exp(turn[:, 0])

@@ -30,14 +30,24 @@ class LandmarkModel:
 
         h = B_0 k + sum_j exp(pose_j) B_j k,    k = (1, shape, expr, exp(pose) - 1),
 
-    where the last 27 numbers drive the rig's pose blendshapes (if it has any), `B_j` holds the joint's share of the three vertices relative to the joint (which is
-    linear in shape, too) and `B_0` the rest. This is `HeadRig.forward` without approximation.
+    where the last 27 numbers drive the rig's pose blendshapes (if it has any), `B_j` holds the
+    joint's share of the three vertices relative to the joint (which is linear in shape, too)
+    and `B_0` the rest. This is `HeadRig.forward` without approximation.
 
     Attributes:
-        ids [L] MediaPipe indices, spread [L] m, normals [L,3] of the template,
+        ids [L]: MediaPipe indices; spread [L] m; normals [L,3] on the template.
+        rigid [3,L,K] and hinges: `B_0` and the `B_j`; root [3,K]: the root joint, from `k`.
         pivot [3]: the point (rest frame, m) that a state's `centre` places and its rotation
-        turns about: the mean landmark, which decouples the two.
+            turns about: the mean landmark, which decouples the two.
     """
+
+    ids: Int[np.ndarray, "L"]
+    spread: Float[np.ndarray, "L"]
+    normals: Float[np.ndarray, "L 3"]
+    rigid: Float[np.ndarray, "3 L K"]
+    hinges: list[Hinge]
+    root: Float[np.ndarray, "3 K"]
+    pivot: Float[np.ndarray, "3"]
 
     def __init__(self, rig: HeadRig, keep: Bool[np.ndarray, "L0"] | None = None) -> None:
         """Reduce a rig to its embedded landmarks.
@@ -50,13 +60,13 @@ class LandmarkModel:
         chosen = np.flatnonzero(np.ones(len(rig.landmarks.ids), bool) if keep is None else keep)
         corners = _numpy(rig.faces)[_numpy(rig.landmarks.faces)[chosen]]
         barycentric = _numpy(rig.landmarks.barycentric)[chosen]
-        self.ids: Int[np.ndarray, "L"] = _numpy(rig.landmarks.ids)[chosen]
-        self.spread: Float[np.ndarray, "L"] = _numpy(rig.landmarks.spread)[chosen]
+        self.ids = _numpy(rig.landmarks.ids)[chosen]
+        self.spread = _numpy(rig.landmarks.spread)[chosen]
         self.num_shape, self.num_expr = rig.num_shape, rig.num_expr
         vertices, joints = _bases(rig, corners)
         weights = _numpy(rig.skin_weights)[corners]
         shares = np.einsum("lk,lkj->lkj", barycentric, weights)
-        self.rigid: Float[np.ndarray, "3 L K"] = np.ascontiguousarray(
+        self.rigid = np.ascontiguousarray(
             np.einsum("lk,lkcp->clp", shares[..., :JAW].sum(-1), vertices)
         )
         self.hinges = []
@@ -67,12 +77,12 @@ class LandmarkModel:
             basis = np.einsum("lk,lkcp->clp", shares[rows, :, joint], vertices[rows]) - origin
             self.rigid[:, rows] += origin
             self.hinges.append(Hinge(rows, np.ascontiguousarray(basis)))
-        self.root: Float[np.ndarray, "3 K"] = joints[ROOT]
+        self.root = joints[ROOT]
         template = vertices[..., 0]
         edges = template[:, 1:] - template[:, :1]
         normals = np.cross(edges[:, 0], edges[:, 1])
         self.normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-        self.pivot: Float[np.ndarray, "3"] = np.einsum("lk,lkc->lc", barycentric, template).mean(0)
+        self.pivot = np.einsum("lk,lkc->lc", barycentric, template).mean(0)
 
     @property
     def num_landmarks(self) -> int:

@@ -48,7 +48,9 @@ def _guessed_intrinsics(index: Path, camera: str, focal: float) -> Float[np.ndar
     except (OSError, ValueError, KeyError):
         raise UserError(f"{index} is absent or damaged: run ingest again") from None
     length = focal * max(source)
-    return np.array([[length * scale[0], 0, center[0]], [0, length * scale[1], center[1]], [0, 0, 1]])
+    return np.array(
+        [[length * scale[0], 0, center[0]], [0, length * scale[1], center[1]], [0, 0, 1]]
+    )
 
 
 def _in_order(path: Path, loaded: Cameras, store: FrameStore) -> Cameras:

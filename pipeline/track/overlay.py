@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from avatar.cameras import Cameras
 from avatar.dataset import FrameStore
@@ -20,6 +20,7 @@ from pipeline.landmarks import Detections
 MAX_CAMERAS = 4  # shown side by side, spread over all
 WIRE, BRIDGED, DETECTED = (90, 220, 120), (160, 160, 160), (255, 60, 40)
 HIDDEN = ("inner_mouth", "teeth", "tongue")  # masks of what lies behind the lips
+MAGNIFY = 2.0  # small frames are enlarged this much at most
 SHIFT = 3  # fractional bits of OpenCV's drawing coordinates
 BATCH = 32  # timesteps posed at once
 
@@ -64,7 +65,7 @@ def _frames(
     columns = math.ceil(math.sqrt(len(shown)))
     rows = math.ceil(len(shown) / columns)
     largest = cameras.sizes[shown].max(0)
-    scale = min(1.0, size / float((largest * (columns, rows)).max()))
+    scale = min(MAGNIFY, size / float((largest * (columns, rows)).max()))
     width, height = (max(2, round(side * scale) // 2 * 2) for side in largest.tolist())
 
     def draw(job: tuple[int, Float[np.ndarray, "V 3"]]) -> UInt8[np.ndarray, "H W 3"]:

@@ -143,7 +143,7 @@ class Problem:
         model: LandmarkModel,
         observations: Observations,
         priors: Priors,
-        bounds: Float[np.ndarray, "2 9+E"],
+        bounds: Float[np.ndarray, "2 D"],
         blinks: tuple[int, int] | None = None,
         hint: Hint | None = None,
     ) -> None:
@@ -176,17 +176,20 @@ class Problem:
 
     def hinted(self, hint: Hint) -> "Problem":
         """The same problem with another hint."""
-        return Problem(
-            self.model, self.observations, self.priors, self.bounds, self.blinks, hint
-        )
+        return Problem(self.model, self.observations, self.priors, self.bounds, self.blinks, hint)
 
     def initial(self, rotation: np.ndarray, centre: np.ndarray) -> State:
         """The mean head at rest, in given poses."""
         count, cameras = self.observations.seen.shape
         return State(
-            np.zeros(self.model.num_shape), 0.0, rotation, centre, np.zeros((count, 9)),
-            np.zeros((count, self.model.num_expr)), np.zeros((cameras, self.model.num_landmarks, 2)),
-        )  # fmt: skip
+            shape=np.zeros(self.model.num_shape),
+            zoom=0.0,
+            rotation=rotation,
+            centre=centre,
+            hinges=np.zeros((count, 9)),
+            expr=np.zeros((count, self.model.num_expr)),
+            bias=np.zeros((cameras, self.model.num_landmarks, 2)),
+        )
 
     # -- projection ---------------------------------------------------------------------------
 
@@ -256,7 +259,9 @@ class Problem:
             piece = state.at(part)
             residual = self.project(piece, self.in_cameras(piece)) - self.points[part]
             square = (residual**2).sum(-1) * self.precision[part]
-            total += float((self.trust[part] * square / (1 + square / self.priors.outlier**2)).sum())
+            total += float(
+                (self.trust[part] * square / (1 + square / self.priors.outlier**2)).sum()
+            )
         frame, shared = self._prior_precision()
         values = self._values(state)
         total += float(np.einsum("tp,pq,tq->", values, frame, values))
@@ -455,7 +460,7 @@ def _weigh(
     return weighted
 
 
-def _column(vectors: Float[np.ndarray, "B L 3"]) -> Float[np.ndarray, "B 3L 1"]:
+def _column(vectors: Float[np.ndarray, "B L 3"]) -> Float[np.ndarray, "B 3*L 1"]:
     """One vector per landmark as one long column, in the Jacobian's order."""
     ordered = np.ascontiguousarray(vectors.swapaxes(1, 2), np.float32)
     return ordered.reshape(len(vectors), -1, 1)

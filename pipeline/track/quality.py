@@ -51,19 +51,19 @@ def jitter(problem: Problem, state: State) -> float:
     """Jitter of the fitted landmarks where the head is still, in eye distances.
 
     White noise of deviation s in a landmark's place gives second differences of deviation
-    sqrt(6) s per axis; the median over still moments is taken back by that factor. 0 where
+    sqrt(6) s per axis; the mean over still moments is taken back by that factor. NaN where
     nothing is still.
     """
     middle = problem.smooth
     if not len(middle):
-        return 0.0
+        return np.nan
     pixel = problem.project(state, problem.in_cameras(state))
     unit = eye_distance(problem, state)[middle][..., None, None]
     pace = (pixel[middle + 1] - pixel[middle - 1]) / 2 / unit
     change = (pixel[middle + 1] - 2 * pixel[middle] + pixel[middle - 1]) / unit
     still = np.linalg.norm(pace, axis=-1).mean(2) < STILL
     if not still.any():
-        return 0.0
+        return np.nan
     return float(np.sqrt((change**2).mean((2, 3)) / 6)[still].mean())
 
 
@@ -108,7 +108,8 @@ def judge(
     worst = worst_range(per_cent, np.flatnonzero(valid), names, where)
     remarks = {
         "face_share": f"a face in {{:.0%}} of the timesteps, none in {gaps}: is it in view?",
-        "reprojection_percent_mean": f"landmarks miss by {{:.1f}} % of the eye distance, worst {worst}",
+        "reprojection_percent_mean": "landmarks miss by {:.1f} % of the eye distance, "
+        f"worst {worst}",
         "jitter_per_mille": "landmarks jitter by {:.1f} thousandths of the eye distance",
         "saturation": "{:.0%} of blendshape values are at their limit: the rig does not fit",
         "silhouette_iou": "head mesh and alpha overlap by {:.2f}: look at overlay.mp4",
@@ -121,9 +122,7 @@ def judge(
         "silhouette_iou": gate.silhouette,
     }
     for name, (warn, fail) in limits.items():
-        if name not in quality.metrics:
-            continue
-        value = quality.metrics[name]
+        value = quality.metrics.get(name, np.nan)  # NaN passes: nothing was measured
         sign = 1 if warn < fail else -1  # whether a great or a small value is bad
         if sign * value > sign * fail:
             quality.fail(remarks[name].format(value))
@@ -145,7 +144,9 @@ def worst_range(
     where: list[str],
 ) -> str:
     """The camera with the greatest mean, and the stretch where it is worst, in words."""
-    camera = int(np.argmax([-np.inf if np.isnan(m) else m for m in _per_camera(values, names).values()]))
+    camera = int(
+        np.argmax([-np.inf if np.isnan(m) else m for m in _per_camera(values, names).values()])
+    )
     column = values[:, camera]
     seen = np.flatnonzero(np.isfinite(column))
     width = min(WINDOW, len(seen))

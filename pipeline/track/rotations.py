@@ -37,7 +37,11 @@ def log(matrix: Float[np.ndarray, "*B 3 3"]) -> Float[np.ndarray, "*B 3"]:
     outer[:, 1:, 1:] = flat + flat.transpose(0, 2, 1)
     outer[:, range(1, 4), range(1, 4)] = 1 - trace[:, None] + 2 * diagonal
     axial = np.stack(
-        [flat[:, 2, 1] - flat[:, 1, 2], flat[:, 0, 2] - flat[:, 2, 0], flat[:, 1, 0] - flat[:, 0, 1]],
+        [
+            flat[:, 2, 1] - flat[:, 1, 2],
+            flat[:, 0, 2] - flat[:, 2, 0],
+            flat[:, 1, 0] - flat[:, 0, 1],
+        ],
         1,
     )
     outer[:, 0, 1:], outer[:, 1:, 0] = axial, axial
@@ -65,7 +69,9 @@ def left_jacobian(axis_angle: Float[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*
 
 
 def slerp(
-    start: Float[np.ndarray, "*B 3 3"], stop: Float[np.ndarray, "*B 3 3"], share: Float[np.ndarray, "*B"]
+    start: Float[np.ndarray, "*B 3 3"],
+    stop: Float[np.ndarray, "*B 3 3"],
+    share: Float[np.ndarray, "*B"],
 ) -> Float[np.ndarray, "*B 3 3"]:
     """The rotation `share` of the way from `start` to `stop`, by the shortest way."""
     return start @ exp(share[..., None] * log(np.swapaxes(start, -1, -2) @ stop))

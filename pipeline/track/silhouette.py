@@ -158,7 +158,8 @@ def edge_distance(
     height, width = alpha.shape
     within = ((way >= 0) & (way <= (width, height))).all((1, 2))
     x, y = (way - 0.5).astype(np.float32).transpose(2, 0, 1)
-    values = cv2.remap(alpha, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0
+    taken = cv2.remap(alpha, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    values = np.asarray(taken, np.float64) / 255
     before, after = values[:, :-1], values[:, 1:]
     falls = (before >= 0.5) & (after < 0.5)
     share = (before - 0.5) / np.maximum(before - after, 1e-6)

@@ -50,7 +50,7 @@ REFINEMENT = (
 )
 
 
-def bounds(rig: HeadRig) -> Float[np.ndarray, "2 9+E"]:
+def bounds(rig: HeadRig) -> Float[np.ndarray, "2 D"]:
     """Lowest and highest hinges (rad) and blendshapes: the jaw is a hinge, the eyes do not roll."""
     hinges = [*JAW_RANGE, (0, 0), *EYE_RANGE, (0, 0), *EYE_RANGE, (0, 0)]
     return np.array([*hinges, *[(0.0, 1.0)] * rig.num_expr]).T
@@ -122,7 +122,9 @@ def learn_bias(problem: Problem, state: State) -> Float[np.ndarray, "C L 2"]:
     """
     clean = replace(state, bias=np.zeros_like(state.bias))
     seen = problem.in_cameras(clean)
-    metres = seen[..., 2:] / (problem.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom))[:, None]
+    metres = (
+        seen[..., 2:] / (problem.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom))[:, None]
+    )
     residual = problem.points - problem.project(clean, seen)
     remaining = residual - state.bias / metres
     square = (remaining**2).sum(-1) * problem.precision

@@ -44,7 +44,8 @@ def track_subject(
             )
         observed = observe.observations(store, given, found, model.ids)
         track = fit.by_landmarks(rig, model, observed, known, settings.priors)
-        matte, overlaps = home / "matte" / "alpha.h5", {}
+        matte = home / "matte" / "alpha.h5"
+        overlaps: dict[str, float] = {}
         if matte.is_file():
             with AlphaStore(matte) as alphas:
                 track, overlaps = fit.by_outlines(track, store, given, alphas, known)

@@ -1,0 +1,188 @@
+"""Training end to end on a toy scene, and what it refuses."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.dataset import TRAIN, Dataset
+from avatar.errors import UserError
+from avatar.evaluate import Avatar, protocol_rows, render_rows
+from avatar.export import load_gaussians
+from avatar.frames import composite
+from avatar.initial import face_colors
+from avatar.metrics import psnr, squared_error
+from avatar.presets import PAPER, QUICK, override
+from avatar.rig import HeadRig, RigParams
+from avatar.train import main
+from avatar.trainer import Trainer, scene_extent
+from tests.rigs import toy_rig
+from tests.scenes import paint, write_scene
+
+TINY = override(
+    QUICK,
+    {
+        "images": 320,
+        "start": {"color_frames": 4},
+        "density": {"interval": 80, "first": 80, "last": 240, "most": 800, "gradient": 1e-5},
+        "rates": {"means_first": 5e-3},
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def rig() -> HeadRig:
+    return toy_rig()
+
+
+@pytest.fixture(scope="module")
+def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scene(tmp_path_factory.mktemp("scene") / "dataset.h5", rig)
+
+
+def _train(scene: Path, rig: HeadRig, preset=TINY, seed: int = 0) -> Trainer:
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, preset, seed)
+        for _ in trainer.steps():
+            pass
+    return trainer
+
+
+def _score(scene: Path, rig: HeadRig, trainer: Trainer, protocol: str) -> float:
+    avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {})
+    white = np.ones(3, np.float32)
+    with Dataset(scene) as dataset:
+        rows = protocol_rows(dataset, protocol)
+        return float(
+            np.mean(
+                [
+                    psnr(float(squared_error(
+                        r.image, composite(dataset.image(r.row), dataset.alpha(r.row), white)
+                    ).mean()))
+                    for r in render_rows(avatar, rig, dataset, rows, white)
+                ]
+            )
+        )  # fmt: skip
+
+
+def test_it_learns_the_scene_and_renders_what_it_never_saw(scene: Path, rig: HeadRig) -> None:
+    trainer = _train(scene, rig)
+    untrained = _train(scene, rig, override(TINY, {"images": 4}))
+    assert trainer.images == 320
+    assert trainer.log[-1].psnr > trainer.log[0].psnr + 2
+    assert (
+        _score(scene, rig, trainer, "novel_view") > _score(scene, rig, untrained, "novel_view") + 3
+    )
+    assert _score(scene, rig, trainer, "self_reenactment") > 21
+    assert len(trainer.gaussians) > len(rig.faces)
+    assert trainer.gaussians.binding.unique().numel() == len(rig.faces)
+
+
+def test_the_same_seed_gives_the_same_bits(scene: Path, rig: HeadRig) -> None:
+    preset = override(TINY, {"images": 88})
+    one, two = (_train(scene, rig, preset) for _ in range(2))
+    for name, value in one.gaussians.tensors().items():
+        assert torch.equal(value, getattr(two.gaussians, name)), name
+    for name in ("expr", "rotation", "translation"):
+        assert torch.equal(getattr(one.tuned_params(), name), getattr(two.tuned_params(), name))
+    other = _train(scene, rig, preset, seed=1)
+    assert not torch.equal(one.gaussians.sh_dc[:100], other.gaussians.sh_dc[:100])
+
+
+def test_only_training_timesteps_are_tuned(scene: Path, rig: HeadRig) -> None:
+    trainer = _train(scene, rig, override(TINY, {"images": 40}))
+    tuned = trainer.tuned_params()
+    with Dataset(scene) as dataset:
+        trained = np.unique(dataset.timestep[dataset.rows(TRAIN)])
+        tracked = dataset.params
+    rest = np.setdiff1d(np.arange(len(tracked)), trained)
+    for name in ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation"):
+        before, after = getattr(tracked, name), getattr(tuned, name)
+        assert torch.equal(before[rest], after[rest]), name
+        assert not torch.equal(before[trained], after[trained]), name
+    for name in ("shape", "static_offset"):
+        assert torch.equal(getattr(tracked, name), getattr(tuned, name))
+
+
+def test_opacities_are_reset_on_time(scene: Path, rig: HeadRig) -> None:
+    density = {"interval": 1000, "first": 0, "last": 1000, "reset_interval": 40}
+    trainer = _train(scene, rig, override(TINY, {"images": 40, "density": density}))
+    assert trainer.gaussians.opacity_logits.sigmoid().max() <= 0.0101
+
+
+def test_colours_of_the_faces_come_from_the_frames(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        colors = face_colors(dataset, rig, dataset.rows(TRAIN)[::3])
+    truth = paint(rig)[rig.faces.numpy()].mean(1)
+    centre = rig.v_template[rig.faces].mean(1)
+    front = ((centre[:, 2] > 0.05) & rig.masks["skin"][rig.faces].all(1)).numpy()
+    assert np.abs(colors - truth)[front].mean() < 0.06
+    assert np.isfinite(colors).all()
+
+
+def test_the_extent_with_one_camera_is_the_heads(rig: HeadRig, tmp_path: Path) -> None:
+    single = write_scene(tmp_path / "one.h5", rig, cameras=1)
+    with Dataset(single) as dataset:
+        assert scene_extent(PAPER, rig, dataset) == rig.head_radius
+    ring = write_scene(tmp_path / "four.h5", rig, cameras=4)
+    with Dataset(ring) as dataset:
+        # Cameras 0.5 m away over 100 degrees: the outer ones are the farthest from the mean.
+        assert scene_extent(PAPER, rig, dataset) > 1.1 * 0.5 * np.sin(0.87)
+        assert scene_extent(QUICK, rig, dataset) == rig.head_radius
+
+
+def test_a_loss_that_is_not_finite_stops_with_one_line(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, TINY)
+        trainer.gaussians.sh_dc.data[:] = torch.nan
+        with pytest.raises(UserError, match="training diverged after 0 images: loss"):
+            next(trainer.steps())
+
+
+def test_another_rig_and_no_frames_are_refused(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        params: RigParams = dataset.params
+        dataset.__dict__["params"] = replace(params, rig="flame", rig_sha256="0" * 64)
+        with pytest.raises(UserError, match=r"made with rig flame \(000000000000\), given is toy"):
+            Trainer(dataset, rig, TINY)
+    with Dataset(scene) as dataset:
+        dataset.split[:] = 3
+        with pytest.raises(UserError, match="no training frames"):
+            Trainer(dataset, rig, TINY)
+
+
+def test_the_command_writes_the_avatar(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
+    rig.save(tmp_path / "toy.npz")
+    home = tmp_path / "results/anna"
+    home.mkdir(parents=True)
+    (home / "dataset.h5").write_bytes(scene.read_bytes())
+    arguments = ["--subject", "anna", "--results", str(tmp_path / "results")]
+    arguments += ["--rig", str(tmp_path / "toy.npz")]
+    settings = '{"preset": "quick", "overrides": {"images": 24}}'
+    assert main([*arguments, "--settings", settings]) == 0
+    gaussians, about = load_gaussians(home / "avatar/avatar.safetensors")
+    assert len(gaussians) == len(rig.faces)
+    assert about["preset"]["images"] == 24
+    assert about["rig_sha256"] == rig.sha256
+    assert len(RigParams.load(home / "avatar/rig_params.npz")) == 6
+    log = (home / "avatar/train_log.csv").read_text().splitlines()
+    assert log[0] == "step,images,loss,l1,ssim,position,scale,psnr,gaussians"
+    assert log[-1].split(",")[1] == "24"
+    assert (home / "avatar/point_cloud.ply").stat().st_size > 63 * 4 * len(rig.faces)
+
+
+def test_a_bad_setting_is_one_line(
+    tmp_path: Path, rig: HeadRig, scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.save(tmp_path / "toy.npz")
+    (tmp_path / "results/anna").mkdir(parents=True)
+    (tmp_path / "results/anna/dataset.h5").write_bytes(scene.read_bytes())
+    arguments = ["--subject", "anna", "--results", str(tmp_path / "results")]
+    arguments += ["--rig", str(tmp_path / "toy.npz"), "--settings", '{"overrides": {"imagse": 1}}']
+    assert main(arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "train.overrides.imagse" in errors[0]
+    assert (tmp_path / "results/anna/failures/train.json").exists()

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import torch
+
+from avatar.rig import HeadRig
+from pipeline.track import rotations
+from pipeline.track.model import LandmarkModel
+from tests.rigs import toy_rig
+
+
+@pytest.fixture
+def rig() -> HeadRig:
+    """The toy rig with pose blendshapes, which anny has for the jaw."""
+    rig = toy_rig(torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    rig.posedirs = 0.01 * torch.randn(
+        rig.num_verts, 3, 36, generator=generator, dtype=torch.float64
+    )
+    return rig
+
+
+@pytest.fixture
+def pose() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return {
+        "shape": rng.normal(size=3),
+        "expr": rng.uniform(0, 1, (2, 4)),
+        "hinges": rng.normal(0, 0.3, (2, 9)),
+    }
+
+
+def _with_torch(rig: HeadRig, shape, expr, hinges, rotation, translation) -> torch.Tensor:
+    still = torch.zeros(len(expr), 3, dtype=expr.dtype)
+    verts = rig(shape, expr, rotation, still, hinges[:, :3], hinges[:, 3:], translation)
+    assert rig.landmarks is not None
+    return rig.landmarks.points(verts, rig.faces)
+
+
+def test_points_are_those_of_the_rig(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
+    model = LandmarkModel(rig)
+    rng = np.random.default_rng(2)
+    rotation, translation = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
+    tensors = [torch.from_numpy(value) for value in (*pose.values(), rotation, translation)]
+    k = np.zeros(model.root.shape[1])
+    k[0], k[1:4] = 1, pose["shape"]
+    arms = model.points(**pose).swapaxes(1, 2) - model.root @ k
+    turned = arms @ rotations.exp(rotation).swapaxes(1, 2) + model.root @ k
+    expected = _with_torch(rig, *tensors)
+    assert turned + translation[:, None] == pytest.approx(expected.numpy(), abs=1e-12)
+
+
+def test_jacobian_is_autograds(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
+    model = LandmarkModel(rig)
+    still = torch.zeros(2, 3, dtype=torch.float64)
+    inputs = tuple(torch.from_numpy(value) for value in pose.values())
+    by_shape, by_expr, by_hinges = torch.autograd.functional.jacobian(
+        lambda shape, expr, hinges: _with_torch(rig, shape, expr, hinges, still, still), inputs
+    )
+    got_hinges, got_expr, got_shape = model.jacobian(**pose)
+    for t in range(2):
+        order = (1, 0, 2)  # autograd: landmark, axis; ours: axis, landmark
+        assert got_hinges[t] == pytest.approx(
+            by_hinges[t, :, :, t].permute(order).numpy(), abs=1e-7
+        )
+        assert got_expr[t] == pytest.approx(by_expr[t, :, :, t].permute(order).numpy(), abs=1e-7)
+        assert got_shape[t] == pytest.approx(by_shape[t].permute(order).numpy(), abs=1e-7)
+
+
+def test_the_shape_is_left_out_on_demand(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
+    assert LandmarkModel(rig).jacobian(**pose, by_shape=False)[2] is None
+
+
+def test_a_chosen_landmark_is_where_it_was(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
+    keep = np.zeros(42, bool)
+    keep[[3, 40]] = True  # one of the skin, one of an eye
+    some = LandmarkModel(rig, keep)
+    assert some.ids.tolist() == [3, 468]
+    expected = LandmarkModel(rig).points(**pose)[:, :, keep]
+    assert some.points(**pose) == pytest.approx(expected, abs=1e-15)
+
+
+def test_normals_look_outwards(rig: HeadRig) -> None:
+    model = LandmarkModel(rig)
+    assert (
+        model.normals[:40]
+        * model.points(np.zeros(3), np.zeros((1, 4)), np.zeros((1, 9)))[0, :, :40].T
+    ).sum(1).min() > 0
+
+
+def test_on_anny(anny_rig: HeadRig) -> None:
+    rig = anny_rig
+    model = LandmarkModel(rig)
+    rng = np.random.default_rng(0)
+    shape, expr = rng.normal(size=rig.num_shape), rng.uniform(0, 0.6, (1, rig.num_expr))
+    hinges = np.concatenate([[0.3, 0.05, 0], rng.uniform(-0.2, 0.2, 6)])[None]
+    still = torch.zeros(1, 3)
+    tensors = [torch.from_numpy(value).float() for value in (shape, expr, hinges)]
+    expected = _with_torch(rig, *tensors, still, still)[0]
+    got = model.points(shape, expr, hinges)[0].T
+    assert got == pytest.approx(expected.numpy(), abs=2e-6)
