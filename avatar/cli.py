@@ -83,6 +83,8 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
             except UserError as problem:
                 files.write_json(record, {"stage": stage, "error": one_line(problem)})
                 raise
+            except BrokenPipeError:  # whoever read our lines was ended with us
+                return INTERRUPTED
             except Exception as problem:
                 text = f"internal error: {type(problem).__name__}: {one_line(problem)}"
                 files.write_json(record, {"stage": stage, "error": text})
@@ -90,7 +92,7 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
     except UserError as problem:
         return report(problem)
     except KeyboardInterrupt:
-        return report(Busy(f"{args.subject}/{stage} was interrupted: run it again"))
+        return _interrupted(f"{args.subject}/{stage} was interrupted: run it again")
     return 0
 
 
@@ -103,8 +105,15 @@ def run_command(work: Callable[[], object]) -> int:
     except UserError as problem:
         return report(problem)
     except KeyboardInterrupt:
-        return report(Busy("interrupted: run it again"))
+        return _interrupted("interrupted: run it again")
     return 0
+
+
+def _interrupted(message: str) -> int:
+    try:
+        return report(Busy(message))
+    except BrokenPipeError:  # the `tee` of the workflow's rules gets the same signal
+        return INTERRUPTED
 
 
 def report(problem: UserError) -> int:

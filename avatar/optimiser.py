@@ -1,7 +1,7 @@
 """Adam over the Gaussians and the rig's parameters, and its moments when Gaussians come and go."""
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from avatar.density import Change
@@ -26,11 +26,13 @@ class Optimiser:
         rates: Rates,
         tuning: RigTuning,
         extent: float,
+        timesteps: Int[Tensor, "S"],
     ) -> None:
         """Make leaves of everything.
 
         Args:
             rig: initial rig parameters; those with a rate of zero stay constants.
+            timesteps: those that are trained on.
             extent: scene's size (m), which multiplies the rate of the means.
         """
         self._rates, self._extent = rates, extent
@@ -50,6 +52,8 @@ class Optimiser:
         self.rig = {
             name: value.detach().clone() for name, value in rig.items() if self._base[name] > 0
         }
+        self._tracked = {name: value.clone() for name, value in self.rig.items()}
+        self._timesteps = timesteps if tuning.centred else timesteps[:0]
         tensors |= self.rig
         groups = [
             {"params": [value.requires_grad_()], "name": name, "lr": 0.0}
@@ -78,6 +82,15 @@ class Optimiser:
         """Move everything along its gradient, and forget the gradients."""
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
+        if len(self._timesteps):
+            self._centre()
+
+    @torch.no_grad()
+    def _centre(self) -> None:
+        """Take the mean change over the training timesteps back out of the rig's parameters."""
+        rows = self._timesteps
+        for name, value in self.rig.items():
+            value[rows] -= (value[rows] - self._tracked[name][rows]).mean(0)
 
     def apply(self, change: Change) -> None:
         """Take over new Gaussians; fresh ones start with moments of zero."""
@@ -86,7 +99,7 @@ class Optimiser:
         self.gaussians = change.gaussians
 
     def set_opacities(self, gaussians: RiggedGaussians) -> None:
-        """Take over new opacities and forget theirs moments; everything else is unchanged."""
+        """Take over new opacities and forget their moments; everything else is unchanged."""
         rows = torch.arange(len(gaussians))
         logits = gaussians.opacity_logits
         self._replace("opacity_logits", logits, rows, torch.ones_like(logits, dtype=torch.bool))

@@ -5,6 +5,7 @@ training timesteps) and train_log.csv.
 """
 
 import csv
+import ctypes
 import io
 import logging
 from dataclasses import asdict
@@ -31,6 +32,7 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     """
     # Numba's kernels have the cores; torch's own pool would only wait beside them.
     torch.set_num_threads(1)
+    keep_freed_memory()
     home = results / subject
     rig = HeadRig.load(rig_path)
     with Dataset(home / "dataset.h5") as dataset:
@@ -54,6 +56,18 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     files.write_text(home / "avatar" / "train_log.csv", log_table(trainer.log))
     last = trainer.log[-1]
     log.info("%d Gaussians, PSNR of the last training images %.2f dB", last.gaussians, last.psnr)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed: a step otherwise takes hundreds of pages anew from the kernel.
+
+    Does nothing where the C library has no `mallopt`.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
+        mallopt(mmap_threshold, 1 << 30)
+        mallopt(trim_threshold, (1 << 31) - 1)
 
 
 def log_table(rows: list[LogRow]) -> str:

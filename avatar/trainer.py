@@ -66,8 +66,9 @@ class Trainer:
         self.extent = scene_extent(preset, rig, dataset)
         self._face_scale = neutral_face_scale(rig, self._params)
         self._optimiser = Optimiser(
-            self._start(), self._rig_values(), preset.rates, preset.rig, self.extent
-        )
+            self._start(), self._rig_values(), preset.rates, preset.rig, self.extent,
+            torch.from_numpy(np.unique(dataset.timestep[rows])).long(),
+        )  # fmt: skip
         self._stats = density.DensityStats.empty(len(self.gaussians))
         self.step = self.images = 0
         self.log: list[LogRow] = []

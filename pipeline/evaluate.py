@@ -106,7 +106,7 @@ class _Evaluation:
         """Add a protocol's scores to the table; yields the frames of its video."""
         dataset = self._dataset
         chosen = protocol_rows(dataset, protocol)
-        shown = set(video_rows(dataset, chosen, self._limit).tolist())
+        shown = set(video_rows(dataset.camera, chosen, self._limit).tolist())
         rendered = render_rows(self._avatar, self._rig, dataset, chosen, self._behind)
         # HDF5 is read here, not in the threads: it lets one in at a time.
         jobs = ((r, dataset.image(r.row), dataset.alpha(r.row)) for r in rendered)
@@ -149,10 +149,12 @@ def summarise(table: pd.DataFrame) -> dict[str, Any]:
     return protocols
 
 
-def video_rows(dataset: Dataset, rows: Int[np.ndarray, "R"], limit: int) -> Int[np.ndarray, "S"]:
+def video_rows(
+    camera: Int[np.ndarray, "M"], rows: Int[np.ndarray, "R"], limit: int
+) -> Int[np.ndarray, "S"]:
     """The frames to show: one camera (the middle one), evenly thinned to the limit."""
-    cameras = np.unique(dataset.camera[rows])
-    middle = rows[dataset.camera[rows] == cameras[len(cameras) // 2]]
+    cameras = np.unique(camera[rows])
+    middle = rows[camera[rows] == cameras[len(cameras) // 2]]
     return middle[:: max(1, -(-len(middle) // limit))]
 
 

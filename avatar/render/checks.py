@@ -41,6 +41,7 @@ def check_inputs(
     if backgrounds is not None:
         _shape("backgrounds", backgrounds, (*batch, cameras, 3))
 
+    named: dict[str, Tensor | None]
     named = {"quats": quats, "scales": scales, "opacities": opacities, "colors": colors}
     constants = {"viewmats": viewmats, "Ks": Ks, "backgrounds": backgrounds}
     _same_kind(means, named | constants)

@@ -5,10 +5,11 @@ turns records into images. Between them lies `means2d`, an ordinary tensor of th
 gradient can be kept and a loss on it reaches the means. float32 only.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -63,7 +64,9 @@ def rasterize(
 ) -> tuple[Float[Tensor, "*batch C H W 3"], Float[Tensor, "*batch C H W 1"], dict[str, Any]]:
     """See :func:`avatar.render.rasterize`.
 
-    Depth is rendered without a gradient. Results are the same bits for any number of threads.
+    Depth is rendered without a gradient. As many threads as `torch.get_num_threads()` share the
+    work; results are the same bits for any number of them. Gaussians that are not finite are not
+    seen. The first call compiles or loads the kernels: see :func:`warm_up`.
 
     Raises:
         ValueError: the tensors are not float32 on the CPU.
@@ -101,6 +104,19 @@ def rasterize(
     return images.view(*shape, 3), alphas.view(*shape, 1), info
 
 
+def warm_up() -> None:
+    """Compile the kernels, forward and backward, or load them from Numba's cache.
+
+    The first time takes about half a minute; with a cache (beside the kernels' file or in the
+    environment's NUMBA_CACHE_DIR) a new process needs less than a second.
+    """
+    means = torch.tensor([[0.0, 0.0, 1.0]], requires_grad=True)
+    quats, size = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.full((1, 3), 0.1)
+    cameras = torch.eye(4)[None], torch.eye(3)[None]
+    images, _, _ = rasterize(means, quats, size, torch.ones(1), size, *cameras, 1, 1)
+    images.sum().backward()
+
+
 class _Project(torch.autograd.Function):
     """Gaussians -> means2d, records, radii, bounds (see `kernels.project`)."""
 
@@ -111,10 +127,9 @@ class _Project(torch.autograd.Function):
         means2d = means.new_empty(scene.images, scene.n, 2)
         radii = torch.empty(scene.images, scene.n, 2, dtype=torch.int32)
         bounds = torch.empty(scene.images, scene.chunks, dtype=torch.int64)
-        kernels.project(
-            *_project_arguments(tensors, scene),
-            (_flat(records), _flat(means2d), _flat(radii)),
-            *(bounds.numpy(), _counters(), _scratch()[0]),
+        _run(
+            *(kernels.project, *_project_arguments(tensors, scene)),
+            *((_flat(records), _flat(means2d), _flat(radii)), bounds.numpy()),
         )
         ctx.scene = scene
         ctx.save_for_backward(*tensors, records)
@@ -135,11 +150,10 @@ class _Project(torch.autograd.Function):
         grads = [torch.empty_like(x) for x in tensors[:5]]
         if used < scene.bases:
             grads[4].zero_()
-        kernels.project_backward(
-            *_project_arguments(tensors, scene),
+        _run(
+            *(kernels.project_backward, *_project_arguments(tensors, scene)),
             tuple(_flat(x.contiguous()) for x in (records, v_records, v_means2d)),
-            tuple(_flat(x) for x in grads),
-            *(scene.images, _counters(), _scratch()[0]),
+            *(tuple(_flat(x) for x in grads), scene.images),
         )
         return *grads, None, None, None
 
@@ -175,16 +189,17 @@ class _Blend(torch.autograd.Function):
         v_means2d, v_records = records.new_empty(ctx.shape), torch.empty_like(records)
         sums = ctx.lease.take("sums", lists.pair_tile.size * kernels.RECORD, torch.float32)
         pictures = (images, alphas, backgrounds, v_images, v_alphas)
-        kernels.blend_backward(
-            *(scene.size, _flat(records), lists.lists, lists.slots, lists.tile_range),
+        flat = _flat(records)
+        _run(
+            *(kernels.blend_backward, scene.size, flat, lists.lists, lists.tile_range),
             *(lists.tile_end, tuple(_flat(x) for x in pictures), sums),
-            *((_flat(v_records), _flat(v_means2d)), _counters(), *_scratch()),
         )
+        _run(kernels.collect, flat, lists.slots, sums, _flat(v_records), _flat(v_means2d))
         return v_means2d, v_records, None, None, None, None
 
 
 class _Lists(NamedTuple):
-    """Which Gaussians each tile blends (see `kernels.bin_gaussians`)."""
+    """Which Gaussians each tile blends (see `kernels.sort_and_pair` and `kernels.list_tiles`)."""
 
     slots: np.ndarray
     pair_tile: np.ndarray
@@ -207,10 +222,14 @@ def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Li
     sort = [lease.take(f"sort{i}", rows) for i in range(4)]
     sort.append(lease.take("seen", scene.images))
     sort.append(lease.take("histogram", scene.images * kernels.RADIX).reshape(-1, kernels.RADIX))
-    flat = _flat(records)
-    kernels.bin_gaussians(
-        *(scene.size, scene.n, flat, flat.view(np.int32), (ends - bounds).numpy()),
-        *(lists[:4], tuple(sort), _counters(), numba.get_num_threads()),
+    flat, bases = _flat(records), (ends - bounds).numpy()
+    _run(
+        *(kernels.sort_and_pair, scene.size, scene.n, flat, flat.view(np.int32), bases),
+        *(lists.slots, lists.pair_tile, tuple(sort)),
+    )
+    _run(
+        *(kernels.list_tiles, scene.n, bases, lists.slots, lists.pair_tile, tuple(sort)),
+        *(lists.lists, lists.tile_range),
     )
     return lists
 
@@ -222,9 +241,9 @@ def _blend(
     images = records.new_empty(scene.images, height, width, 3)
     alphas = records.new_empty(scene.images, height, width)
     pictures = (_flat(images), _flat(alphas), _flat(backgrounds))
-    kernels.blend(
-        *(scene.size, _flat(records), lists.lists, lists.tile_range, lists.tile_end, pictures),
-        *(_counters(), *_scratch()),
+    _run(
+        *(kernels.blend, scene.size, _flat(records), lists.lists, lists.tile_range),
+        *(lists.tile_end, pictures),
     )
     return images, alphas
 
@@ -238,11 +257,6 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().view(-1).numpy()
 
 
-def _counters() -> np.ndarray:
-    """Zeros from which the kernels' workers take task numbers."""
-    return np.zeros(4, dtype=np.int64)
-
-
 class _Lease:
     """Working memory that goes back to be used again when its holder goes.
 
@@ -253,7 +267,10 @@ class _Lease:
     _idle: ClassVar[list[dict[str, np.ndarray]]] = []
 
     def __init__(self) -> None:
-        self._held = self._idle.pop() if self._idle else {}
+        try:
+            self._held = self._idle.pop()
+        except IndexError:
+            self._held = {}
 
     def take(self, name: str, size: int, dtype: torch.dtype = torch.int32) -> np.ndarray:
         """An uninitialised array of this size, aligned to 64 bytes."""
@@ -265,13 +282,35 @@ class _Lease:
         self._idle.append(self._held)
 
 
-@lru_cache(maxsize=4)
-def _scratch_for(threads: int) -> tuple[np.ndarray, np.ndarray]:
-    floats = torch.empty(threads, kernels.SCRATCH_ROWS * kernels.LANES)
-    spans = torch.empty(threads, kernels.SPAN_INTEGERS, dtype=torch.int32)
-    return floats.numpy(), spans.numpy()
+def _run(worker: Callable[..., None], *arguments: Any) -> None:
+    """Run a worker of `cpu_kernels` in as many threads as torch uses, this one among them.
+
+    Threads, not OpenMP: where cores are busy, this thread takes all tasks and waits for nobody.
+    """
+    memory = [_borrow_memory() for _ in range(torch.get_num_threads())]
+    counter = np.zeros(1, dtype=np.int64)
+    others = [_threads().submit(worker, *arguments, counter, own) for own in memory[1:]]
+    try:
+        worker(*arguments, counter, memory[0])
+    finally:
+        for other in others:
+            if not other.cancel():
+                other.result()
+    _idle_memory.extend(memory)
 
 
-def _scratch() -> tuple[np.ndarray, np.ndarray]:
-    """Each worker's small memory; kernels hold the GIL, so no two calls use it at once."""
-    return _scratch_for(numba.get_num_threads())
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="render")
+
+
+_idle_memory: list[tuple[np.ndarray, np.ndarray]] = []
+
+
+def _borrow_memory() -> tuple[np.ndarray, np.ndarray]:
+    """A worker's small memory: floats, aligned to 64 bytes, and integers."""
+    try:
+        return _idle_memory.pop()
+    except IndexError:
+        floats = torch.empty(kernels.SCRATCH_ROWS * kernels.LANES)
+        return floats.numpy(), torch.empty(kernels.SPAN_INTEGERS, dtype=torch.int32).numpy()

@@ -3,26 +3,32 @@
 One long file on purpose: Numba's on-disk cache looks only at the file a kernel is defined in, so
 the SIMD type, the constants and every kernel stay together, or edits would go unnoticed.
 
-`Vec`, sixteen float32 lanes, is an LLVM vector: whether the autovectoriser takes such loops is a
-matter of luck. Lanes are sixteen Gaussians when projecting, sixteen pixels (a 4x4 block) when
-blending. A vector cannot cross a `prange`, so every parallel loop calls a function of scalars and
-arrays (a "worker"), and workers take tasks from a shared counter. Each task alone writes its
-outputs, in a fixed order: results are the same bits for any number of threads.
+The SIMD type, sixteen float32 lanes, is an LLVM vector: whether the autovectoriser takes such
+loops is a matter of luck. Lanes are sixteen Gaussians when projecting, sixteen pixels (a 4x4
+block) when blending.
+
+The public functions are workers: each takes tasks from a shared counter until none is left, so any
+number of threads may run one, each with memory of its own. They let go of the GIL. A task alone
+writes its outputs, in a fixed order: results are the same bits for any number of threads.
 
 Arrays are flat; I images, N Gaussians. Comments give the layout. Tiles are 32x32 pixels.
 """
+
+# mypy: ignore-errors
+# Intrinsics are called with other arguments than they are defined with.
 
 import operator
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core.datamodel import models
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, register_model
 
 LANES = 16
-_JIT = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_JIT = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_WORKER = {**_JIT, "cache": True, "nogil": True}
 
 # ---------------------------------------------------------------- the SIMD type
 
@@ -140,6 +146,101 @@ def put(typingctx, array, index, value):
         builder.store(value, pointer, align=4)
 
     return types.void(array, types.intp, VEC), codegen
+
+
+def _row_pointers(context, builder, sig, args, kind):
+    """Where four rows of pixels begin: array, index, stride -> pointers to `kind`."""
+    array, index, stride = args[:3]
+    for _ in range(4):
+        yield _pointer(context, builder, sig.args[0], array, index, kind)
+        index = builder.add(index, stride)
+
+
+def _join(builder, a, b, lanes):
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(lanes)), lanes))
+
+
+@intrinsic
+def load_plane(typingctx, array, index, stride):
+    """A block of 4x4 pixels of an image with one channel."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.VectorType(_F32, 4)
+        a, b, c, d = (
+            builder.load(p, align=4) for p in _row_pointers(context, builder, sig, args, kind)
+        )
+        eight = list(range(8))
+        top, bottom = _join(builder, a, b, eight), _join(builder, c, d, eight)
+        return _join(builder, top, bottom, list(range(16)))
+
+    return VEC(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_plane(typingctx, array, index, stride, value):
+    """The reverse of `load_plane`."""
+
+    def codegen(context, builder, sig, args):
+        pointers = _row_pointers(context, builder, sig, args, ir.VectorType(_F32, 4))
+        for y, pointer in enumerate(pointers):
+            lanes = _join(builder, args[3], args[3], [4 * y + x for x in range(4)])
+            builder.store(lanes, pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, VEC), codegen
+
+
+@intrinsic
+def load_pixels(typingctx, array, index, stride):
+    """A block of 4x4 pixels of an image with three channels, one vector each."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.VectorType(_F32, 12)
+        a, b, c, d = (
+            builder.load(p, align=4) for p in _row_pointers(context, builder, sig, args, kind)
+        )
+        channels = []
+        for k in range(3):
+            lanes = [k, k + 3, k + 6, k + 9, k + 12, k + 15, k + 18, k + 21]
+            top, bottom = _join(builder, a, b, lanes), _join(builder, c, d, lanes)
+            channels.append(_join(builder, top, bottom, list(range(16))))
+        return context.make_tuple(builder, sig.return_type, channels)
+
+    return types.UniTuple(VEC, 3)(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_pixels(typingctx, array, index, stride, red, green, blue):
+    """The reverse of `load_pixels`."""
+
+    def codegen(context, builder, sig, args):
+        red, green, blue = args[3:]
+        pointers = _row_pointers(context, builder, sig, args, ir.VectorType(_F32, 12))
+        for y, pointer in enumerate(pointers):
+            pixels = [4 * y + x for x in range(4)]
+            lanes = [lane for p in pixels for lane in (p, LANES + p, p)]  # blue comes next
+            pair = _join(builder, red, green, lanes + lanes[:4])
+            lanes = [lane for x, p in enumerate(pixels) for lane in (3 * x, 3 * x + 1, LANES + p)]
+            builder.store(_join(builder, pair, blue, lanes), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, VEC, VEC, VEC), codegen
+
+
+@intrinsic
+def prefetch_to_write(typingctx, array, index):
+    """Fetch an element's cache line early: stores wait for each other, a miss holds up all."""
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        pointer = builder.gep(data, [args[1]], inbounds=True)
+        pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        write, keep_near, data_cache = _I32(1), _I32(3), _I32(1)
+        kinds = (pointer, write, keep_near, data_cache)
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), *kinds)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
 
 
 @intrinsic
@@ -288,15 +389,14 @@ def log2(typingctx, value):
 
 
 @intrinsic
-def take_task(typingctx, counters, which):
+def take_task(typingctx, counter):
     """Next number of a shared counter."""
 
     def codegen(context, builder, sig, args):
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        pointer = builder.gep(data, [args[1]], inbounds=True)
-        return builder.atomic_rmw("add", pointer, ir.IntType(64)(1), "monotonic")
+        return builder.atomic_rmw("add", data, ir.IntType(64)(1), "monotonic")
 
-    return types.int64(counters, types.intp), codegen
+    return types.int64(counter), codegen
 
 
 # ---------------------------------------------------------------- constants and layouts
@@ -308,11 +408,11 @@ NEAR, FAR = f32(0.01), f32(1e10)  # m
 MAX_ALPHA = f32(0.999)
 MIN_ALPHA = f32(1.0 / 255.0)
 MIN_TRANSMITTANCE = f32(1e-4)
-LOG2_MIN_ALPHA = f32(np.log2(1.0 / 255.0))
+LOG2_MIN_ALPHA, LOG2_MAX_ALPHA = f32(np.log2(1.0 / 255.0)), f32(np.log2(0.999))
 LN2 = f32(np.log(2.0))
 LOG2_255 = f32(np.log2(255.0))
 HALF_LOG2E = f32(0.5 / np.log(2.0))
-TINY = f32(1e-24)
+TINY, LARGE = f32(1e-24), f32(1e30)
 # Footprints are searched a hair larger than they are, so that rounding hides no pixel.
 GROW, PAD = f32(1.0005), f32(0.002)
 
@@ -321,7 +421,7 @@ SIDE = 8  # blocks of 4x4 px along a tile's edge
 CHUNK = 256  # Gaussians in one task
 RECORD = 16  # floats for a Gaussian in an image:
 X, Y = 0, 1  # centre, px
-# alpha = 2^(PEAK - STEEP_X (dx - LEAN dy)^2 - STEEP_Y dy^2): sheared, so that needles lose no digits
+# alpha = 2^(PEAK - STEEP_X (dx - LEAN dy)^2 - STEEP_Y dy^2): sheared, needles lose no digits so
 STEEP_X, LEAN, STEEP_Y, PEAK = 2, 3, 4, 5
 RGB = 6  # three floats
 DEPTH = 9  # m; 0 where not visible
@@ -529,12 +629,13 @@ def _fill_records(s, z, width, height, count):
     room = maximum(cut, ZERO) / HALF_LOG2E
     rx, ry = ceil(sqrt(room * xx)), ceil(sqrt(room * yy))
     seen = where_at_least(cut, ZERO, get(s, INSIDE), ZERO)
+    seen = where_less(det, LARGE, seen, ZERO)  # no infinity or NaN goes further
     seen = where_greater(x + rx, ZERO, seen, ZERO)
     seen = where_greater(y + ry, ZERO, seen, ZERO)
     seen = where_less(x - rx, f32(width), seen, ZERO)
     seen = where_less(y - ry, f32(height), seen, ZERO)
-    put(s, PULL, rx * seen)
-    put(s, PULL + 1, ry * seen)
+    put(s, PULL, where_greater(seen, ZERO, rx, ZERO))
+    put(s, PULL + 1, where_greater(seen, ZERO, ry, ZERO))
 
     room = (maximum(cut, ZERO) * GROW + PAD) / HALF_LOG2E
     ex, ey = sqrt(room * xx), sqrt(room * yy)
@@ -622,14 +723,22 @@ def _shade(colors, first, count, bases, used, s):
         s[(FIELDS + RGB + 2) * LANES + lane] = max(blue, ZERO)
 
 
-@njit(**_JIT)
-def _project_worker(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counters, s):
+@njit(**_WORKER)
+def project(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counter, memory):
+    """Fill records [I, N, 16], means2d and radii [I, N, 2], and bounds [I, chunks].
+
+    inputs: means, quats, scales, opacities, colors; cameras: viewmats, Ks; all flat.
+    shared: whether opacities and colors are the same for the whole batch; the batch's size.
+    sh_degree: -1 for plain colours. bases: coefficients per Gaussian and channel.
+    bounds: how many tile pairs the chunk of Gaussians makes at most.
+    """
     viewmats, Ks = cameras
     images, chunks = bounds.shape
-    n = inputs[3].size if shared[0] else inputs[3].size // shared[2]
+    n = inputs[0].size // (3 * shared[2])
     per_batch = images // shared[2]
+    s = memory[0]
     while True:
-        task = take_task(counters, 0)
+        task = take_task(counter)
         if task >= images * chunks:
             return
         image, chunk = task // chunks, task % chunks
@@ -638,22 +747,6 @@ def _project_worker(inputs, cameras, size, shared, sh_degree, bases, out, bounds
         bounds[image, chunk] = _project_task(
             *(image, first, min(first + CHUNK, n), n, image // per_batch, shared[:2]),
             *(inputs, size, sh_degree, bases, out, s),
-        )
-
-
-@njit(parallel=True, **_JIT)
-def project(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counters, scratch):
-    """Fill records [I, N, 16], means2d and radii [I, N, 2], and bounds [I, chunks].
-
-    inputs: means, quats, scales, opacities, colors; cameras: viewmats, Ks; all flat.
-    shared: whether opacities and colors are the same for the whole batch; the batch's size.
-    sh_degree: -1 for plain colours. bases: coefficients per Gaussian and channel.
-    bounds: how many tile pairs the chunk of Gaussians makes at most.
-    """
-    for worker in prange(scratch.shape[0]):
-        _project_worker(
-            *(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counters),
-            scratch[worker],
         )
 
 
@@ -772,28 +865,40 @@ def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, lists, tile
             lists[2 * position + 1] = slot
 
 
-@njit(**_JIT)
-def _bin_worker(phase, n, across, tiles, records, record_bits, bases, bins, sort, counters):
-    slots, pair_tile, lists, tile_range = bins
+@njit(**_WORKER)
+def sort_and_pair(size, n, records, record_bits, bases, slots, pair_tile, sort, counter, memory):
+    """Sort each image's Gaussians by depth, and list the tiles that each Gaussian touches.
+
+    bases [I, chunks]: where a chunk's slots, one for each pair of a Gaussian and a tile, begin.
+    Fills slots [I, N, 2], the first and the end of each Gaussian's, and pair_tile [slots].
+    record_bits: the records as integers. sort: see _sort_task.
+    """
     images, chunks = bases.shape
+    across = (size[0] + TILE - 1) // TILE
     while True:
-        task = take_task(counters, phase)
-        if phase == 2:
-            if task >= images:
-                return
-            _fill_task(
-                *(task, n, tiles, bases[task, 0], sort[0], sort[4]),
-                *(slots, pair_tile, lists, tile_range),
-            )
-        elif task < images:  # the longest first
-            _sort_task(task, n, records, record_bits, sort)
-        elif task < images + images * chunks:
-            image, chunk = (task - images) // chunks, (task - images) % chunks
+        task = take_task(counter) - images
+        if task < 0:  # the longest first
+            _sort_task(task + images, n, records, record_bits, sort)
+        elif task < images * chunks:
+            image, chunk = task // chunks, task % chunks
             first = image * n + chunk * CHUNK
             last = min(first + CHUNK, image * n + n)
             _pair_task(first, last, bases[image, chunk], across, records, slots, pair_tile)
         else:
             return
+
+
+@njit(**_WORKER)
+def list_tiles(n, bases, slots, pair_tile, sort, lists, tile_range, counter, memory):
+    """Fill lists [slots, 2], Gaussian and slot, and tile_range [I tiles, 2], each tile's part."""
+    images = bases.shape[0]
+    tiles = tile_range.shape[0] // images
+    while True:
+        image = take_task(counter)
+        if image >= images:
+            return
+        base = bases[image, 0] if bases.size > 0 else 0
+        _fill_task(*(image, n, tiles, base, sort[0], sort[4], slots, pair_tile, lists, tile_range))
 
 
 # ---------------------------------------------------------------- blending, forward
@@ -802,11 +907,18 @@ def _bin_worker(phase, n, across, tiles, records, record_bits, bases, bins, sort
 PIXEL_X, PIXEL_Y = 0, 8  # centres of a block's pixels by block column and row, from the tile's edge
 LOCAL = 16  # eight fields of sixteen Gaussians or of a block's sixteen pixels
 STATE = 32  # forward: T, r, g, b of each block; backward: T, Q and dL/d(r, g, b, alpha)
-SCRATCH_ROWS = STATE + 6 * SIDE * SIDE
+# A row of padding after each band: else blocks some bands apart look the same to the store queue.
+SCRATCH_ROWS = STATE + (6 * SIDE + 1) * SIDE
 # Rows of integers: first and last block of sixteen Gaussians in each band (row of blocks), first
 # and last band; then the first and last unfinished block of each band.
 SPAN_FIRST, SPAN_LAST, BAND_FIRST, BAND_LAST, LIVE = 0, 8, 16, 17, 18
 SPAN_INTEGERS = (LIVE + 1) * LANES
+
+
+@njit(**_JIT)
+def _state(rows, band, block):
+    """First row of a block's state; rows: how many a block has."""
+    return STATE + (rows * SIDE + 1) * band + rows * block
 
 
 @njit(**_JIT)
@@ -863,7 +975,7 @@ def _live_spans(s, rows, spans):
     for band in range(SIDE):
         first, last = SIDE, -1
         for block in range(SIDE):
-            if any_positive(get(s, STATE + rows * (SIDE * band + block))):
+            if any_positive(get(s, _state(rows, band, block))):
                 first, last = min(first, block), block
         spans[LIVE * LANES + 2 * band], spans[LIVE * LANES + 2 * band + 1] = first, last
         some = some or last >= 0
@@ -888,9 +1000,10 @@ def _start_tile(place, s, rows):
         x = f32(left) + get(s, PIXEL_X + block % SIDE)
         y = f32(top) + get(s, PIXEL_Y + block // SIDE)
         inside = where_less(x, f32(width), where_less(y, f32(height), splat(ONE), -ONE), -ONE)
-        put(s, STATE + rows * block, inside)
+        b = _state(rows, block // SIDE, block % SIDE)
+        put(s, b, inside)
         for row in range(1, rows):
-            put(s, STATE + rows * block + row, splat(ZERO))
+            put(s, b + row, splat(ZERO))
 
 
 @njit(**_JIT)
@@ -931,7 +1044,7 @@ def _forward_splat(i, lane, records, s, spans):
         dy = y - get(s, PIXEL_Y + band)
         ridge, height = x - lean * dy, peak - steep_y * dy * dy
         for block in range(first, last + 1):
-            b = STATE + 4 * (SIDE * band + block)
+            b = _state(4, band, block)
             d = ridge - get(s, PIXEL_X + block)
             power = height - steep_x * d * d
             alpha = minimum(exp2(power), MAX_ALPHA)
@@ -953,18 +1066,26 @@ def _finish_tile(place, pictures, s):
     images, alphas, backgrounds = pictures
     for block in range(SIDE * SIDE):
         x0, y0 = left + 4 * (block % SIDE), top + 4 * (block // SIDE)
-        b = STATE + 4 * block
+        b = _state(4, block // SIDE, block % SIDE)
         through = absolute(get(s, b))
+        red = get(s, b + 1) + through * backgrounds[3 * image]
+        green = get(s, b + 2) + through * backgrounds[3 * image + 1]
+        blue = get(s, b + 3) + through * backgrounds[3 * image + 2]
+        start = (image * height + y0) * width + x0
+        if x0 + 4 <= width and y0 + 4 <= height:
+            store_plane(alphas, start, width, ONE - through)
+            store_pixels(images, 3 * start, 3 * width, red, green, blue)
+            continue
         put(s, LOCAL, ONE - through)
-        for k in range(3):
-            put(s, LOCAL + 1 + k, get(s, b + 1 + k) + through * backgrounds[3 * image + k])
+        put(s, LOCAL + 1, red)
+        put(s, LOCAL + 2, green)
+        put(s, LOCAL + 3, blue)
         for y in range(min(4, height - y0)):
-            start = (image * height + y0 + y) * width + x0
             for x in range(min(4, width - x0)):
-                lane = LOCAL * LANES + 4 * y + x
-                alphas[start + x] = s[lane]
+                pixel, lane = start + y * width + x, LOCAL * LANES + 4 * y + x
+                alphas[pixel] = s[lane]
                 for k in range(3):
-                    images[3 * (start + x) + k] = s[lane + (1 + k) * LANES]
+                    images[3 * pixel + k] = s[lane + (1 + k) * LANES]
 
 
 @njit(**_JIT)
@@ -976,67 +1097,140 @@ def _place(tile, size):
     return image, rest % across * TILE, rest // across * TILE, width, height
 
 
-@njit(**_JIT)
-def _forward_worker(size, records, lists, tile_range, tile_end, pictures, counters, s, spans):
+@njit(**_WORKER)
+def blend(size, records, lists, tile_range, tile_end, pictures, counter, memory):
+    """Images [I, H, W, 3] and alphas [I, H, W] over backgrounds [I, 3]; tile_end [I tiles]."""
+    s, spans = memory
     _fill_pixel_centres(s)
     while True:
-        tile = take_task(counters, 3)
+        tile = take_task(counter)
         if tile >= tile_end.size:
             return
         place = _place(tile, size)
         _forward_tile(tile, place, records, lists, tile_range, tile_end, pictures, s, spans)
 
 
-@njit(parallel=True, **_JIT)
-def bin_gaussians(size, n, records, record_bits, bases, bins, sort, counters, workers):
-    """Sort by depth and list each tile's Gaussians.
+# ---------------------------------------------------------------- blending, backward
 
-    bases [I, chunks]: where a chunk's slots begin. bins: slots [I, N, 2], first slot and end of
-    each Gaussian; pair_tile [slots]; lists [slots, 2], Gaussian and slot; tile_range [I tiles, 2].
-    sort: workspaces, see _sort_task.
+
+def _make_splat_backward(capped):
+    """One Gaussian's sums over the tile's pixels (see SUM_G), and the pixels' T and Q after it.
+
+    capped: whether its alpha may exceed MAX_ALPHA; for the others a tenth of the work is saved.
     """
-    across, down = (size[0] + TILE - 1) // TILE, (size[1] + TILE - 1) // TILE
-    for phase in range(1, 3):
-        for _ in prange(workers):
-            _bin_worker(
-                *(phase, n, across, across * down, records, record_bits, bases, bins),
-                *(sort, counters),
-            )
 
-
-@njit(parallel=True, **_JIT)
-def blend(size, records, lists, tile_range, tile_end, pictures, counters, scratch, spans):
-    """Images [I, H, W, 3] and alphas [I, H, W] over backgrounds [I, 3]; tile_end [I tiles]."""
-    for worker in prange(scratch.shape[0]):
-        _forward_worker(
-            *(size, records, lists, tile_range, tile_end, pictures, counters),
-            *(scratch[worker], spans[worker]),
+    @njit(**_JIT)
+    def splat_backward(i, lane, records, s, spans):
+        r = i * RECORD
+        x, y = peek(s, LOCAL * LANES + lane), peek(s, (LOCAL + 1) * LANES + lane)
+        steep_x, lean = peek(records, r + STEEP_X), peek(records, r + LEAN)
+        steep_y, peak = peek(records, r + STEEP_Y), peek(records, r + PEAK)
+        red, green = peek(records, r + RGB), peek(records, r + RGB + 1)
+        blue = peek(records, r + RGB + 2)
+        zero = splat(ZERO)
+        g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum = zero, zero, zero, zero, zero, zero
+        red_sum, green_sum, blue_sum = zero, zero, zero
+        last_band = peek(spans, BAND_LAST * LANES + lane)
+        for band in range(peek(spans, BAND_FIRST * LANES + lane), last_band + 1):
+            first, last = _band_span(spans, band, lane)
+            dy = y - get(s, PIXEL_Y + band)
+            ridge, height = x - lean * dy, peak - steep_y * dy * dy
+            g_band, gx_band = zero, zero
+            for block in range(first, last + 1):
+                b = _state(6, band, block)
+                d = ridge - get(s, PIXEL_X + block)
+                power = height - steep_x * d * d
+                raw = exp2(power)
+                before = get(s, b)
+                alpha = minimum(raw, MAX_ALPHA) if capped else raw
+                weight = where_at_least(power, LOG2_MIN_ALPHA, alpha * before, ZERO)
+                after = before - weight
+                weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
+                put(s, b, where_greater(after, MIN_TRANSMITTANCE, after, -ONE))
+                vr, vg, vb = get(s, b + 2), get(s, b + 3), get(s, b + 4)
+                q = get(s, b + 5) + vr * red + vg * green + vb * blue
+                rest = get(s, b + 1) - weight * q
+                put(s, b + 1, rest)
+                g = weight * (q - rest / after)
+                if capped:
+                    g = where_greater(raw, MAX_ALPHA, ZERO, g)
+                gx = g * d
+                g_band = g_band + g
+                gx_band = gx_band + gx
+                gxx_sum = gxx_sum + gx * d
+                red_sum = red_sum + weight * vr
+                green_sum = green_sum + weight * vg
+                blue_sum = blue_sum + weight * vb
+            g_sum = g_sum + g_band
+            gx_sum = gx_sum + gx_band
+            gy_band = g_band * dy
+            gy_sum = gy_sum + gy_band
+            gxy_sum = gxy_sum + gx_band * dy
+            gyy_sum = gyy_sum + gy_band * dy
+        return sums(
+            (g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum, red_sum, green_sum, blue_sum)
         )
 
+    return splat_backward
 
-# ---------------------------------------------------------------- blending, backward
+
+_backward_uncapped, _backward_capped = (_make_splat_backward(capped) for capped in (False, True))
 
 
 @njit(**_JIT)
 def _backward_tile(tile, place, records, lists, tile_range, tile_end, pictures, slots, s, spans):
     """Replay one tile front to back and leave each Gaussian's sums at its slot."""
-    _start_tile(place, s, 6)
-    _start_gradients(place, pictures, s)
     start, end = tile_range[tile, 0], tile_end[tile]
+    if start < end:
+        _start_tile(place, s, 6)
+        _start_gradients(place, pictures, s)
     left, top = f32(place[1]), f32(place[2])
     batches = 0
     while start < end:
         if batches % 2 == 0:
             _live_spans(s, 6, spans)
         count = min(LANES, end - start)
+        for lane in range(count):
+            prefetch_to_write(slots, lists[2 * (start + lane) + 1] * RECORD)
         _batch_spans(records, lists, start, count, left, top, s, spans)
         for lane in range(count):
             i, slot = lists[2 * (start + lane)], lists[2 * (start + lane) + 1]
-            put(slots, slot, _backward_splat(i, lane, records, s, spans))
+            if records[i * RECORD + PEAK] > LOG2_MAX_ALPHA:
+                put(slots, slot, _backward_capped(i, lane, records, s, spans))
+            else:
+                put(slots, slot, _backward_uncapped(i, lane, records, s, spans))
         start += count
         batches += 1
     for position in range(end, tile_range[tile, 1]):  # behind the last finished pixel
         put(slots, lists[2 * position + 1], splat(ZERO))
+
+
+@njit(**_JIT)
+def _gather_block(start, across, down, width, pictures, s):
+    """Rows LOCAL: alpha, dL/dalpha, image and dL/dimage of a block; `start` is its first pixel.
+
+    across, down: pixels left in the image; beyond them the last is repeated.
+    """
+    images, alphas, _, v_images, v_alphas = pictures
+    if across >= 4 and down >= 4:
+        put(s, LOCAL, load_plane(alphas, start, width))
+        put(s, LOCAL + 1, load_plane(v_alphas, start, width))
+        red, green, blue = load_pixels(images, 3 * start, 3 * width)
+        put(s, LOCAL + 2, red)
+        put(s, LOCAL + 3, green)
+        put(s, LOCAL + 4, blue)
+        red, green, blue = load_pixels(v_images, 3 * start, 3 * width)
+        put(s, LOCAL + 5, red)
+        put(s, LOCAL + 6, green)
+        put(s, LOCAL + 7, blue)
+        return
+    for lane in range(LANES):
+        pixel = start + min(lane // 4, down - 1) * width + min(lane % 4, across - 1)
+        t = LOCAL * LANES + lane
+        s[t], s[t + LANES] = alphas[pixel], v_alphas[pixel]
+        for k in range(3):
+            s[t + (2 + k) * LANES] = images[3 * pixel + k]
+            s[t + (5 + k) * LANES] = v_images[3 * pixel + k]
 
 
 @njit(**_JIT)
@@ -1048,20 +1242,15 @@ def _start_gradients(place, pictures, s):
     term as the replay passes it: dL/dlog(alpha_i) = w_i (q_i - Q_after / T_after).
     """
     image, left, top, width, height = place
-    images, alphas, backgrounds, v_images, v_alphas = pictures
+    backgrounds = pictures[2]
     for block in range(SIDE * SIDE):
         x0, y0 = left + 4 * (block % SIDE), top + 4 * (block // SIDE)
         if x0 >= width or y0 >= height:
             continue
-        for lane in range(LANES):
-            y, x = min(y0 + lane // 4, height - 1), min(x0 + lane % 4, width - 1)
-            pixel = (image * height + y) * width + x
-            t = LOCAL * LANES + lane
-            s[t], s[t + LANES] = alphas[pixel], v_alphas[pixel]
-            for k in range(3):
-                s[t + (2 + k) * LANES] = images[3 * pixel + k]
-                s[t + (5 + k) * LANES] = v_images[3 * pixel + k]
-        b = STATE + 6 * block
+        _gather_block(
+            (image * height + y0) * width + x0, width - x0, height - y0, width, pictures, s
+        )
+        b = _state(6, block // SIDE, block % SIDE)
         alpha, u = get(s, LOCAL), get(s, LOCAL + 1)
         total = splat(ZERO)
         for k in range(3):
@@ -1073,78 +1262,32 @@ def _start_gradients(place, pictures, s):
         put(s, b + 5, u)
 
 
-@njit(**_JIT)
-def _backward_splat(i, lane, records, s, spans):
-    """One Gaussian's sums over the tile's pixels (see SUM_G), and the pixels' T and Q after it."""
-    r = i * RECORD
-    x, y = peek(s, LOCAL * LANES + lane), peek(s, (LOCAL + 1) * LANES + lane)
-    steep_x, lean = peek(records, r + STEEP_X), peek(records, r + LEAN)
-    steep_y, peak = peek(records, r + STEEP_Y), peek(records, r + PEAK)
-    red, green = peek(records, r + RGB), peek(records, r + RGB + 1)
-    blue = peek(records, r + RGB + 2)
-    zero = splat(ZERO)
-    g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum = zero, zero, zero, zero, zero, zero
-    red_sum, green_sum, blue_sum = zero, zero, zero
-    last_band = peek(spans, BAND_LAST * LANES + lane)
-    for band in range(peek(spans, BAND_FIRST * LANES + lane), last_band + 1):
-        first, last = _band_span(spans, band, lane)
-        dy = y - get(s, PIXEL_Y + band)
-        ridge, height = x - lean * dy, peak - steep_y * dy * dy
-        g_band, gx_band = zero, zero
-        for block in range(first, last + 1):
-            b = STATE + 6 * (SIDE * band + block)
-            d = ridge - get(s, PIXEL_X + block)
-            power = height - steep_x * d * d
-            raw = exp2(power)
-            before = get(s, b)
-            weight = minimum(raw, MAX_ALPHA) * before
-            weight = where_at_least(power, LOG2_MIN_ALPHA, weight, ZERO)
-            after = before - weight
-            weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
-            put(s, b, where_greater(after, MIN_TRANSMITTANCE, after, -ONE))
-            vr, vg, vb = get(s, b + 2), get(s, b + 3), get(s, b + 4)
-            q = get(s, b + 5) + vr * red + vg * green + vb * blue
-            rest = get(s, b + 1) - weight * q
-            put(s, b + 1, rest)
-            g = weight * (q - rest / after)
-            g = where_greater(raw, MAX_ALPHA, ZERO, g)
-            gx = g * d
-            g_band = g_band + g
-            gx_band = gx_band + gx
-            gxx_sum = gxx_sum + gx * d
-            red_sum = red_sum + weight * vr
-            green_sum = green_sum + weight * vg
-            blue_sum = blue_sum + weight * vb
-        g_sum = g_sum + g_band
-        gx_sum = gx_sum + gx_band
-        gy_band = g_band * dy
-        gy_sum = gy_sum + gy_band
-        gxy_sum = gxy_sum + gx_band * dy
-        gyy_sum = gyy_sum + gy_band * dy
-    return sums((g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum, red_sum, green_sum, blue_sum))
-
-
-@njit(**_JIT)
-def _backward_worker(
-    size, records, lists, tile_range, tile_end, pictures, slots, counters, s, spans
+@njit(**_WORKER)
+def blend_backward(
+    size, records, lists, tile_range, tile_end, pictures, slot_sums, counter, memory
 ):
+    """Leave each slot's sums over its tile's pixels in slot_sums [slots, 16] (see SUM_G).
+
+    pictures: images, alphas, backgrounds as `blend` left them, then dL/dimages and dL/dalphas.
+    """
+    s, spans = memory
     _fill_pixel_centres(s)
     while True:
-        tile = take_task(counters, 0)
+        tile = take_task(counter)
         if tile >= tile_end.size:
             return
         place = _place(tile, size)
         _backward_tile(
-            *(tile, place, records, lists, tile_range, tile_end, pictures, slots, s, spans)
+            *(tile, place, records, lists, tile_range, tile_end, pictures, slot_sums, s, spans)
         )
 
 
-@njit(**_JIT)
-def _collect_worker(records, slots, slot_sums, v_records, v_means2d, counters):
-    """Add up each Gaussian's slots, in order."""
+@njit(**_WORKER)
+def collect(records, slots, slot_sums, v_records, v_means2d, counter, memory):
+    """Add up each Gaussian's slots, in order: v_records [I, N, 16] and dL/d(means2d) [I, N, 2]."""
     count = v_means2d.size // 2
     while True:
-        first = take_task(counters, 1) * CHUNK
+        first = take_task(counter) * CHUNK
         if first >= count:
             return
         for i in range(first, min(first + CHUNK, count)):
@@ -1158,35 +1301,6 @@ def _collect_worker(records, slots, slot_sums, v_records, v_means2d, counters):
             v_means2d[2 * i] = v_x
             v_y = -TWO * LN2 * records[r + STEEP_Y] * gy
             v_means2d[2 * i + 1] = v_y - records[r + LEAN] * v_x
-
-
-@njit(parallel=True, **_JIT)
-def blend_backward(
-    size,
-    records,
-    lists,
-    slots,
-    tile_range,
-    tile_end,
-    pictures,
-    slot_sums,
-    out,
-    counters,
-    scratch,
-    spans,
-):
-    """Sums over pixels [I, N, 16] (see SUM_G) and dL/d(means2d) [I, N, 2].
-
-    pictures: images, alphas, backgrounds as `blend` left them, then dL/dimages and dL/dalphas.
-    slot_sums [slots, 16]: workspace.
-    """
-    for worker in prange(scratch.shape[0]):
-        _backward_worker(
-            *(size, records, lists, tile_range, tile_end, pictures, slot_sums, counters),
-            *(scratch[worker], spans[worker]),
-        )
-    for _ in prange(scratch.shape[0]):
-        _collect_worker(records, slots, slot_sums, *out, counters)
 
 
 # ---------------------------------------------------------------- projection, backward
@@ -1208,7 +1322,7 @@ def _unproject_lanes(s):
     """Gradients of one camera, from V_FIELDS and V_CENTRE, onto V_MEAN, V_SCALE, V_ROTATION."""
     c = CAMERA * LANES
     _view_lanes(s)
-    xx, xy, yy, det = _covariance_lanes(s)
+    _, xy, yy, det = _covariance_lanes(s)
     # log(alpha) = log(opacity) - (d^2 / v + dy^2 / yy) / 2, d = dx - lean dy, v = xx - xy^2 / yy.
     inv_yy, inv_v = ONE / yy, yy / det
     lean = xy * inv_yy
@@ -1393,15 +1507,20 @@ def _unproject_batch(start, count, n, view, inputs, shared, sh_degree, bases, v_
     _scatter(s, V_SCALE, at, count, 3, v_scales)
 
 
-@njit(**_JIT)
-def _unproject_worker(
-    inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images, counters, s
+@njit(**_WORKER)
+def project_backward(
+    inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images, counter, memory
 ):
+    """Gradients of the inputs (v_out) from v_in: records, their sums over pixels, dL/d(means2d).
+
+    The other arguments are those of `project`.
+    """
     viewmats, Ks = cameras
     batches = shared[2]
-    n = v_out[0].size // (3 * batches)
+    n = inputs[0].size // (3 * batches)
+    s = memory[0]
     while True:
-        first = take_task(counters, 0) * CHUNK
+        first = take_task(counter) * CHUNK
         if first >= n:
             return
         for start in range(first, min(first + CHUNK, n), LANES):
@@ -1411,18 +1530,3 @@ def _unproject_worker(
                     *(start, min(LANES, n - start), n, view, inputs, shared),
                     *(sh_degree, bases, v_in, v_out, s),
                 )
-
-
-@njit(parallel=True, **_JIT)
-def project_backward(
-    inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images, counters, scratch
-):
-    """Gradients of the inputs (v_out) from v_in: records, their sums over pixels, dL/d(means2d).
-
-    The other arguments are those of `project`.
-    """
-    for worker in prange(scratch.shape[0]):
-        _unproject_worker(
-            *(inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images),
-            *(counters, scratch[worker]),
-        )

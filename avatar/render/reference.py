@@ -53,7 +53,10 @@ def rasterize(
 
     flat = [x.flatten(0, len(batch)) for x in (*splats, rgb)]
     flat.append(opacities.unsqueeze(-2).expand(*batch, cameras, -1).flatten(0, len(batch)))
-    images = [_blend(*one, width=width, height=height) for one in zip(*flat, strict=True)]
+    images = [
+        _blend(_Projected(*one[:5]), one[5], one[6], (width, height))
+        for one in zip(*flat, strict=True)
+    ]
     color, transmittance, distance = (
         torch.stack(x).unflatten(0, (*batch, cameras)) for x in zip(*images, strict=True)
     )
@@ -181,17 +184,14 @@ def sh_basis(directions: Float[Tensor, "*batch 3"], degree: int) -> Float[Tensor
 
 
 def _blend(
-    means2d: Float[Tensor, "N 2"],
-    conics: Float[Tensor, "N 3"],
-    depths: Float[Tensor, "N"],
-    extents: Float[Tensor, "N 2"],
-    visible: Bool[Tensor, "N"],
+    projected: _Projected,
     rgb: Float[Tensor, "N 3"],
     opacities: Float[Tensor, "N"],
-    width: int,
-    height: int,
+    size: tuple[int, int],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Colour, transmittance and weighted depth of one image."""
+    means2d, conics, depths, extents, visible = projected
+    width, height = size
     order = depths.argsort(stable=True)
     order = order[visible[order]]
     splats = torch.cat([means2d, conics, opacities[:, None], rgb, depths[:, None]], -1)
@@ -222,9 +222,8 @@ def _blend_tile(
     """Front-to-back blending; ``splats`` come nearest first."""
     left, top, right, bottom = box
     x, y, xx, xy, yy, opacity, *payload = splats.unbind(-1)
-    at = {"dtype": splats.dtype, "device": splats.device}
-    dy = (torch.arange(top, bottom, **at) + 0.5)[:, None, None] - y
-    dx = (torch.arange(left, right, **at) + 0.5)[None, :, None] - x
+    dy = (torch.arange(top, bottom).to(splats) + 0.5)[:, None, None] - y
+    dx = (torch.arange(left, right).to(splats) + 0.5)[None, :, None] - x
     power = 0.5 * (xx * dx * dx + yy * dy * dy) + xy * dx * dy
     alpha = (opacity * torch.exp(-power)).clamp(max=MAX_ALPHA)
     alpha = torch.where(alpha >= MIN_ALPHA, alpha, torch.zeros_like(alpha))

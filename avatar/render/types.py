@@ -40,8 +40,8 @@ class RenderOutput:
         alpha: coverage, 0..1.
         depth: metres along the camera's z axis, the mean over what covers the pixel; 0 where
             nothing does. None unless asked for. The ``cpu`` backend gives it no gradient.
-        means2d: projected centres, pixels, 0 where ``radii`` is 0. Part of the graph: call
-            ``retain_grad`` is done already, so ``means2d.grad`` is there after ``backward``.
+        means2d: projected centres, pixels, 0 where ``radii`` is 0. Part of the graph, and keeps
+            its gradient: ``means2d.grad`` is there after ``backward``.
         radii: half width and half height in pixels, rounded up, of the box that holds all of a
             Gaussian that can be seen; both 0 where the Gaussian does not touch the image.
     """

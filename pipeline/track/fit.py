@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from avatar.cameras import Cameras
 from avatar.dataset import AlphaStore, FrameStore
@@ -14,6 +14,8 @@ from pipeline.track.model import LandmarkModel
 from pipeline.track.problem import Observations, Priors, Problem, State
 
 MAX_SPREAD = 0.003  # m; landmarks that the rig knows less well cost time and gain nothing
+NECK_SHARES = (0.0, 0.5, 1.0)
+NECK_GAIN = 0.002  # overlap of the shoulders by which a moving neck must be better
 OUTLINE_ROUNDS = 2  # times that outlines are measured and the identity refined by them
 
 
@@ -25,6 +27,7 @@ class Fit:
         problem, state: of the N timesteps at which a face was found.
         valid: whether each of the T timesteps is one of them.
         static_offset: personal shape beyond the identity basis, metres.
+        neck_share: how much of the head's turning is the neck's, not the torso's.
     """
 
     rig: HeadRig
@@ -32,13 +35,16 @@ class Fit:
     state: State
     valid: Bool[np.ndarray, "T"]
     static_offset: Float[np.ndarray, "V 3"]
+    neck_share: float = 0.0
 
     def params(self, store: FrameStore) -> RigParams:
         """Rig parameters at every timestep, gaps bridged."""
         clip = np.unique(store.sequence, return_inverse=True)[1]
         whole = timeline.bridge(self.state, self.valid, clip, store.time)
         model = self.problem.model
-        return timeline.rig_params(self.rig, model, whole, self.static_offset, self.valid, store)
+        return timeline.rig_params(
+            self.rig, model, whole, self.static_offset, self.neck_share, self.valid, store.tables
+        )
 
     def cameras(self, given: Cameras) -> Cameras:
         """The cameras as solved: focal length, and where the world was put."""
@@ -85,7 +91,7 @@ def by_landmarks(
 def by_outlines(
     fit: Fit, store: FrameStore, given: Cameras, alphas: AlphaStore, known: bool
 ) -> tuple[Fit, dict[str, float]]:
-    """Refine a fit by the alpha's outlines: the identity, then static offsets.
+    """Refine a fit by the alpha's outlines: the identity, the neck, then static offsets.
 
     One camera's outline is as much a matter of its unknown focal length and of the head's
     depth as of the identity, so there only the offsets are fitted.
@@ -101,11 +107,35 @@ def by_outlines(
         problem = fit.problem.hinted(silhouette.shape_hint(fit.rig, rim, fit.state.shape))
         state = stages.run(problem, fit.state, known, stages.REFINEMENT)
         fit = replace(fit, problem=problem, state=state)
+    fit = _with_neck(fit, store, cameras, alphas, rows)
     rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
     shaped = replace(fit, static_offset=silhouette.static_offset(fit.rig, rim))
     before, after = (
-        silhouette.overlap(fit.rig, candidate.params(store), cameras, alphas, rows)
+        silhouette.overlap(fit.rig, candidate.params(store), cameras, alphas, rows, "head")
         for candidate in (fit, shaped)
     )
-    overlaps = {"silhouette_iou_without_offset": before, "silhouette_iou": max(before, after)}
+    overlaps = {
+        "silhouette_iou_without_offset": before,
+        "silhouette_iou": max(before, after),
+        "neck_share": fit.neck_share,
+    }
     return (shaped if after > before else fit), overlaps
+
+
+def _with_neck(
+    fit: Fit,
+    store: FrameStore,
+    cameras: Cameras,
+    alphas: AlphaStore,
+    rows: Int[np.ndarray, "R"],
+) -> Fit:
+    """Let the neck turn the head where the shoulders' outline says that the torso does not."""
+    candidates = [replace(fit, neck_share=share) for share in NECK_SHARES]
+    overlaps = [
+        silhouette.overlap(
+            fit.rig, candidate.params(store), cameras, alphas, rows[::2], "shoulders"
+        )
+        for candidate in candidates
+    ]
+    best = int(np.argmax(overlaps))
+    return candidates[best] if overlaps[best] > overlaps[0] + NECK_GAIN else fit

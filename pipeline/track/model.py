@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from avatar.rig import HeadRig
-from avatar.rig.head_rig import EYE_L, EYE_R, JAW, ROOT
+from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK, ROOT
 from pipeline.track import rotations
 
 HINGES = (JAW, EYE_L, EYE_R)
@@ -36,7 +36,7 @@ class LandmarkModel:
 
     Attributes:
         ids [L]: MediaPipe indices; spread [L] m; normals [L,3] on the template.
-        rigid [3,L,K] and hinges: `B_0` and the `B_j`; root [3,K]: the root joint, from `k`.
+        rigid [3,L,K] and hinges: `B_0` and the `B_j`; root, neck [3,K]: joints, from `k`.
         pivot [3]: the point (rest frame, m) that a state's `centre` places and its rotation
             turns about: the mean landmark, which decouples the two.
     """
@@ -47,6 +47,7 @@ class LandmarkModel:
     rigid: Float[np.ndarray, "3 L K"]
     hinges: list[Hinge]
     root: Float[np.ndarray, "3 K"]
+    neck: Float[np.ndarray, "3 K"]
     pivot: Float[np.ndarray, "3"]
 
     def __init__(self, rig: HeadRig, keep: Bool[np.ndarray, "L0"] | None = None) -> None:
@@ -77,7 +78,7 @@ class LandmarkModel:
             basis = np.einsum("lk,lkcp->clp", shares[rows, :, joint], vertices[rows]) - origin
             self.rigid[:, rows] += origin
             self.hinges.append(Hinge(rows, np.ascontiguousarray(basis)))
-        self.root = joints[ROOT]
+        self.root, self.neck = joints[ROOT], joints[NECK]
         template = vertices[..., 0]
         edges = template[:, 1:] - template[:, :1]
         normals = np.cross(edges[:, 0], edges[:, 1])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from pydantic import ConfigDict
 
 from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS
 from pipeline.track import rotations
@@ -85,6 +86,8 @@ class Priors:
             (rad), place (m), jaw (rad), gaze (rad) and blendshapes, at 30 frames/s.
         bias: share of a landmark's deviation that is the same at all times.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     evidence: float = 0.04
     noise: float = 0.001

@@ -51,7 +51,7 @@ def jitter(problem: Problem, state: State) -> float:
     """Jitter of the fitted landmarks where the head is still, in eye distances.
 
     White noise of deviation s in a landmark's place gives second differences of deviation
-    sqrt(6) s per axis; the mean over still moments is taken back by that factor. NaN where
+    sqrt(6) s per axis; their root mean square over still moments is taken back by that. NaN where
     nothing is still.
     """
     middle = problem.smooth
@@ -64,7 +64,7 @@ def jitter(problem: Problem, state: State) -> float:
     still = np.linalg.norm(pace, axis=-1).mean(2) < STILL
     if not still.any():
         return np.nan
-    return float(np.sqrt((change**2).mean((2, 3)) / 6)[still].mean())
+    return float(np.sqrt((change[still] ** 2).mean() / 6))
 
 
 def judge(

@@ -26,7 +26,7 @@ class Gate:
     face_share: tuple[float, float] = (0.9, 0.5)
     reprojection: tuple[float, float] = (3.0, 6.0)
     jitter: tuple[float, float] = (6.0, 20.0)
-    silhouette: tuple[float, float] = (0.8, 0.5)
+    silhouette: tuple[float, float] = (0.7, 0.4)
     saturation: tuple[float, float] = (0.05, 0.3)
 
 
@@ -47,6 +47,6 @@ class TrackSettings:
 
     workers: int = 2
     focal: float = 1.35
-    overlay: int = 1024
+    overlay: int = 640
     priors: Priors = field(default_factory=Priors)
     gate: Gate = field(default_factory=Gate)

@@ -1,6 +1,7 @@
 """Personal shape from outlines: where the mesh's rim and the alpha's edge disagree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ EVIDENCE = 0.2  # neighbours on an outline err together: each counts as this muc
 SMOOTH, SHRINK, STILL = 30.0, 1e-4, 1e3  # of the offset: bending, length, length where it is held
 FACE = 1.0  # of the offset's length on the face, which landmarks and identity know better
 HAIR = 0.3  # weight of an outline beyond the mesh where hair may be
-INNER = ("eyeballs", "inner_mouth", "teeth", "tongue", "mouth", "eyes")  # masks that stay put
+INNER = {"eyeballs", "inner_mouth", "teeth", "tongue", "mouth", "eyes"}  # masks that stay put
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def measure(
 def _outline_vertices(rig: HeadRig) -> Bool[np.ndarray, "V"]:
     """The head's outer skin: clothes hide the neck, and lids and lips make no outline."""
     outer = rig.masks["skin"] & ~rig.masks["neck"]
-    for name in INNER:
+    for name in INNER & rig.masks.keys():
         outer &= ~rig.masks[name]
     return outer.numpy()
 
@@ -176,10 +177,12 @@ def overlap(
     cameras: Cameras,
     alphas: AlphaStore,
     rows: Int[np.ndarray, "R"],
+    part: Literal["head", "shoulders"],
 ) -> float:
-    """Intersection over union of head mesh and alpha, mean over the given frames.
+    """Intersection over union of mesh and alpha, mean over the given frames.
 
-    Counted around the head and above the chin, where neither neck nor clothes are.
+    The head counts in its surroundings above the chin, where neither neck nor clothes are; the
+    shoulders in the band below the head that is half as high as it.
     """
     faces = rig.faces.numpy()
     of_head = ~rig.masks["neck"].numpy()[faces].any(1)
@@ -191,12 +194,23 @@ def overlap(
         covered = alphas.alpha(int(row)) >= 128
         height, width = covered.shape
         ids = rasterize_mesh(verts, faces, viewmat, K, width, height)[0]
-        head = (ids >= 0) & of_head[ids]
-        around = _above_chin(rig, verts, turns, viewmat, K, head) & ((ids < 0) | head)
-        union = (head | covered) & around
-        if union.any():
-            ratios.append((head & covered & around).sum() / union.sum())
+        drawn, head = ids >= 0, (ids >= 0) & of_head[ids]
+        if part == "head":
+            region = _above_chin(rig, verts, turns, viewmat, K, head) & (head | ~drawn)
+        else:
+            region = _below_head(head)
+        union = ((drawn | covered) & region).sum()
+        if union:
+            ratios.append((drawn & covered & region).sum() / union)
     return float(np.mean(ratios)) if ratios else 0.0
+
+
+def _below_head(head: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    rows = np.flatnonzero(head.any(1))
+    region = np.zeros_like(head)
+    if len(rows):
+        region[rows[-1] + 1 : rows[-1] + 1 + len(rows) // 2] = True
+    return region
 
 
 def _above_chin(
@@ -251,9 +265,10 @@ def static_offset(rig: HeadRig, rim: Rim) -> Float[np.ndarray, "V 3"]:
     """
     smooth = _laplacian(rig)
     still = np.where(rig.masks["face"].numpy(), FACE, 0.0)
-    for name in (*INNER, "neck"):
+    for name in (INNER | {"neck"}) & rig.masks.keys():
         still[rig.masks[name].numpy()] = STILL
     regular = SMOOTH * (smooth.T @ smooth) + sparse.diags(still + SHRINK)
+    rim = _inside_hair(rig, rim)
     loose = np.where(hair(rig)[rim.vertices] & (rim.distances > 0), HAIR, 1.0)
     count = len(rim.vertices)
     rows = np.repeat(np.arange(count), 3)
@@ -271,6 +286,20 @@ def static_offset(rig: HeadRig, rim: Rim) -> Float[np.ndarray, "V 3"]:
         factor = splu((system + slopes.T @ weight @ slopes).tocsc())
         offset = factor.solve(slopes.T @ (weight @ rim.distances))
     return offset.reshape(-1, 3)
+
+
+def _inside_hair(rig: HeadRig, rim: Rim) -> Rim:
+    """Where hair may be, no vertex is drawn out further than most of its frames allow.
+
+    Hair stands off to one side in one frame and not in the next: what is under it lies within
+    the alpha in all of them, as a visual hull does (Laurentini 1994).
+    """
+    order = np.lexsort((rim.distances, rim.vertices))
+    starts = np.searchsorted(rim.vertices[order], rim.vertices, "left")
+    counts = np.bincount(rim.vertices, minlength=rig.num_verts)[rim.vertices]
+    low = rim.distances[order][starts + counts // 5]
+    capped = np.minimum(rim.distances, np.maximum(low, 0))
+    return replace(rim, distances=np.where(hair(rig)[rim.vertices], capped, rim.distances))
 
 
 def _laplacian(rig: HeadRig) -> sparse.csr_matrix:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from avatar.dataset import FrameStore
+from avatar.dataset import Tables
 from avatar.rig import HeadRig, RigParams
 from pipeline.track import rotations
 from pipeline.track.model import LandmarkModel
@@ -51,31 +51,61 @@ def bridge(
     )
 
 
+def split_turn(
+    rotation: Float[np.ndarray, "T 3 3"], clip: Int[np.ndarray, "T"], share: float
+) -> tuple[Float[np.ndarray, "T 3 3"], Float[np.ndarray, "T 3 3"]]:
+    """Divide the head's turn between the root and the neck: `root @ neck` is the head's.
+
+    Args:
+        share: how much of the turn away from its mean over the sequence is the neck's; with 0
+            head and torso turn as one, with 1 the torso keeps still.
+    """
+    root = np.empty_like(rotation)
+    for number in np.unique(clip):
+        own = clip == number
+        # The chordal mean (Hartley et al. 2013): the rotation nearest to the matrices' mean.
+        u, _, vt = np.linalg.svd(rotation[own].mean(0))
+        mean = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+        away = rotations.log(mean.T @ rotation[own])
+        root[own] = mean @ rotations.exp((1 - share) * away)
+    return root, root.swapaxes(1, 2) @ rotation
+
+
 def rig_params(
     rig: HeadRig,
     model: LandmarkModel,
     state: State,
     static_offset: Float[np.ndarray, "V 3"],
+    neck_share: float,
     valid: Bool[np.ndarray, "T"],
-    store: FrameStore,
+    tables: Tables,
 ) -> RigParams:
-    """The rig's own parameters: it turns the head about its root joint, the solver elsewhere."""
+    """The rig's own parameters: it turns about its root and neck joints, the solver elsewhere.
+
+    Args:
+        state: of all T timesteps.
+        static_offset: metres.
+        neck_share: see `split_turn`; the head stays where the solver put it.
+        valid: whether a timestep was solved, not bridged.
+    """
     k = np.zeros(model.root.shape[1])
     k[0], k[1 : 1 + model.num_shape] = 1.0, state.shape
-    root = model.root @ k
-    translation = state.centre - root + (root - model.pivot) @ state.rotation.swapaxes(1, 2)
+    root, neck = model.root @ k, model.neck @ k
+    clip = np.unique(tables.sequence, return_inverse=True)[1]
+    torso, nod = split_turn(state.rotation, clip, neck_share)
+    pivot_to_neck = state.centre + (neck - model.pivot) @ state.rotation.swapaxes(1, 2)
     arrays = {
         "shape": state.shape,
         "static_offset": static_offset,
         "expr": state.expr,
-        "rotation": rotations.log(state.rotation),
-        "neck_pose": np.zeros((len(valid), 3)),
+        "rotation": rotations.log(torso),
+        "neck_pose": rotations.log(nod),
         "jaw_pose": state.hinges[:, :3],
         "eyes_pose": state.hinges[:, 3:],
-        "translation": translation,
+        "translation": pivot_to_neck - (neck - root) @ torso.swapaxes(1, 2) - root,
     }
     tensors = {name: torch.from_numpy(np.asarray(a, np.float32)) for name, a in arrays.items()}
     return RigParams(
-        **tensors, sequence=store.sequence, index=store.index, time=store.time, valid=valid,
+        **tensors, sequence=tables.sequence, index=tables.index, time=tables.time, valid=valid,
         rig=rig.name, rig_sha256=rig.sha256,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """The configuration's schema, made from the stages' settings.
 
-    python -m tests.workflow.schema        # rewrites workflow/schemas/config.schema.yaml
+python -m tests.workflow.schema        # rewrites workflow/schemas/config.schema.yaml
 """
 
 from typing import Any

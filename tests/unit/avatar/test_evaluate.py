@@ -34,7 +34,7 @@ def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _painted_avatar(rig: HeadRig, dataset: Dataset) -> Avatar:
     """Opaque Gaussians in the true colours: the scene, but for its sharpness."""
     gaussians = RiggedGaussians.on_faces(len(rig.faces), opacity=0.9)
-    gaussians.log_scales -= 0.5
+    gaussians.log_scales[:] = torch.tensor([0.35, 0.02, 0.35]).log()  # flat on the surface
     colors = torch.tensor(paint(rig), dtype=torch.float32)[rig.faces].mean(1)
     gaussians.sh_dc[:, 0] = color_to_sh(colors)
     return Avatar(gaussians, dataset.params, {})
@@ -61,7 +61,7 @@ def test_the_true_avatar_renders_the_scene(scene: Path, rig: HeadRig) -> None:
                 frame, dataset.image(frame.row), dataset.alpha(frame.row), WHITE, {}
             ).scores
             assert sorted(scores) == ["full", "mask"]
-            assert scores["full"]["psnr"] > 20
+            assert scores["full"]["psnr"] > 18, frame.row
 
 
 def test_other_parameters_render_worse(scene: Path, rig: HeadRig) -> None:

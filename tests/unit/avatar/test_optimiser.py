@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,14 +9,14 @@ from avatar.optimiser import Optimiser
 from avatar.presets import Rates, RigTuning
 
 
-def _optimiser(**tuning: float) -> Optimiser:
+def _optimiser(**tuning: Any) -> Optimiser:
     rig = {
         "expr": torch.zeros(3, 2),
         "translation": torch.zeros(3, 3),
         "jaw_pose": torch.zeros(3, 3),
     }
     start = RiggedGaussians.on_faces(4, sh_degree=1)
-    return Optimiser(start, rig, Rates(final=0.25), RigTuning(**tuning), extent=0.1)
+    return Optimiser(start, rig, Rates(final=0.25), RigTuning(**tuning), 0.1, torch.tensor([0, 2]))
 
 
 def _step(
@@ -78,7 +80,19 @@ def test_moments_follow_their_gaussians() -> None:
 
 def test_the_caller_keeps_its_tensors() -> None:
     start, rig = RiggedGaussians.on_faces(2), {"expr": torch.zeros(1, 2)}
-    optimiser = Optimiser(start, rig, Rates(), RigTuning(), 0.1)
+    optimiser = Optimiser(start, rig, Rates(), RigTuning(), 0.1, torch.tensor([0]))
     _step(optimiser)
     assert rig["expr"].abs().max() == 0
     assert start.sh_dc.abs().max() == 0
+
+
+def test_centred_tuning_has_no_common_shift() -> None:
+    optimiser = _optimiser(centred=True)
+    before = optimiser.rig["expr"].detach().clone()
+    optimiser.rig["expr"].grad = torch.tensor([[1.0, 1], [0, 0], [-1, 1]])
+    optimiser.schedule(0, True)
+    optimiser.step()
+    moved = optimiser.rig["expr"].detach() - before
+    # Timesteps 0 and 2 are trained: what moves them apart stays, what moves both is taken out.
+    assert moved[:, 0].tolist() == pytest.approx([-1e-3, 0, 1e-3], rel=1e-3)
+    assert moved[:, 1].tolist() == pytest.approx([0, 0, 0], abs=1e-9)

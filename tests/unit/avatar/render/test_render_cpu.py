@@ -1,6 +1,7 @@
 """The fast backend against the reference, and what it promises beyond it."""
 
-import numba
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -66,7 +67,7 @@ def test_any_size_and_principal_point(size):
     scene["Ks"][0, 0, 2] += 0.3 * size[0]
     scene["Ks"][0, 1, 2] -= 0.2 * size[1]
     ours = render_with_grads(single(scene), "cpu")
-    assert_alike(ours, render_with_grads(scene, "reference"), image=1e-6, grad=1e-5)
+    assert_alike(ours, render_with_grads(scene, "reference"), image=1e-6, grad=2e-5)
 
 
 def test_needles_and_blankets():
@@ -103,6 +104,21 @@ def test_unseen_gaussians_get_zero_gradients():
     for name in GAUSSIANS:
         assert ours.grads[name][0].abs().sum() > 0, name
         assert (ours.grads[name][1:] == 0).all(), name
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["means", "quats", "scales", "opacities"])
+def test_what_is_not_finite_is_not_seen(name, value):
+    """A training step gone wrong must neither crash nor spoil the other Gaussians."""
+    scene = single(random_scene(40, 32, 32))
+    others = scene | {key: scene[key][1:] for key in GAUSSIANS}
+    scene[name][0] = value
+    broken, sound = render_with_grads(scene, "cpu"), render_with_grads(others, "cpu")
+    if (name, value) != ("opacities", float("inf")):  # as opaque as can be
+        assert (broken.info["radii"][0, 0] == 0).all()
+        assert torch.equal(broken.images, sound.images)
+        for key in GAUSSIANS:
+            assert torch.equal(broken.grads[key][1:], sound.grads[key]), key
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
@@ -211,18 +227,28 @@ def test_batch_against_reference(shared):
 
 def test_bitwise_equal_for_any_number_of_threads():
     scene = batched_scene(shared=True)
-    available = numba.get_num_threads()
+    available = torch.get_num_threads()
     results = []
     try:
-        for threads in [*range(1, available + 1), available]:
-            numba.set_num_threads(threads)
+        for threads in (1, 2, 5, 5):
+            torch.set_num_threads(threads)
             results.append(render_with_grads(scene, "cpu"))
     finally:
-        numba.set_num_threads(available)
+        torch.set_num_threads(available)
     for other in results[1:]:
         assert torch.equal(results[0].images, other.images)
         for name, grad in results[0].grads.items():
             assert torch.equal(grad, other.grads[name]), name
+
+
+def test_callers_in_several_threads():
+    scenes = [single(random_scene(400, 70, 50, seed=seed)) for seed in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda scene: render_with_grads(scene, "cpu"), scenes))
+    for scene, result in zip(scenes, together, strict=True):
+        alone = render_with_grads(scene, "cpu")
+        assert torch.equal(result.images, alone.images)
+        assert torch.equal(result.grads["means"], alone.grads["means"])
 
 
 def test_graphs_do_not_share_memory():

@@ -85,7 +85,7 @@ def test_alpha_is_capped_and_a_pixel_ends(backend, dtype):
 @pytest.mark.parametrize("degree", [None, 3])
 def test_gradcheck(degree):
     """Finite differences on a scene without caps and ends, where the renderer is not smooth."""
-    scene = random_scene(3, 12, 7, degree=degree, seed=1)
+    scene = random_scene(3, 8, 7, degree=degree, seed=1)
     scene["opacities"] = torch.tensor([0.3, 0.5, 0.6], dtype=torch.float64)
     scene["scales"] = scene["scales"] * 8  # no pixel near the 1/255 threshold
     rest = {k: v for k, v in scene.items() if k not in GAUSSIANS}

