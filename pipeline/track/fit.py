@@ -111,7 +111,7 @@ def by_outlines(
     rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
     shaped = replace(fit, static_offset=silhouette.static_offset(fit.rig, rim))
     before, after = (
-        silhouette.overlap(fit.rig, candidate.params(store), cameras, alphas, rows, "head")
+        silhouette.overlap(fit.rig, candidate.params(store), cameras, alphas, rows[::2], "head")
         for candidate in (fit, shaped)
     )
     overlaps = {
@@ -133,7 +133,7 @@ def _with_neck(
     candidates = [replace(fit, neck_share=share) for share in NECK_SHARES]
     overlaps = [
         silhouette.overlap(
-            fit.rig, candidate.params(store), cameras, alphas, rows[::2], "shoulders"
+            fit.rig, candidate.params(store), cameras, alphas, rows[::4], "shoulders"
         )
         for candidate in candidates
     ]

@@ -9,7 +9,7 @@ from scipy.linalg import cho_factor, cho_solve, cho_solve_banded, cholesky_bande
 from pipeline.track.problem import Free, Normal, Problem, State
 
 FIXED = 1e12  # times the diagonal: an unknown with this much inertia goes where it is put
-ACTIVE_SETS = 4  # solves per step at most, while unknowns run into their bounds
+ACTIVE_SETS = 2  # solves per step at most, while unknowns run into their bounds
 
 
 @dataclass(frozen=True)
