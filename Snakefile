@@ -58,4 +58,5 @@ onsuccess:
 
 onerror:
     shell(TABLES)
-    print_failures()
+    # Snakemake adds lines of its own after this: the failures shall come last.
+    atexit.register(print_failures)

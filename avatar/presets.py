@@ -105,7 +105,7 @@ class Preset:
     images: int
     sh_degree: int
     sh_interval: int  # images between one degree and the next
-    extent: Literal["head", "cameras"] = "head"  # METHOD's, or the rig's head radius
+    extent: Literal["head", "cameras"] = "head"  # the rig's radius, or the cameras' spread
     cache_mib: int = 2048  # decoded frames kept in memory; more are decoded as they come
     batch: Batch = field(default_factory=Batch)
     start: Start = field(default_factory=Start)

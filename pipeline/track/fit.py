@@ -83,7 +83,9 @@ def by_landmarks(
         viewmats = solved.viewmats.copy()
         viewmats[:, :3, 3] += viewmats[:, :3, :3] @ middle
         solved, centre = replace(solved, viewmats=viewmats), centre - middle
-    problem = Problem(model, solved, priors, stages.bounds(rig), stages.blinks(rig))
+    problem = Problem(
+        model, solved, priors, stages.bounds(rig), stages.blinks(rig), stages.ease(rig)
+    )
     state = stages.run(problem, problem.initial(rotation, centre), known)
     return Fit(rig, problem, state, valid, np.zeros((rig.num_verts, 3)))
 

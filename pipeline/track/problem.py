@@ -148,6 +148,7 @@ class Problem:
         priors: Priors,
         bounds: Float[np.ndarray, "2 D"],
         blinks: tuple[int, int] | None = None,
+        ease: Float[np.ndarray, "E"] | None = None,
         hint: Hint | None = None,
     ) -> None:
         """Set up.
@@ -156,10 +157,13 @@ class Problem:
             bounds: lowest and highest value of hinges and expression coefficients.
             blinks: which coefficients close the left and the right eye, where the rig has
                 them: an iris behind a lid says nothing.
+            ease: how freely each blendshape moves, as a factor on the deviations that the
+                priors give it; 1 by default.
             hint: what else is known of the shape.
         """
         self.model, self.observations, self.priors = model, observations, priors
         self.bounds, self.blinks = bounds, blinks
+        self.ease = np.ones(model.num_expr) if ease is None else ease
         nothing = np.zeros(model.num_shape)
         self.hint = hint or Hint(nothing, np.zeros((model.num_shape, model.num_shape)), nothing)
         self.deviation = np.hypot(model.spread, priors.noise)
@@ -174,12 +178,14 @@ class Problem:
         """The same problem at some of the timesteps, with weights still to be fixed."""
         return Problem(
             self.model, self.observations.at(timesteps), self.priors, self.bounds, self.blinks,
-            self.hint,
+            self.ease, self.hint,
         )  # fmt: skip
 
     def hinted(self, hint: Hint) -> "Problem":
         """The same problem with another hint."""
-        return Problem(self.model, self.observations, self.priors, self.bounds, self.blinks, hint)
+        return Problem(
+            self.model, self.observations, self.priors, self.bounds, self.blinks, self.ease, hint
+        )
 
     def initial(self, rotation: np.ndarray, centre: np.ndarray) -> State:
         """The mean head at rest, in given poses."""
@@ -371,6 +377,7 @@ class Problem:
         deviations = np.repeat(
             [np.inf, np.inf, priors.jaw, priors.gaze, priors.expr], [3, 3, 3, 6, exprs]
         )
+        deviations[EXPR:] *= self.ease
         frame = np.diag(deviations**-2.0)
         for axis in range(3):
             left, right = EYES.start + axis, EYES.start + 3 + axis
@@ -396,7 +403,9 @@ class Problem:
     def _smooth_precision(self) -> Float[np.ndarray, "P0"]:
         priors = self.priors
         deviations = (priors.turn, priors.shift, priors.swing, priors.glance, priors.action)
-        return np.repeat(deviations, [3, 3, 3, 6, self.model.num_expr]) ** -2.0
+        spread = np.repeat(deviations, [3, 3, 3, 6, self.model.num_expr])
+        spread[EXPR:] *= self.ease
+        return spread**-2.0
 
     def second_differences(self, state: State) -> Float[np.ndarray, "K P0"]:
         """How much each unknown's pace changes at the middle of three frames in a row."""

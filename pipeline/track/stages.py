@@ -15,6 +15,13 @@ log = logging.getLogger(__name__)
 JAW_RANGE = ((-0.02, 0.5), (-0.1, 0.1))  # rad: opening, sideways
 EYE_RANGE = ((-0.35, 0.35), (-0.55, 0.55))  # rad: down positive, subject's left positive
 
+# How freely an action moves, by how its name begins; the rest by 1. Landmarks see lids, smiles,
+# brows and puckers well. What they see badly explains away what they see well unless it is held.
+EASE = {
+    "eyeBlink": 4.0, "mouthSmile": 2.0, "mouthPucker": 2.0, "browInnerUp": 1.5,
+    "cheekPuff": 0.1, "cheekSquint": 0.5, "noseSneer": 0.5, "tongueOut": 0.1,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -62,6 +69,14 @@ def blinks(rig: HeadRig) -> tuple[int, int] | None:
     if not set(names) <= set(rig.expr_names):
         return None
     return rig.expr_names.index(names[0]), rig.expr_names.index(names[1])
+
+
+def ease(rig: HeadRig) -> Float[np.ndarray, "E"]:
+    """How freely each of a rig's expressions moves, by its ARKit name."""
+    starts = [
+        next((start for start in EASE if name.startswith(start)), "") for name in rig.expr_names
+    ]
+    return np.array([EASE.get(start, 1.0) for start in starts])
 
 
 def free(stage: Stage, problem: Problem, known_focal: bool) -> Free:

@@ -47,7 +47,7 @@ def test_profile_slurm_plans_a_subject_with_a_gpu(snakemake: Run, project: Path)
 def test_slurm_names_the_gpu_preset_in_the_command(snakemake: Run, project: Path) -> None:
     (project / "captures/subject_042.mp4").touch()
     answer = snakemake("--profile", "slurm", "-n", "-p", "subject_042")
-    assert '\'{"preset": "fast"}\'' in answer.stdout + answer.stderr
+    assert '"preset": "fast"' in answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize("target", ["a;touch X", "../x", "$(touch X)"])
@@ -85,7 +85,7 @@ def test_the_subject_table_rules_preset_and_group(snakemake: Run, project: Path)
     answer = snakemake("-n", "-p", "--cores", "1", "anna")
     text = answer.stdout + answer.stderr
     assert "--group=pilots" in text
-    assert '{"preset": "paper"}' in text
+    assert '"preset": "paper"' in text
 
 
 @pytest.mark.parametrize(

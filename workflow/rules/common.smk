@@ -1,4 +1,5 @@
 # Everything the rules share. No torch, no video, no model here.
+import atexit
 import csv
 import json
 import shlex

@@ -21,10 +21,15 @@ def test_atomic_write_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
     target = tmp_path / "file.mp4"
     target.write_text("old")
-    with pytest.raises(RuntimeError, match="midway"), files.atomic(target) as temporary:
-        assert temporary.suffix == ".mp4"
-        temporary.write_text("half")
-        raise RuntimeError("midway")
+
+    def write_half() -> None:
+        with files.atomic(target) as temporary:
+            assert temporary.suffix == ".mp4"
+            temporary.write_text("half")
+            raise RuntimeError("midway")
+
+    with pytest.raises(RuntimeError, match="midway"):
+        write_half()
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.mp4"]
 

@@ -15,7 +15,7 @@ def test_good_names_come_back_unchanged(name: str) -> None:
     "name", ["", "a;touch X", "../x", "-a", "_a", ".hidden", "a b", "a/b", "a\n", "ä", "A" * 65]
 )
 def test_bad_names_are_refused_on_one_line(name: str) -> None:
-    with pytest.raises(UserError, match="name .* is not allowed"):
+    with pytest.raises(UserError, match="is not allowed"):
         names.check_name(name, "camera")
 
 
@@ -30,4 +30,5 @@ def test_reserved_names_depend_on_the_kind() -> None:
 @given(st.text(max_size=70))
 def test_an_accepted_name_is_harmless_in_a_shell_and_a_path(name: str) -> None:
     if names.is_name(name):
-        assert name[0] not in "-_." and not set(name) & set("/\\ ;$`'\"\n*?")
+        assert name[0] not in "-_."
+        assert not set(name) & set("/\\ ;$`'\"\n*?")

@@ -46,6 +46,8 @@ def test_every_field_can_be_overridden(preset) -> None:
             return {f.name: changed(getattr(value, f.name)) for f in fields(value)}
         choices = {"white": "black", "random": "white", "head": "cameras", "cameras": "head"}
         choices |= {"hinge": "max"}
+        if isinstance(value, bool):
+            return not value
         if isinstance(value, str):
             return choices.get(value, value + "x")
         return 7 if value is None else value * 2 + 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.track import rotations, stages
-from pipeline.track.problem import EXPR, Priors
+from pipeline.track.problem import EXPR, Priors, Problem
 from tests.unit.pipeline.track.capture import toy
 
 LOOSE = Priors(evidence=1.0, shape=3.0, expr=3.0, sparse=0.0, jaw=1.0, gaze=1.0, vergence=1.0)
@@ -68,3 +68,24 @@ def test_learnt_bias_is_the_shrunken_mean_of_the_residuals() -> None:
     assert full.any()
     assert bias[0, full, 0] == pytest.approx(0.003 * 4 / 5, rel=0.02)
     assert bias[0, :, 1] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_landmarks_see_well_moves_freely_and_what_they_guess_hardly() -> None:
+    rig = toy(timesteps=1, cams=1).rig
+    rig.expr_names = ["eyeBlinkLeft", "cheekPuff", "mouthLeft", "mouthSmileRight"]
+    assert stages.ease(rig).tolist() == [4.0, 0.1, 1.0, 2.0]
+
+
+def test_ease_loosens_prior_and_smoothness_of_its_blendshape_alone() -> None:
+    problem = toy(timesteps=3, cams=1).problem
+    eased = Problem(
+        problem.model, problem.observations, problem.priors, problem.bounds,
+        ease=np.array([2.0, 1, 1, 1]),
+    )  # fmt: skip
+    ratio = problem.smooth_precision / eased.smooth_precision
+    assert ratio.tolist() == [1.0] * EXPR + [4.0, 1.0, 1.0, 1.0]
+    state = problem.initial(np.tile(np.eye(3), (3, 1, 1)), np.zeros((3, 3)))
+    moved = replace(state, expr=np.tile([1.0, 0, 0, 0], (3, 1)))
+    # Nothing is visible before weights are fixed, so that only the priors speak.
+    gain = [p.cost(moved) - p.cost(state) - 3 * p.priors.sparse for p in (problem, eased)]
+    assert gain[0] == pytest.approx(4 * gain[1])
