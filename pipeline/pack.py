@@ -126,7 +126,7 @@ def check_gate(track: Path, gate: Literal["strict", "warn"]) -> None:
         reasons = "; ".join(quality.messages) or "no reason given"
         raise UserError(
             f"tracking failed: {reasons} (look at {track}/overlay.mp4; "
-            "to train all the same set pack.gate to off)"
+            "to train all the same set pack.gate to warn)"
         )
 
 
