@@ -1,6 +1,8 @@
 """Feeding frames: which ones a step sees, decoded ahead, composited over a background."""
 
-from typing import Protocol, runtime_checkable
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -10,6 +12,9 @@ from numba import njit, prange
 from torch import Tensor
 
 from avatar.cameras import Cameras
+
+_AHEAD = 4  # steps whose frames are decoded while a step runs
+_MOST_WORKERS = 8  # threads; a frame of 802x550 takes one about 5 ms
 
 
 @runtime_checkable
@@ -56,8 +61,7 @@ class FrameOrder:
             -(-sum(-(-len(poses) // views) for poses in kind) // timesteps)
             for kind, views in self._kinds
         )
-        self._epoch = -1
-        self._plan: list[Int[np.ndarray, "B C"]] = []
+        self._plans: dict[int, list[Int[np.ndarray, "B C"]]] = {}
 
     @staticmethod
     def _split(
@@ -70,9 +74,11 @@ class FrameOrder:
     def rows(self, step: int) -> Int[np.ndarray, "B C"]:
         """The rows of a step: one timestep a row, its cameras along it."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._plan = epoch, self._deal(epoch)
-        return self._plan[place]
+        if epoch not in self._plans:
+            # Its neighbours stay: who looks ahead asks for two epochs in turn.
+            near = {e: plan for e, plan in self._plans.items() if abs(e - epoch) == 1}
+            self._plans = near | {epoch: self._deal(epoch)}
+        return self._plans[epoch][place]
 
     def _deal(self, epoch: int) -> list[Int[np.ndarray, "B C"]]:
         random = np.random.default_rng([self._seed, epoch])
@@ -88,6 +94,94 @@ class FrameOrder:
             order = np.concatenate([order, np.resize(order, -len(order) % self._timesteps)])
             steps += list(np.stack(groups)[order].reshape(-1, self._timesteps, views))
         return [steps[i] for i in random.permutation(len(steps))]
+
+
+class Frames(NamedTuple):
+    """What the images of a step should be."""
+
+    images: Float[Tensor, "B C H W 3"]  # over their backgrounds, RGB 0..1
+    alphas: Float[Tensor, "B C H W 1"]  # coverage, 0..1
+
+
+Decoded = tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]
+
+
+class FrameFeed:
+    """The frames of one step after another, decoded in threads while earlier steps run.
+
+    Frames are kept once decoded as long as they fit the budget. The others live from a few steps
+    before they are asked for until they have been, so that memory is the budget and the frames
+    of `_AHEAD + 1` steps. Which is which changes no bit of what comes out. Only the first step
+    after the start, or after a jump, waits for its own frames.
+    """
+
+    def __init__(
+        self, source: FrameSource, order: FrameOrder, budget_mib: int, shrink: int = 1
+    ) -> None:
+        """Decode nothing yet.
+
+        Args:
+            source: read by several threads at once.
+            order: which rows a step sees.
+            budget_mib: memory for frames that stay decoded.
+            shrink: 1, or 2 for frames of half the width and height.
+        """
+        self._source, self._order, self._shrink = source, order, shrink
+        self._room = budget_mib * 2**20
+        self._kept: dict[int, Future[Decoded]] = {}
+        self._passing: dict[int, Future[Decoded]] = {}
+        workers = min(_MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) // 2))
+        self._pool = ThreadPoolExecutor(workers, "frames")
+
+    def at(self, step: int, backgrounds: Float[np.ndarray, "B C 3"]) -> Frames:
+        """The frames of a step, in the order of `order.rows(step)`; starts on the steps after it.
+
+        Raises:
+            UserError: a frame of this step is damaged.
+        """
+        rows = self._order.rows(step)
+        self._look_ahead(step)
+        flat = rows.ravel().tolist()
+        found = [(self._kept.get(row) or self._passing[row]).result() for row in flat]
+        images, alphas = _composite(
+            np.stack([image for image, _ in found]),
+            np.stack([alpha for _, alpha in found]),
+            backgrounds.reshape(-1, 3).astype(np.float32),
+        )
+        return Frames(*(torch.from_numpy(v).unflatten(0, rows.shape) for v in (images, alphas)))
+
+    def close(self) -> None:
+        """End the threads and let go of the frames; happens by itself when the feed is dropped."""
+        self._pool.shutdown(cancel_futures=True)
+        self._kept, self._passing = {}, {}
+
+    def _look_ahead(self, step: int) -> None:
+        """Start what the coming steps need, forget what they do not."""
+        steps = range(step, step + _AHEAD + 1)
+        coming = np.concatenate([self._order.rows(later).ravel() for later in steps]).tolist()
+        self._passing = {
+            row: self._passing.get(row) or self._start(row)
+            for row in dict.fromkeys(coming)  # each once, the first needed first
+            if row not in self._kept
+        }
+
+    def _start(self, row: int) -> Future[Decoded]:
+        future = self._pool.submit(_decode, self._source, row, self._shrink)
+        width, height = self._source.cameras.sizes[self._source.camera[row]] // self._shrink
+        size = 4 * int(width) * int(height)
+        if size <= self._room:
+            self._room -= size
+            self._kept[row] = future
+        return future
+
+
+def _decode(source: FrameSource, row: int, shrink: int) -> Decoded:
+    image, alpha = source.image(row), source.alpha(row)
+    if shrink > 1:
+        size = (image.shape[1] // shrink, image.shape[0] // shrink)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    return image, alpha
 
 
 class FrameCache:
@@ -129,7 +223,7 @@ class FrameCache:
         frames = [self._frames.get(int(row)) or self._decode(int(row)) for row in flat]
         images = np.stack([image for image, _ in frames])
         alphas = np.stack([alpha for _, alpha in frames])
-        blended = _composite(images, alphas, backgrounds.reshape(-1, 3).astype(np.float32))
+        blended, _ = _composite(images, alphas, backgrounds.reshape(-1, 3).astype(np.float32))
         return torch.from_numpy(blended).unflatten(0, rows.shape)
 
 
@@ -139,22 +233,24 @@ def composite(
     background: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "H W 3"]:
     """One frame over a background, RGB 0..1."""
-    return _composite(image[None], alpha[None], np.asarray(background, np.float32)[None])[0]
+    return _composite(image[None], alpha[None], np.asarray(background, np.float32)[None])[0][0]
 
 
 @njit(parallel=True, cache=True)
 def _composite(images, alphas, backgrounds):
     result = np.empty(images.shape, np.float32)
+    covers = np.empty((*alphas.shape, 1), np.float32)
     count, height, width = alphas.shape
     byte = np.float32(1.0 / 255.0)
     for task in prange(count * height):
         image, y = task // height, task % height
         for x in range(width):
             cover = alphas[image, y, x] * byte
+            covers[image, y, x, 0] = cover
             for c in range(3):
                 below = backgrounds[image, c]
                 result[image, y, x, c] = below + cover * (images[image, y, x, c] * byte - below)
-    return result
+    return result, covers
 
 
 def camera_tensors(
