@@ -13,7 +13,7 @@ from torch import Tensor
 
 from avatar.cameras import Cameras
 
-_AHEAD = 4  # steps whose frames are decoded while a step runs
+AHEAD = 4  # steps whose frames are decoded or being decoded while a step runs
 _MOST_WORKERS = 8  # threads; a frame of 802x550 takes one about 5 ms
 
 
@@ -109,10 +109,10 @@ Decoded = tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]
 class FrameFeed:
     """The frames of one step after another, decoded in threads while earlier steps run.
 
-    Frames are kept once decoded as long as they fit the budget. The others live from a few steps
-    before they are asked for until they have been, so that memory is the budget and the frames
-    of `_AHEAD + 1` steps. Which is which changes no bit of what comes out. Only the first step
-    after the start, or after a jump, waits for its own frames.
+    The first frames decoded are kept, as many as fit the budget. The others live from `AHEAD`
+    steps before they are asked for until they have been, so memory is the budget and the frames
+    of `AHEAD + 1` steps. Which is which changes no bit of what comes out. Only the first step
+    after the start, or after a jump, has to wait for its own frames.
     """
 
     def __init__(
@@ -134,15 +134,16 @@ class FrameFeed:
         self._pool = ThreadPoolExecutor(workers, "frames")
 
     def at(self, step: int, backgrounds: Float[np.ndarray, "B C 3"]) -> Frames:
-        """The frames of a step, in the order of `order.rows(step)`; starts on the steps after it.
+        """The frames of a step, in the order of `order.rows(step)`; the next are on their way.
 
         Raises:
             UserError: a frame of this step is damaged.
         """
         rows = self._order.rows(step)
-        self._look_ahead(step)
-        flat = rows.ravel().tolist()
-        found = [(self._kept.get(row) or self._passing[row]).result() for row in flat]
+        self._hold(step)
+        futures = [self._kept.get(row) or self._passing[row] for row in rows.ravel().tolist()]
+        found = [future.result() for future in futures]
+        self._hold(step + 1)
         images, alphas = _composite(
             np.stack([image for image, _ in found]),
             np.stack([alpha for _, alpha in found]),
@@ -155,10 +156,10 @@ class FrameFeed:
         self._pool.shutdown(cancel_futures=True)
         self._kept, self._passing = {}, {}
 
-    def _look_ahead(self, step: int) -> None:
-        """Start what the coming steps need, forget what they do not."""
-        steps = range(step, step + _AHEAD + 1)
-        coming = np.concatenate([self._order.rows(later).ravel() for later in steps]).tolist()
+    def _hold(self, first: int) -> None:
+        """Start what the steps from `first` on need, let go of what they do not."""
+        steps = range(first, first + AHEAD)
+        coming = np.concatenate([self._order.rows(step).ravel() for step in steps]).tolist()
         self._passing = {
             row: self._passing.get(row) or self._start(row)
             for row in dict.fromkeys(coming)  # each once, the first needed first
