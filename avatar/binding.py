@@ -54,7 +54,7 @@ def face_frames(verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]) -> Fa
 
 
 def to_world(
-    means_local: Float[Tensor, "N 3"], binding: Int[Tensor, "N"], frames: FaceFrames
+    means_local: Float[Tensor, "*#B N 3"], binding: Int[Tensor, "N"], frames: FaceFrames
 ) -> Float[Tensor, "*B N 3"]:
     """Carry Gaussian centres from their triangle's frame to world space.
 
@@ -74,7 +74,7 @@ def carry_to_world(
     verts: Float[Tensor, "*B V 3"],
     faces: Int[Tensor, "F 3"],
     binding: Int[Tensor, "N"],
-    means_local: Float[Tensor, "N 3"],
+    means_local: Float[Tensor, "*#B N 3"],
     log_scales: Float[Tensor, "N 3"],
     quats_local: Float[Tensor, "N 4"],
 ) -> tuple[Float[Tensor, "*B N 3"], Float[Tensor, "*B N 4"], Float[Tensor, "*B N 3"]]:
@@ -84,7 +84,8 @@ def carry_to_world(
         verts: metres, world frame.
         faces: vertex indices.
         binding: face of each Gaussian.
-        means_local, log_scales, quats_local: as in `RiggedGaussians`.
+        means_local, log_scales, quats_local: as in `RiggedGaussians`; means shared by the batch
+            or each timestep's own.
     """
     frames = face_frames(verts, faces)
     size = frames.scale.index_select(-1, binding)[..., None]

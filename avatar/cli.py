@@ -80,6 +80,8 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
             record.unlink(missing_ok=True)
             try:
                 work()
+            except Busy:  # nothing failed
+                raise
             except UserError as problem:
                 files.write_json(record, {"stage": stage, "error": one_line(problem)})
                 raise
@@ -131,8 +133,15 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Iterate with progress and time left: a bar on a terminal, else a line every few seconds."""
+def progress(
+    items: Iterable[T], what: str, total: int | None = None, initial: int = 0
+) -> Iterator[T]:
+    """Iterate with progress and time left: a bar on a terminal, else a line every few seconds.
+
+    Args:
+        total: how many items there are, those done before this call among them.
+        initial: how many were done before.
+    """
     if total is None and isinstance(items, Sized):
         total = len(items)
     terminal = sys.stderr.isatty()
@@ -140,6 +149,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
         items,
         desc=what,
         total=total,
+        initial=initial,
         mininterval=0.2 if terminal else 10.0,
         miniters=None if terminal else 1,
         ascii=not terminal,

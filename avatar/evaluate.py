@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
 
+from avatar.basis import ExpressionSpace
 from avatar.cameras import Cameras
 from avatar.dataset import TEST, VAL, Dataset
 from avatar.export import load_gaussians
 from avatar.frames import camera_tensors, composite
 from avatar.gaussians import RiggedGaussians
+from avatar.initial import check_rig
 from avatar.metrics import all_maps, region_scores
-from avatar.render import render
+from avatar.render import WorldGaussians, render
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
-from avatar.trainer import check_rig
 
 PROTOCOLS = {"novel_view": VAL, "self_reenactment": TEST}
 RIG_REGIONS = ("mouth", "eyes")  # masks of the rig, measured in the box around them
@@ -36,11 +38,22 @@ class Avatar:
         gaussians: raw parameters in their triangles' frames.
         params: rig parameters, tuned on the training timesteps and as tracked elsewhere.
         about: rig, preset and extent, as `save_gaussians` was told.
+        space: what drives the Gaussians' basis, if they have one.
     """
 
     gaussians: RiggedGaussians
     params: RigParams
     about: dict[str, Any]
+    space: ExpressionSpace | None = None
+
+    def pose(self, rig: HeadRig, timestep: int) -> tuple[Float[Tensor, "V 3"], WorldGaussians]:
+        """The mesh at a timestep (m), and the Gaussians it carries."""
+        poses = self.params.poses(torch.tensor([timestep]))
+        weights = None
+        if self.space is not None:
+            weights = self.space.weights(poses["expr"], poses["jaw_pose"])[0]
+        verts = rig(**poses)[0]
+        return verts, self.gaussians.activate(verts, rig.faces, weights=weights)
 
 
 def load_avatar(folder: Path, rig: HeadRig) -> Avatar:
@@ -49,10 +62,10 @@ def load_avatar(folder: Path, rig: HeadRig) -> Avatar:
     Raises:
         UserError: files are absent or damaged, or of another rig.
     """
-    gaussians, about = load_gaussians(folder / "avatar.safetensors")
+    gaussians, about, space = load_gaussians(folder / "avatar.safetensors")
     params = RigParams.load(folder / "rig_params.npz")
     check_rig(params, rig, str(folder / "rig_params.npz"))
-    return Avatar(gaussians, params, about)
+    return Avatar(gaussians, params, about, space)
 
 
 @dataclass(frozen=True)
@@ -96,8 +109,7 @@ def render_rows(
         same = np.array(list(group))
         driver = timestep if drivers is None else int(drivers[timestep])
         with torch.no_grad():
-            verts = rig(**avatar.params.poses(torch.tensor([driver])))[0]
-            world = avatar.gaussians.activate(verts, rig.faces)
+            verts, world = avatar.pose(rig, driver)
             for first in range(0, len(same), _BATCH):
                 chosen = same[first : first + _BATCH]
                 views, Ks, width, height = camera_tensors(dataset.cameras, dataset.camera[chosen])

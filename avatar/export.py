@@ -11,27 +11,40 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from avatar import files
+from avatar.basis import ExpressionSpace
 from avatar.errors import UserError
 from avatar.gaussians import RiggedGaussians
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_SPACE = "expression_space."
 _PLY_REST = 45  # f_rest columns of degree 3, which other viewers expect whatever is used
 
 
-def save_gaussians(path: str | Path, gaussians: RiggedGaussians, about: dict[str, Any]) -> None:
+def save_gaussians(
+    path: str | Path,
+    gaussians: RiggedGaussians,
+    about: dict[str, Any],
+    space: ExpressionSpace | None = None,
+) -> None:
     """Write `avatar.safetensors`, atomically.
 
     Args:
         about: what else a reader needs (rig, rig_sha256, preset, extent, ...), plain JSON.
+        space: what drives the Gaussians' basis, if they have one.
     """
-    tensors = {name: value.contiguous() for name, value in gaussians.tensors().items()}
+    tensors = gaussians.tensors()
+    if space is not None:
+        tensors |= {_SPACE + name: value.cpu() for name, value in vars(space).items()}
+    tensors = {name: value.contiguous() for name, value in tensors.items()}
     about = {"schema_version": SCHEMA_VERSION, **about}
     with files.atomic(path) as temporary:
         save_file(tensors, temporary, {"headsplat": json.dumps(about, sort_keys=True)})
 
 
-def load_gaussians(path: str | Path) -> tuple[RiggedGaussians, dict[str, Any]]:
-    """Read `avatar.safetensors`: the Gaussians and what was said about them.
+def load_gaussians(
+    path: str | Path,
+) -> tuple[RiggedGaussians, dict[str, Any], ExpressionSpace | None]:
+    """Read `avatar.safetensors`: the Gaussians, what was said about them, what drives a basis.
 
     Raises:
         UserError: absent, damaged, or not written by `save_gaussians`.
@@ -41,15 +54,18 @@ def load_gaussians(path: str | Path) -> tuple[RiggedGaussians, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["headsplat"])
-            gaussians = RiggedGaussians(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if about["schema_version"] != SCHEMA_VERSION:
+            raise UserError(
+                f"{path}: schema_version is {about['schema_version']}, expected {SCHEMA_VERSION}: "
+                "train again with this version of headsplat"
+            )
+        driven = {k.removeprefix(_SPACE): tensors.pop(k) for k in list(tensors) if _SPACE in k}
+        space = ExpressionSpace(**driven) if driven else None
+        gaussians = RiggedGaussians(**tensors)
     except (SafetensorError, KeyError, TypeError, ValueError):
         raise UserError(f"{path} is damaged or no avatar of headsplat: train again") from None
-    if about["schema_version"] != SCHEMA_VERSION:
-        raise UserError(
-            f"{path}: schema_version is {about['schema_version']}, expected {SCHEMA_VERSION}: "
-            "train again with this version of headsplat"
-        )
-    return gaussians, about
+    return gaussians, about, space
 
 
 def save_ply(path: str | Path, gaussians: RiggedGaussians) -> None:

@@ -1,12 +1,19 @@
-"""First colours for the Gaussians: what the training frames show on each face of the mesh."""
+"""Before the first step: what is trained on, the scene's size, and the first Gaussians."""
+
+import math
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
-from avatar.dataset import Dataset
+from avatar.binding import face_frames
+from avatar.dataset import TRAIN, Dataset
+from avatar.errors import UserError
+from avatar.gaussians import RiggedGaussians, color_to_sh
+from avatar.presets import Preset
 from avatar.render.mesh import rasterize_mesh
-from avatar.rig import HeadRig
+from avatar.rig import HeadRig, RigParams
 
 
 def face_colors(
@@ -42,3 +49,71 @@ def face_colors(
     overall = total[:, :3].sum(0) / max(total[:, 3].sum(), 1e-9)
     colors = np.where(known[:, None], total[:, :3] / np.maximum(total[:, 3:], 1e-9), overall)
     return colors.astype(np.float32)
+
+
+def training_rows(dataset: Dataset) -> Int[np.ndarray, "R"]:
+    """Rows to train on.
+
+    Raises:
+        UserError: there are none.
+    """
+    rows = dataset.rows(TRAIN)
+    if len(rows) == 0:
+        raise UserError(
+            f"dataset.h5 has no training frames (of {len(dataset)}; {int(dataset.valid.sum())} of "
+            f"{len(dataset.valid)} timesteps show a face): pack the subject again"
+        )
+    return rows
+
+
+def check_rig(params: RigParams, rig: HeadRig, where: str) -> None:
+    """Refuse parameters of another rig: the same numbers would mean another face.
+
+    Raises:
+        UserError: name and hashes of both.
+    """
+    if params.rig_sha256 != rig.sha256:
+        raise UserError(
+            f"{where} was made with rig {params.rig} ({params.rig_sha256[:12]}), given is "
+            f"{rig.name} ({rig.sha256[:12]}): give that rig, or track the subject again"
+        )
+
+
+def neutral_face_scale(rig: HeadRig, params: RigParams) -> Float[Tensor, "F"]:
+    """k (m) of every face on the subject's unposed, expressionless mesh."""
+    verts = rig.rest(params.shape, torch.zeros(rig.num_expr), params.static_offset)
+    return face_frames(verts, rig.faces).scale
+
+
+def scene_extent(preset: Preset, rig: HeadRig, dataset: Dataset) -> float:
+    """The scene's size in metres: the head's radius or, if asked for, the cameras' spread.
+
+    `cameras`: 1.1 x the largest distance of a camera from the mean of all, where at least two
+    stand apart, and never less than the head; one static camera would make it zero.
+    """
+    if preset.extent == "head":
+        return rig.head_radius
+    viewmats = dataset.cameras.viewmats
+    centres = -np.einsum("cji,cj->ci", viewmats[:, :3, :3], viewmats[:, :3, 3])
+    spread = 1.1 * float(np.linalg.norm(centres - centres.mean(0), axis=1).max())
+    return max(spread, rig.head_radius)
+
+
+def first_gaussians(
+    preset: Preset, rig: HeadRig, dataset: Dataset, rows: Int[np.ndarray, "R"]
+) -> RiggedGaussians:
+    """One Gaussian on every face, as the preset starts them.
+
+    Args:
+        rows: training frames, from which colours are taken if the preset asks for it.
+    """
+    start = preset.start
+    gaussians = RiggedGaussians.on_faces(
+        len(rig.faces), preset.sh_degree, start.opacity, preset.basis.size
+    )
+    gaussians.log_scales += math.log(start.scale)
+    if start.color_frames:
+        chosen = np.linspace(0, len(rows) - 1, start.color_frames).astype(int)
+        colors = face_colors(dataset, rig, np.unique(rows[chosen]))
+        gaussians.sh_dc[:, 0] = color_to_sh(torch.from_numpy(colors))
+    return gaussians

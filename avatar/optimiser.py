@@ -1,14 +1,15 @@
-"""Adam over the Gaussians and the rig's parameters, and its moments when Gaussians come and go."""
+"""Adam over everything that is trained, and its moments when Gaussians come and go."""
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from avatar.density import Change
+from avatar.density.change import Change
 from avatar.gaussians import PARAMETERS, RiggedGaussians
 from avatar.presets import Rates, RigTuning
 
 POSES = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 class Optimiser:
@@ -17,6 +18,8 @@ class Optimiser:
     Attributes:
         gaussians: the current Gaussians; their tensors are leaves.
         rig: tuned rig parameters by name, each [T, _]; leaves.
+        camera_colors: [C, 3, 4], see `avatar.camera_colors`; a leaf, or None.
+        means_rate: rate of the means without the scene's extent, as of the last `schedule`.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class Optimiser:
         tuning: RigTuning,
         extent: float,
         timesteps: Int[Tensor, "S"],
+        camera_colors: Float[Tensor, "C 3 4"] | None = None,
     ) -> None:
         """Make leaves of everything.
 
@@ -36,6 +40,7 @@ class Optimiser:
             extent: scene's size (m), which multiplies the rate of the means.
         """
         self._rates, self._extent = rates, extent
+        self.means_rate = rates.means_first
         self._base = {
             "means_local": 0.0,  # set by `schedule`
             "log_scales": rates.scales,
@@ -43,6 +48,9 @@ class Optimiser:
             "opacity_logits": rates.opacities,
             "sh_dc": rates.sh_dc,
             "sh_rest": rates.sh_rest,
+            "basis_means": rates.basis_means,
+            "basis_colors": rates.basis_colors,
+            "camera_colors": rates.camera_colors,
             "expr": tuning.expr,
             "translation": tuning.translation,
         } | dict.fromkeys(POSES, tuning.pose)
@@ -55,6 +63,9 @@ class Optimiser:
         self._tracked = {name: value.clone() for name, value in self.rig.items()}
         self._timesteps = timesteps if tuning.centred else timesteps[:0]
         tensors |= self.rig
+        self.camera_colors = camera_colors
+        if camera_colors is not None:
+            tensors["camera_colors"] = camera_colors
         groups = [
             {"params": [value.requires_grad_()], "name": name, "lr": 0.0}
             for name, value in tensors.items()
@@ -75,8 +86,8 @@ class Optimiser:
             group["lr"] = self._base[name] * fall
             if name in self.rig and not tune_rig:
                 group["lr"] = 0.0
-        ratio = rates.means_last / rates.means_first
-        self._groups["means_local"]["lr"] = rates.means_first * ratio**share * self._extent
+        self.means_rate = rates.means_first * (rates.means_last / rates.means_first) ** share
+        self._groups["means_local"]["lr"] = self.means_rate * self._extent
 
     def step(self) -> None:
         """Move everything along its gradient, and forget the gradients."""
@@ -100,10 +111,15 @@ class Optimiser:
 
     def set_opacities(self, gaussians: RiggedGaussians) -> None:
         """Take over new opacities and forget their moments; everything else is unchanged."""
-        rows = torch.arange(len(gaussians))
         logits = gaussians.opacity_logits
+        rows = torch.arange(len(gaussians), device=logits.device)
         self._replace("opacity_logits", logits, rows, torch.ones_like(logits, dtype=torch.bool))
         self.gaussians = gaussians
+
+    @torch.no_grad()
+    def move_means(self, step: Float[Tensor, "N 3"]) -> None:
+        """Add to the local means, beside their gradients."""
+        self.gaussians.means_local += step
 
     def _replace(self, name: str, value: Tensor, source: Tensor, fresh: Bool[Tensor, "M"]) -> None:
         group = self._groups[name]
@@ -115,3 +131,28 @@ class Optimiser:
             state[key] = state[key][source]
             state[key][fresh] = 0
         self._adam.state[value] = state
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the next step depends on, by name: values, binding and moments."""
+        found = {"binding": self.gaussians.binding}
+        for name, group in self._groups.items():
+            (value,) = group["params"]
+            found[name] = value.detach()
+            state = self._adam.state.get(value, {})
+            found |= {f"{name}.{key}": state[key] for key in _MOMENTS if key in state}
+        return found
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `tensors` gave."""
+        for name, group in self._groups.items():
+            value = tensors[name].requires_grad_()
+            group["params"] = [value]
+            moments = {k: tensors[f"{name}.{k}"] for k in _MOMENTS if f"{name}.{k}" in tensors}
+            if moments:
+                self._adam.state[value] = moments
+            if name in self.rig:
+                self.rig[name] = value
+            elif name == "camera_colors":
+                self.camera_colors = value
+        local = {name: self._groups[name]["params"][0] for name in PARAMETERS}
+        self.gaussians = RiggedGaussians(**local, binding=tensors["binding"])

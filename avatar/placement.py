@@ -30,7 +30,7 @@ def place(
     verts: Float[Tensor, "*B V 3"],
     faces: Int[Tensor, "F 3"],
     binding: Int[Tensor, "N"],
-    means_local: Float[Tensor, "N 3"],
+    means_local: Float[Tensor, "*#B N 3"],
     log_scales: Float[Tensor, "N 3"],
     quats_local: Float[Tensor, "N 4"],
 ) -> tuple[Float[Tensor, "*B N 3"], Float[Tensor, "*B N 4"], Float[Tensor, "*B N 3"]]:
@@ -40,7 +40,8 @@ def place(
         verts: metres, world frame.
         faces: vertex indices.
         binding: face of each Gaussian.
-        means_local, log_scales, quats_local: as in `RiggedGaussians`.
+        means_local, log_scales, quats_local: as in `RiggedGaussians`; means shared by the batch
+            or each timestep's own.
     """
     return _Place.apply(verts, faces, binding, means_local, log_scales, quats_local)
 
@@ -54,6 +55,7 @@ class _Place(torch.autograd.Function):
         flat = verts.detach().reshape(-1, *verts.shape[-2:]).contiguous()
         means, log_scales, quats = (x.detach().contiguous() for x in local)
         n = binding.shape[0]
+        means = means.reshape(-1, n, 3)  # one for all timesteps, or one each
         frames = torch.empty(flat.shape[0], faces.shape[0], _FRAME)
         world = [flat.new_empty(flat.shape[0], n, width) for width in (3, 4, 3)]
         _frames(flat.numpy(), faces.numpy(), frames.numpy())
@@ -62,7 +64,7 @@ class _Place(torch.autograd.Function):
             quats.numpy(), *(x.numpy() for x in world),
         )  # fmt: skip
         ctx.save_for_backward(flat, faces, binding, frames, means, quats, *world)
-        ctx.batch = batch
+        ctx.batch, ctx.means_shape = batch, local[0].shape
         return tuple(x.reshape(*batch, n, -1) for x in world)  # type: ignore[return-value]
 
     @staticmethod
@@ -77,10 +79,11 @@ class _Place(torch.autograd.Function):
             quats.numpy(), world[2].numpy(), *(g.numpy() for g in gradients),
             v_verts.numpy(), v_local.numpy(),
         )  # fmt: skip
-        v_means, v_log_scales, v_quats = v_local.sum(0).split([3, 3, 4], 1)
+        shared = v_local.sum(0)
+        v_means = v_local if means.shape[0] > 1 else shared
         return (
             v_verts.reshape(*ctx.batch, *flat.shape[1:]), None, None,
-            v_means, v_log_scales, v_quats,
+            v_means[..., :3].reshape(ctx.means_shape), shared[:, 3:6], shared[:, 6:],
         )  # fmt: skip
 
 
@@ -141,10 +144,11 @@ def _forward(frames, binding, local, sizes, quats, means, world_quats, scales):
     chunks = (n + chunk - 1) // chunk
     for task in prange(frames.shape[0] * chunks):
         b, first = task // chunks, (task % chunks) * chunk
+        own = np.int64(b) % local.shape[0]  # a batch of one serves all
         for g in range(first, min(first + chunk, n)):
             m = frames[b, binding[g]]
             k = m[12]
-            x, y, z = local[g, 0], local[g, 1], local[g, 2]
+            x, y, z = local[own, g, 0], local[own, g, 1], local[own, g, 2]
             for axis in range(3):
                 turned = m[3 * axis] * x + m[3 * axis + 1] * y + m[3 * axis + 2] * z
                 means[b, g, axis] = k * turned + m[9 + axis]
@@ -176,10 +180,11 @@ def _backward(
     for b in prange(frames.shape[0]):
         # of each face: omega (3), k, origin (3)
         v_frames = np.zeros((faces.shape[0], 7), np.float32)
+        own = np.int64(b) % local.shape[0]  # a batch of one serves all
         for g in range(binding.shape[0]):
             f = binding[g]
             _gaussian_back(
-                frames[b, f], local[g], quats[g], scales[b, g], v_means[b, g], v_quats[b, g],
+                frames[b, f], local[own, g], quats[g], scales[b, g], v_means[b, g], v_quats[b, g],
                 v_scales[b, g], v_frames[f], v_local[b, g],
             )  # fmt: skip
         for f in range(faces.shape[0]):

@@ -48,6 +48,9 @@ class Rates:
     opacities: float = 0.05
     scales: float = 0.017
     quats: float = 1e-3
+    basis_means: float = 1e-3
+    basis_colors: float = 1e-3
+    camera_colors: float = 1e-3
     final: float = 1.0  # all rates but the means' fall to this share, over the last half
     eps: float = 1e-15
 
@@ -76,13 +79,21 @@ class LossWeights:
     scale_limit: float = 0.6  # face scales
     form: Literal["hinge", "max"] = "hinge"  # docs/method.md tells them apart
     opacity: float = 0.0  # mean opacity: thins what one camera cannot see from the side
+    alpha: float = 0.0  # L1 between rendered coverage and the matte
+    camera_colors: float = 1.0  # squared distance of the cameras' colours from the identity
 
 
 @dataclass(frozen=True)
 class Density:
-    """Clone, split, prune and reset; intervals in images."""
+    """Where Gaussians are added and taken away; intervals in images.
+
+    `adaptive` clones, splits, prunes and resets as the paper does. `budget` relocates faded ones
+    and grows by 5 % a round up to `most`; of the fields it reads interval, first, last, most,
+    min_opacity and noise.
+    """
 
     __pydantic_config__ = _STRICT
+    kind: Literal["adaptive", "budget"] = "adaptive"
     interval: int = 2000  # 0 switches density control off
     first: int = 10_000
     last: int = 600_000
@@ -94,6 +105,15 @@ class Density:
     max_share: float = 0.1  # of the extent; once opacities have been reset
     reset_interval: int = 60_000  # 0: never
     reset_opacity: float = 0.01
+    noise: float = 0.0  # steps of faint Gaussians, in units of the means' rate over the extent
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Changes of Gaussians with expression and jaw; see `avatar.basis`."""
+
+    __pydantic_config__ = _STRICT
+    size: int = 0  # principal components that drive them; 0: none
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,8 @@ class Preset:
     rig: RigTuning = field(default_factory=RigTuning)
     loss: LossWeights = field(default_factory=LossWeights)
     density: Density = field(default_factory=Density)
+    basis: Basis = field(default_factory=Basis)
+    correct_colors: bool = False  # an affine colour correction for every training camera
 
 
 PAPER = Preset(
@@ -154,6 +176,7 @@ class TrainSettings:
     preset: str = "auto"  # paper, fast, quick; auto: fast where CUDA is, else quick
     overrides: dict[str, Any] = field(default_factory=dict)  # any field of the preset, nested
     seed: int = 0
+    checkpoint_minutes: float = 10.0  # between two checkpoints; does not change the avatar
 
 
 def resolve(settings: TrainSettings, cuda: bool, cameras: int) -> Preset:

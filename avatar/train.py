@@ -1,24 +1,30 @@
 """Train the avatar of a subject: results/<subject>/dataset.h5 -> results/<subject>/avatar/.
 
 Writes avatar.safetensors, point_cloud.ply, rig_params.npz (the rig's parameters, tuned on the
-training timesteps) and train_log.csv.
+training timesteps) and train_log.csv. SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in
+results/<subject>/checkpoints/ and exit with 75; the next call goes on from it.
 """
 
-import csv
 import ctypes
-import io
 import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from avatar import cli, files
+from avatar.checkpoint import Checkpoints, run_key
 from avatar.dataset import TRAIN, Dataset
+from avatar.errors import Busy, UserError
+from avatar.evaluate import load_avatar
 from avatar.export import save_gaussians, save_ply
-from avatar.presets import TrainSettings, resolve
+from avatar.presets import Preset, TrainSettings, resolve
 from avatar.rig import HeadRig
-from avatar.trainer import LogRow, Trainer
+from avatar.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +33,9 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     """Train one subject and write `results/<subject>/avatar/`.
 
     Raises:
-        UserError: no training frames, another rig than the dataset's, a bad setting, or a loss
-            that is not finite.
+        UserError: no training frames, another rig than the dataset's, a bad setting, a loss that
+            is not finite, nothing visible, or too little memory.
+        Busy: a signal asked it to stop; a checkpoint was written.
     """
     # Numba's kernels have the cores; torch's own pool would only wait beside them.
     torch.set_num_threads(1)
@@ -37,25 +44,92 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     rig = HeadRig.load(rig_path)
     with Dataset(home / "dataset.h5") as dataset:
         cameras = len({int(c) for c in dataset.camera[dataset.split == TRAIN]})
-        preset = resolve(settings, torch.cuda.is_available(), cameras)
-        trainer = Trainer(dataset, rig, preset, settings.seed)
+        cuda = torch.cuda.is_available()
+        preset = resolve(settings, cuda, cameras)
+        trainer = Trainer(dataset, rig, preset, settings.seed, "cuda" if cuda else "cpu")
+        checkpoints = Checkpoints(home / "checkpoints", run_key(dataset, preset, settings.seed))
+        snapshot = checkpoints.load()
+        if snapshot is not None:
+            trainer.restore(snapshot)
         log.info(
-            "preset %s: %d images, extent %.3f m, %d Gaussians to begin with",
-            preset.name, preset.images, trainer.extent, len(trainer.gaussians),
+            "preset %s: %d of %d images done, extent %.3f m, %d Gaussians",
+            preset.name, trainer.images, preset.images, trainer.extent, len(trainer.gaussians),
         )  # fmt: skip
-        count = -(-preset.images // trainer.batch_size)
-        for _ in cli.progress(trainer.steps(), "train", total=count):
-            pass
+        run(trainer, checkpoints, settings.checkpoint_minutes)
+    _write(home / "avatar", trainer, rig, preset, subject, settings.seed)
+    load_avatar(home / "avatar", rig)  # what was written can be read: only now forget the rest
+    checkpoints.clear()
+    last = trainer.log.rows[-1]
+    log.info("%d Gaussians, PSNR of the last training images %.2f dB", last.gaussians, last.psnr)
+
+
+def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
+    """Train to the end, with a checkpoint every so many minutes and when a signal asks to stop.
+
+    Raises:
+        UserError: as `Trainer.steps`, or there is too little memory; checkpoints stay.
+        Busy: stopped by a signal, after a checkpoint.
+    """
+    saved = time.monotonic()
+    with stop_signals() as stopped:
+        try:
+            for _ in cli.progress(
+                trainer.steps(), "train", total=trainer.total_steps, initial=trainer.step
+            ):
+                if stopped() or time.monotonic() - saved > 60 * minutes:
+                    checkpoints.save(trainer.snapshot())
+                    saved = time.monotonic()
+                if stopped():
+                    raise Busy(
+                        f"training was stopped after {trainer.images} images, a checkpoint is in "
+                        f"{checkpoints.folder}: run it again to go on"
+                    )
+        except (MemoryError, RuntimeError) as problem:
+            if not _is_out_of_memory(problem):
+                raise
+            raise UserError(
+                f"out of memory after {trainer.images} images with {len(trainer.gaussians)} "
+                "Gaussians: lower train.overrides.batch, .density.most or .cache_mib; the last "
+                "checkpoint is kept"
+            ) from problem
+
+
+def _is_out_of_memory(problem: BaseException) -> bool:
+    """Torch's CPU allocator raises a plain RuntimeError."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(problem, kinds) or "allocate memory" in str(problem)
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Catch what asks a run to stop; yields whether it was asked. A second Ctrl-C is immediate."""
+    received: list[int] = []
+
+    def note(signum: int, frame: object) -> None:
+        if signum == signal.SIGINT and received:
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _write(
+    folder: Path, trainer: Trainer, rig: HeadRig, preset: Preset, subject: str, seed: int
+) -> None:
     about = {
-        "subject": subject, "rig": rig.name, "rig_sha256": rig.sha256, "seed": settings.seed,
+        "subject": subject, "rig": rig.name, "rig_sha256": rig.sha256, "seed": seed,
         "preset": asdict(preset), "extent": trainer.extent,
     }  # fmt: skip
-    save_gaussians(home / "avatar" / "avatar.safetensors", trainer.gaussians, about)
-    save_ply(home / "avatar" / "point_cloud.ply", trainer.gaussians)
-    trainer.tuned_params().save(home / "avatar" / "rig_params.npz")
-    files.write_text(home / "avatar" / "train_log.csv", log_table(trainer.log))
-    last = trainer.log[-1]
-    log.info("%d Gaussians, PSNR of the last training images %.2f dB", last.gaussians, last.psnr)
+    gaussians = trainer.gaussians.to("cpu")
+    save_gaussians(folder / "avatar.safetensors", gaussians, about, trainer.space)
+    save_ply(folder / "point_cloud.ply", gaussians)
+    trainer.tuned_params().save(folder / "rig_params.npz")
+    files.write_text(folder / "train_log.csv", trainer.log.table())
 
 
 def keep_freed_memory() -> None:
@@ -68,19 +142,6 @@ def keep_freed_memory() -> None:
         mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
         mallopt(mmap_threshold, 1 << 30)
         mallopt(trim_threshold, (1 << 31) - 1)
-
-
-def log_table(rows: list[LogRow]) -> str:
-    """`train_log.csv`: step, images, loss, its terms, psnr, gaussians."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", "images", "loss", *rows[0].terms, "psnr", "gaussians"])
-    for row in rows:
-        values = [row.loss, *row.terms.values(), row.psnr]
-        writer.writerow(
-            [row.step, row.images, *(f"{value:.6g}" for value in values), row.gaussians]
-        )
-    return text.getvalue()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,7 +1,8 @@
 """Rig parameters of one subject over time, and their file (`params.npz`)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +45,15 @@ class RigParams:
         """The keyword arguments of `HeadRig.forward` at the given timesteps."""
         identity = {"shape": self.shape, "static_offset": self.static_offset}
         return identity | {name: getattr(self, name)[timesteps] for name in POSES}
+
+    def to(self, device: torch.device | str) -> "RigParams":
+        """The same parameters with their tensors on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
     def save(self, path: str | Path) -> None:
         """Write `params.npz`, atomically, without pickles."""

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avatar.density import DensityStats, densify, prune, reset_opacity, select, unwanted
+from avatar.density.adaptive import DensityStats, densify, prune, reset_opacity, unwanted
+from avatar.density.change import select
 from avatar.gaussians import RiggedGaussians
 
 FACE_SCALE = torch.tensor([0.01, 0.001])  # m
@@ -23,6 +24,8 @@ def _gaussians(binding: list[int], opacities: list[float] | None = None) -> Rigg
         opacity_logits=torch.tensor(opacities or [0.5] * n).logit(),
         sh_dc=torch.randn(n, 1, 3),
         sh_rest=torch.randn(n, 3, 3),
+        basis_means=torch.randn(n, 3, 2),
+        basis_colors=torch.randn(n, 3, 2),
         binding=torch.tensor(binding),
     )
 

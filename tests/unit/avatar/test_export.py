@@ -32,11 +32,11 @@ def _read_ply(path: Path) -> tuple[list[str], np.ndarray]:
 def test_safetensors_read_back(tmp_path: Path) -> None:
     gaussians = _random()
     save_gaussians(tmp_path / "avatar.safetensors", gaussians, {"preset": {"name": "quick"}})
-    back, about = load_gaussians(tmp_path / "avatar.safetensors")
+    back, about, _ = load_gaussians(tmp_path / "avatar.safetensors")
     for name, value in gaussians.tensors().items():
         assert torch.equal(value, getattr(back, name)), name
     assert about["preset"]["name"] == "quick"
-    assert about["schema_version"] == 1
+    assert about["schema_version"] == 2
 
 
 def test_the_ply_has_the_published_columns(tmp_path: Path) -> None:
@@ -72,5 +72,5 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="damaged"):
         load_gaussians(path)
     save_gaussians(path, _random(), {"schema_version": 99})
-    with pytest.raises(UserError, match="schema_version is 99, expected 1"):
+    with pytest.raises(UserError, match="schema_version is 99, expected 2"):
         load_gaussians(path)

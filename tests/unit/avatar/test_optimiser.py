@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatar.density import Change, select
+from avatar.density.change import Change, select
 from avatar.gaussians import PARAMETERS, RiggedGaussians
 from avatar.optimiser import Optimiser
 from avatar.presets import Rates, RigTuning

@@ -45,7 +45,7 @@ def test_every_field_can_be_overridden(preset) -> None:
         if is_dataclass(value):
             return {f.name: changed(getattr(value, f.name)) for f in fields(value)}
         choices = {"white": "black", "random": "white", "head": "cameras", "cameras": "head"}
-        choices |= {"hinge": "max"}
+        choices |= {"hinge": "max", "adaptive": "budget"}
         if isinstance(value, bool):
             return not value
         if isinstance(value, str):

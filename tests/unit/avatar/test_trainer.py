@@ -12,12 +12,12 @@ from avatar.errors import UserError
 from avatar.evaluate import Avatar, protocol_rows, render_rows
 from avatar.export import load_gaussians
 from avatar.frames import composite
-from avatar.initial import face_colors
+from avatar.initial import face_colors, scene_extent
 from avatar.metrics import psnr, squared_error
 from avatar.presets import PAPER, QUICK, override
 from avatar.rig import HeadRig, RigParams
 from avatar.train import main
-from avatar.trainer import Trainer, scene_extent
+from avatar.trainer import Trainer
 from tests.rigs import toy_rig
 from tests.scenes import paint, write_scene
 
@@ -71,7 +71,7 @@ def test_it_learns_the_scene_and_renders_what_it_never_saw(scene: Path, rig: Hea
     trainer = _train(scene, rig)
     untrained = _train(scene, rig, override(TINY, {"images": 4}))
     assert trainer.images == 320
-    assert trainer.log[-1].psnr > trainer.log[0].psnr + 2
+    assert trainer.log.rows[-1].psnr > trainer.log.rows[0].psnr + 2
     assert (
         _score(scene, rig, trainer, "novel_view") > _score(scene, rig, untrained, "novel_view") + 3
     )
@@ -162,13 +162,13 @@ def test_the_command_writes_the_avatar(scene: Path, rig: HeadRig, tmp_path: Path
     arguments += ["--rig", str(tmp_path / "toy.npz")]
     settings = '{"preset": "quick", "overrides": {"images": 24}}'
     assert main([*arguments, "--settings", settings]) == 0
-    gaussians, about = load_gaussians(home / "avatar/avatar.safetensors")
+    gaussians, about, _ = load_gaussians(home / "avatar/avatar.safetensors")
     assert len(gaussians) == len(rig.faces)
     assert about["preset"]["images"] == 24
     assert about["rig_sha256"] == rig.sha256
     assert len(RigParams.load(home / "avatar/rig_params.npz")) == 6
     log = (home / "avatar/train_log.csv").read_text().splitlines()
-    assert log[0] == "step,images,loss,l1,ssim,position,scale,psnr,gaussians"
+    assert log[0] == "step,images,loss,l1,ssim,position,scale,visible,psnr,gaussians"
     assert log[-1].split(",")[1] == "24"
     assert (home / "avatar/point_cloud.ply").stat().st_size > 63 * 4 * len(rig.faces)
 

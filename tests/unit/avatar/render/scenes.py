@@ -1,5 +1,7 @@
 """Scenes to render, and one way to render them with gradients."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -61,16 +63,44 @@ def rotated(angle: float, axis: int) -> Tensor:
     return matrix
 
 
+def batched_scene(shared: bool, n: int = 400) -> dict[str, Any]:
+    """Two timesteps, three cameras, float32; opacities and colours of each timestep or of all."""
+    scenes = [single(random_scene(n, 50, 40, degree=1, seed=seed)) for seed in (0, 1)]
+    scene = scenes[0] | {
+        name: torch.stack([s[name] for s in scenes]) for name in (*GAUSSIANS, "Ks", "viewmats")
+    }
+    turns = torch.stack([rotated(0.5 * i, 1) for i in range(3)]).float()
+    scene["viewmats"] = scene["viewmats"] @ turns
+    scene["Ks"] = scene["Ks"].repeat(1, 3, 1, 1)
+    scene["backgrounds"] = torch.rand(2, 3, 3, generator=torch.Generator().manual_seed(3))
+    if shared:
+        scene["opacities"], scene["colors"] = scene["opacities"][0], scene["colors"][0]
+    return scene
+
+
 def to_dtype(scene: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     return {k: v.to(dtype) if isinstance(v, Tensor) else v for k, v in scene.items()}
 
 
-def render_with_grads(scene: dict[str, Any], backend: str) -> Rendered:
-    """Images and the gradients of a random linear loss on images and alphas."""
+def single(scene: dict[str, Any]) -> dict[str, Any]:
+    return to_dtype(scene, torch.float32)
+
+
+def relative(ours: Tensor, truth: Tensor) -> float:
+    """Relative L2 error."""
+    return ((ours - truth).norm() / truth.norm()).item()
+
+
+def render_with_grads(scene: dict[str, Any], backend: str | Callable[..., Any]) -> Rendered:
+    """Images and the gradients of a random linear loss on images and alphas.
+
+    The backend is one of `rasterize` by name, or a function called in its place.
+    """
+    render = partial(rasterize, backend=backend) if isinstance(backend, str) else backend
     scene = {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in scene.items()}
     for name in GAUSSIANS:
         scene[name].requires_grad_()
-    images, alphas, info = rasterize(**scene, depth=True, backend=backend)
+    images, alphas, info = render(**scene, depth=True)
     generator = torch.Generator().manual_seed(7)
     loss = sum(
         (x * torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)).sum()

@@ -8,20 +8,14 @@ import torch
 from avatar.render import rasterize
 from tests.unit.avatar.render.scenes import (
     GAUSSIANS,
+    batched_scene,
     random_scene,
+    relative,
     render_with_grads,
     rotated,
+    single,
     to_dtype,
 )
-
-
-def single(scene):
-    return to_dtype(scene, torch.float32)
-
-
-def relative(ours: torch.Tensor, truth: torch.Tensor) -> float:
-    """Relative L2 error."""
-    return ((ours - truth).norm() / truth.norm()).item()
 
 
 def assert_alike(ours, truth, image: float, grad: float) -> None:
@@ -172,21 +166,6 @@ def quaternion_product(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     w = p[0] * q[:, :1] - (p[1:] * q[:, 1:]).sum(-1, keepdim=True)
     cross = torch.linalg.cross(p[1:].expand_as(q[:, 1:]), q[:, 1:])
     return torch.cat([w, p[0] * q[:, 1:] + q[:, :1] * p[1:] + cross], -1)
-
-
-def batched_scene(shared: bool):
-    """Two timesteps, three cameras."""
-    scenes = [single(random_scene(400, 50, 40, degree=1, seed=seed)) for seed in (0, 1)]
-    scene = scenes[0] | {
-        name: torch.stack([s[name] for s in scenes]) for name in (*GAUSSIANS, "Ks", "viewmats")
-    }
-    turns = torch.stack([rotated(0.5 * i, 1) for i in range(3)]).float()
-    scene["viewmats"] = scene["viewmats"] @ turns
-    scene["Ks"] = scene["Ks"].repeat(1, 3, 1, 1)
-    scene["backgrounds"] = torch.rand(2, 3, 3, generator=torch.Generator().manual_seed(3))
-    if shared:
-        scene["opacities"], scene["colors"] = scene["opacities"][0], scene["colors"][0]
-    return scene
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -1,9 +1,7 @@
-"""Adaptive density control: clone, split, prune and reset, with every Gaussian on its face.
+"""The paper's density control: clone, split, prune and reset, with every Gaussian on its face.
 
 Source: Kerbl et al., "3D Gaussian Splatting", 2023, section 5; the inheritance of the binding
 and the last Gaussian of a face that stays are those of Qian et al., "GaussianAvatars", 2024.
-Every operation is a selection of rows and new values for some of them, so that the optimiser's
-moments can follow.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from avatar.density.change import Change, last_of_face, select, world_size
 from avatar.gaussians import RiggedGaussians
 from avatar.rig.rotations import quat_to_matrix
 
@@ -72,20 +71,6 @@ class DensityStats:
         return self.gradient / self.count.clamp(min=1)
 
 
-@dataclass(frozen=True)
-class Change:
-    """A new set of Gaussians: row `source[i]` of the old, or made from it where `fresh[i]`."""
-
-    gaussians: RiggedGaussians
-    source: Int[Tensor, "M"]
-    fresh: Bool[Tensor, "M"]
-
-
-def select(gaussians: RiggedGaussians, rows: Int[Tensor, "M"]) -> RiggedGaussians:
-    """The given rows, in that order, with their binding."""
-    return RiggedGaussians(**{name: value[rows] for name, value in gaussians.tensors().items()})
-
-
 def densify(
     gaussians: RiggedGaussians,
     gradient: Float[Tensor, "N"],
@@ -110,7 +95,7 @@ def densify(
         generator: of the samples.
     """
     n = len(gaussians)
-    world = gaussians.log_scales.detach().exp().amax(1) * face_scale[gaussians.binding]
+    world = world_size(gaussians, face_scale)
     chosen = _strongest(gradient, threshold, None if cap is None else max(cap - n, 0))
     cloned = torch.nonzero(chosen & (world <= split_above)).squeeze(1)
     split = torch.nonzero(chosen & (world > split_above)).squeeze(1)
@@ -146,7 +131,7 @@ def _resample(gaussians: RiggedGaussians, rows: slice, generator: torch.Generato
 
 def prune(gaussians: RiggedGaussians, unwanted: Bool[Tensor, "N"]) -> Change:
     """Drop the unwanted, but of a face that would lose all, keep the most opaque."""
-    keep = ~unwanted | _last_of_face(gaussians, unwanted)
+    keep = ~unwanted | last_of_face(gaussians, unwanted)
     source = torch.nonzero(keep).squeeze(1)
     fresh = torch.zeros(len(source), dtype=torch.bool, device=source.device)
     return Change(select(gaussians, source), source, fresh)
@@ -165,25 +150,8 @@ def unwanted(
     if max_radius is not None:
         found |= radius > max_radius
     if max_scale is not None:
-        world = gaussians.log_scales.detach().exp().amax(1) * face_scale[gaussians.binding]
-        found |= world > max_scale
+        found |= world_size(gaussians, face_scale) > max_scale
     return found
-
-
-def _last_of_face(gaussians: RiggedGaussians, unwanted: Bool[Tensor, "N"]) -> Bool[Tensor, "N"]:
-    """The most opaque Gaussian (the first of equals) of every face whose every one is unwanted."""
-    binding = gaussians.binding
-    alive = torch.zeros(int(binding.max()) + 1, dtype=torch.int64, device=binding.device)
-    alive.index_add_(0, binding, (~unwanted).long())
-    order = gaussians.opacity_logits.detach().argsort(descending=True, stable=True)
-    faces = binding[order]
-    by_face = faces.argsort(stable=True)
-    sorted_faces = faces[by_face]
-    first = torch.ones_like(sorted_faces, dtype=torch.bool)
-    first[1:] = sorted_faces[1:] != sorted_faces[:-1]
-    best = torch.zeros_like(unwanted)
-    best[order[by_face[first]]] = True
-    return best & (alive[binding] == 0)
 
 
 def reset_opacity(gaussians: RiggedGaussians, most: float) -> RiggedGaussians:

@@ -1,0 +1,39 @@
+"""An affine colour correction per camera, for captures whose cameras do not agree.
+
+`rgb' = A rgb + alpha b` for what the Gaussians show; the background behind them is the frame's
+own and is left alone. It serves training only: held-out cameras have none, and metrics are of
+raw renders.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def identity(cameras: int) -> Float[Tensor, "{cameras} 3 4"]:
+    """The correction `[A | b]` that changes nothing."""
+    return torch.eye(3, 4).repeat(cameras, 1, 1)
+
+
+def correct(
+    rgb: Float[Tensor, "*B H W 3"],
+    alpha: Float[Tensor, "*B H W 1"],
+    backgrounds: Float[Tensor, "*B 3"],
+    correction: Float[Tensor, "*B 3 4"],
+) -> Float[Tensor, "*B H W 3"]:
+    """Correct rendered images.
+
+    Args:
+        rgb: over their backgrounds, 0..1.
+        alpha: coverage.
+        backgrounds: colour behind each image.
+        correction: `[A | b]` of each image's camera.
+    """
+    behind = (1 - alpha) * backgrounds[..., None, None, :]
+    own = torch.cat([rgb - behind, alpha], -1)
+    return torch.einsum("...hwk,...ck->...hwc", own, correction) + behind
+
+
+def distance(correction: Float[Tensor, "C 3 4"]) -> Float[Tensor, ""]:
+    """Mean square distance from the identity: without it brightness has no owner."""
+    return (correction - torch.eye(3, 4).to(correction)).square().mean()

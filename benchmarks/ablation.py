@@ -1,0 +1,161 @@
+"""Each part of the method switched off in turn: python -m benchmarks.ablation [--jobs 2]
+
+Trains the packed subject (make demo) once per variant and seed, on the frames and parameters of its
+dataset.h5, and measures held-out frames: PSNR and SSIM over white, on the full frame and in the
+mask. Runs that are in the CSV file already are not repeated, so it can be stopped and called again.
+Prints, per protocol, the mean over seeds of each variant and its difference from the default, with
+the deviation of that difference from seed to seed.
+"""
+
+import argparse
+import csv
+import fcntl
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from avatar.dataset import Dataset
+from avatar.evaluate import PROTOCOLS, Avatar, protocol_rows, render_rows
+from avatar.frames import composite
+from avatar.metrics import psnr, squared_error, ssim
+from avatar.presets import Preset, TrainSettings, override, resolve
+from avatar.rig import HeadRig
+from avatar.train import keep_freed_memory
+from avatar.trainer import Trainer
+
+WHITE = np.ones(3, np.float32)
+MOST_FRAMES = 120  # of a protocol, evenly thinned
+COLUMNS = [
+    "variant", "seed", "protocol", "n", "psnr", "ssim", "psnr_mask", "ssim_mask", "gaussians",
+    "images", "overrides",
+]  # fmt: skip
+# What is changed against the preset. `default` is the preset itself.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no position loss": {"loss": {"position": 0.0}},
+    "no scale loss": {"loss": {"scale": 0.0}},
+    "no finetuning": {"rig": {"expr": 0.0, "pose": 0.0, "translation": 0.0}},
+    "no density control": {"density": {"interval": 0}},
+    "fixed budget": {"density": {"kind": "budget", "noise": 1000.0}},
+    "SH degree 3": {"sh_degree": 3, "sh_interval": 1000},
+    "basis of 20": {"basis": {"size": 20}},
+}
+
+
+def run(variant: str, overrides: dict[str, Any], seed: int, args: argparse.Namespace) -> None:
+    """Train and measure one variant; adds its rows to the CSV file."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    rig = HeadRig.load(args.rig)
+    with Dataset(args.results / args.subject / "dataset.h5") as dataset:
+        preset = _preset(dataset, args, overrides)
+        trainer = Trainer(dataset, rig, preset, seed)
+        for _ in trainer.steps():
+            pass
+        about = {"extent": trainer.extent}
+        avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), about, trainer.space)
+        rows = []
+        for protocol in PROTOCOLS:
+            scores = measure(avatar, rig, dataset, protocol)
+            rows.append({
+                "variant": variant, "seed": seed, "protocol": protocol, **scores,
+                "gaussians": len(avatar.gaussians), "images": preset.images,
+                "overrides": json.dumps(overrides, sort_keys=True),
+            })  # fmt: skip
+    _append(args.table, rows)
+    print(f"{variant}, seed {seed}: " + ", ".join(f"{r['psnr']:.2f}" for r in rows), flush=True)
+
+
+def _preset(dataset: Dataset, args: argparse.Namespace, overrides: dict[str, Any]) -> Preset:
+    base = resolve(TrainSettings(args.preset), cuda=False, cameras=len(dataset.camera_ids))
+    if args.images:
+        base = override(base, {"images": args.images})
+    return override(base, overrides)
+
+
+def measure(avatar: Avatar, rig: HeadRig, dataset: Dataset, protocol: str) -> dict[str, float]:
+    """Means over the protocol's frames, evenly thinned."""
+    rows = protocol_rows(dataset, protocol)
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_FRAMES)).astype(int)]
+    scores: dict[str, list[float]] = {}
+    for frame in render_rows(avatar, rig, dataset, rows, WHITE):
+        alpha = dataset.alpha(frame.row)
+        truth = composite(dataset.image(frame.row), alpha, WHITE)
+        error, similar = squared_error(frame.image, truth), ssim(frame.image, truth)
+        for suffix, where in (("", slice(None)), ("_mask", alpha >= 128)):
+            scores.setdefault("psnr" + suffix, []).append(psnr(float(error[where].mean())))
+            scores.setdefault("ssim" + suffix, []).append(float(similar[where].mean()))
+    return {"n": len(rows)} | {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def _append(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", newline="", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def table(path: Path) -> str:
+    """The Markdown tables of what the CSV file holds."""
+    found = pd.read_csv(path)
+    base = found[found.variant == "default"].set_index(["protocol", "seed"])
+    lines = []
+    for protocol in PROTOCOLS:
+        lines += [f"\n{protocol}\n", "| variant | seeds | PSNR | SSIM | mask PSNR | mask SSIM | "
+                  "PSNR - default | mask PSNR - default |", "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+        for variant in dict.fromkeys(found.variant):
+            part = found[(found.variant == variant) & (found.protocol == protocol)]
+            part = part.set_index(["protocol", "seed"])
+            gain = part[["psnr", "psnr_mask"]] - base.loc[part.index, ["psnr", "psnr_mask"]]
+            spread = gain.std().fillna(0)
+            cells = [
+                variant, str(len(part)), f"{part.psnr.mean():.2f}", f"{part.ssim.mean():.4f}",
+                f"{part.psnr_mask.mean():.2f}", f"{part.ssim_mask.mean():.4f}",
+                f"{gain.psnr.mean():+.2f} ± {spread.psnr:.2f}",
+                f"{gain.psnr_mask.mean():+.2f} ± {spread.psnr_mask:.2f}",
+            ]  # fmt: skip
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subject", default="demo")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--images", type=int, help="shorten the runs to so many images")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--table", type=Path, default=Path("results/ablation.csv"))
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--overrides", help="JSON: a variant of your own, named by --variants")
+    args = parser.parse_args()
+    variants = {name: VARIANTS[name] for name in args.variants if name in VARIANTS}
+    if args.overrides:
+        variants = {args.variants[0]: json.loads(args.overrides)}
+    done = set()
+    if args.table.exists():
+        known = pd.read_csv(args.table)
+        done = set(zip(known.variant, known.seed, strict=True))
+    jobs = [(v, s) for s in range(args.seeds) for v in variants if (v, s) not in done]
+    os.environ["NUMBA_NUM_THREADS"] = "1"  # before the workers start: each has one core
+    with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
+        for future in [pool.submit(run, v, variants[v], s, args) for v, s in jobs]:
+            future.result()
+    print(table(args.table))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
