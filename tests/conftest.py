@@ -26,6 +26,15 @@ def _checkable_modules() -> list[str]:
 jaxtyping.install_import_hook(_checkable_modules(), "tests.typecheck.check")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `gpu` say why they did not run."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device, and torch sees none here")
+
+
 @pytest.fixture(scope="session")
 def anny_rig_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The rig `anny` with its landmarks, baked once a run and shared by all workers."""

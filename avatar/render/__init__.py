@@ -1,8 +1,9 @@
 """Rendering Gaussians: one function, several backends.
 
-``reference`` is plain torch, slow and obviously right; ``cpu`` is the fast one for CPU tensors.
-Both follow gsplat 1.5.3: pixel centres at +0.5, 0.3 px^2 added to every footprint, alpha capped
-at 0.999 and skipped below 1/255, a pixel finished before its transmittance falls to 1e-4.
+``reference`` is plain torch, slow and obviously right, on any device; ``cpu`` is the fast one for
+CPU tensors, ``gsplat`` the one for CUDA tensors. All follow gsplat 1.5.3: pixel centres at +0.5,
+0.3 px^2 added to every footprint, alpha capped at 0.999 and skipped below 1/255, a pixel finished
+before its transmittance falls to 1e-4.
 Cameras are OpenCV (+x right, +y down, +z forward), pinhole, without skew.
 """
 
@@ -18,9 +19,15 @@ from avatar.render.types import RenderOutput, WorldGaussians
 
 __all__ = ["Backend", "RenderOutput", "WorldGaussians", "rasterize", "render"]
 
-Backend = Literal["auto", "cpu", "reference"]
+Backend = Literal["auto", "cpu", "gsplat", "reference"]
 # Imported when first used: each brings a heavy dependency of its own.
-_MODULES = {"cpu": "avatar.render.cpu", "reference": "avatar.render.reference"}
+_MODULES = {
+    "cpu": "avatar.render.cpu",
+    "gsplat": "avatar.render.cuda",
+    "reference": "avatar.render.reference",
+}
+# What renders tensors of a device; `auto` takes the first.
+_SUITABLE = {"cpu": ("cpu", "reference"), "cuda": ("gsplat", "reference")}
 
 
 def rasterize(
@@ -55,7 +62,7 @@ def rasterize(
         sh_degree: 0..3; uses the first ``(sh_degree + 1) ** 2`` coefficients.
         backgrounds: colour behind everything [..., C, 3]; black if None. A constant.
         depth: also render depth.
-        backend: ``auto`` picks by the tensors' device.
+        backend: ``auto`` picks by the tensors' device: ``cpu`` or, for CUDA, ``gsplat``.
     Returns:
         Images [..., C, H, W, 3], alphas [..., C, H, W, 1] and a dictionary: ``means2d``
         [..., C, N, 2] in pixels, which keeps its gradient; ``radii`` [..., C, N, 2] int32 as
@@ -63,8 +70,9 @@ def rasterize(
         does not touch the image (``means2d`` is 0 there too); with ``depth``, ``depth``
         [..., C, H, W, 1], metres along z averaged over what covers the pixel.
     Raises:
-        ValueError: an argument has the wrong shape, dtype or device, or a camera or background
-            asks for a gradient.
+        ValueError: an argument has the wrong shape, dtype or device, a camera or background
+            asks for a gradient, or the backend does not render tensors of that device.
+        UserError: gsplat is wanted and cannot be used on this machine.
     """
     check_inputs(
         means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree, backgrounds
@@ -125,9 +133,10 @@ def render(
 
 
 def _resolve(backend: str, device: torch.device) -> str:
-    if backend == "auto" and device.type == "cpu":
-        return "cpu"
-    if backend not in _MODULES:
-        known = ", ".join(sorted(_MODULES))
+    suitable = _SUITABLE.get(device.type, ("reference",))
+    if backend == "auto":
+        return suitable[0]
+    if backend not in suitable:
+        known = ", ".join(suitable)
         raise ValueError(f"backend: {backend!r} cannot render {device.type} tensors; use {known}")
     return backend
