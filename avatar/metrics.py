@@ -47,10 +47,11 @@ def psnr(mean_squared_error: float) -> float:
 def ssim(image: Image, truth: Image) -> Map:
     """SSIM at every pixel, mean of the channels; `avatar.ssim` states window and constants."""
     x, y = (np.asarray(v, np.float32) for v in (image, truth))
-    mx, my, xx, yy, xy = (_window_mean(v) for v in (x, y, x * x, y * y, x * y))
-    means, product = mx * mx + my * my, mx * my
-    structure = (2 * (xy - product) + C2) / (xx + yy - means + C2)
-    return (structure * (2 * product + C1) / (means + C1)).mean(2)
+    mx, my, power, error = (_window_mean(v) for v in (x, y, x * x + y * y, np.square(x - y)))
+    squares, difference = mx * mx + my * my, np.square(mx - my)
+    light = 1 - difference / (squares + C1)
+    structure = 1 - (error - difference) / (power - squares + C2)
+    return (light * structure).mean(2)
 
 
 def _window_mean(image: Image) -> Image:
