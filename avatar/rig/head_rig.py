@@ -1,9 +1,11 @@
 """A FLAME-shaped head rig: linear identity and expression, joints, linear blend skinning."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -47,7 +49,7 @@ class HeadRig(torch.nn.Module):
     added last. Static offsets move the surface and leave the joints where they are.
 
     World frame of the unposed rig: metres, y up, z from the face towards the viewer, x to the
-    subject's left. All tensors are buffers: `.to(device)` moves them.
+    subject's left. `.to(device)` moves all tensors, in place as modules do.
 
     Attributes:
         v_template [V,3] m, shapedirs [V,3,S] (unit variance), exprdirs [V,3,E],
@@ -98,6 +100,15 @@ class HeadRig(torch.nn.Module):
         for key in (*self._TENSORS, "posedirs"):
             self.register_buffer(key, tensors.get(key))
         self._check()
+        self._parents = self.parents.tolist()  # asked for at every pose: not from a device
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move masks and landmarks along with the buffers."""
+        super()._apply(fn, recurse)
+        self.masks = {key: fn(mask) for key, mask in self.masks.items()}
+        if self.landmarks is not None:
+            self.landmarks = Landmarks(**{k: fn(v) for k, v in vars(self.landmarks).items()})
+        return self
 
     def _check(self) -> None:
         missing = [key for key in self._TENSORS if getattr(self, key) is None]
@@ -180,7 +191,8 @@ class HeadRig(torch.nn.Module):
         local = axis_angle_to_matrix(pose)
         verts = self.rest(shape, expr, static_offset)
         if self.posedirs is not None:
-            feature = (local[..., 1:, :, :] - torch.eye(3).to(local)).flatten(-3)
+            eye = torch.eye(3, dtype=local.dtype, device=local.device)
+            feature = (local[..., 1:, :, :] - eye).flatten(-3)
             verts = verts + torch.einsum("vcp,...p->...vc", self.posedirs, feature)
         turns, shifts = self.joint_transforms(local, self.joints(shape))
         weighted_turn = torch.einsum("vj,...jab->...vab", self.skin_weights, turns)
@@ -200,7 +212,7 @@ class HeadRig(torch.nn.Module):
         joints = joints.expand(*local.shape[:-2], 3)
         turns: list[Tensor] = []
         shifts: list[Tensor] = []
-        for joint, parent in enumerate(self.parents.tolist()):
+        for joint, parent in enumerate(self._parents):
             origin = joints[..., joint, :]
             turn = local[..., joint, :, :]
             shift = origin - (turn @ origin[..., None]).squeeze(-1)

@@ -20,7 +20,8 @@ def axis_angle_to_matrix(axis_angle: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B
     sine = torch.where(small, 1 - square / 6, angle.sin() / angle)
     cosine = torch.where(small, 0.5 - square / 24, (1 - angle.cos()) / safe)
     cross = skew(axis_angle)
-    return torch.eye(3).to(cross) + sine * cross + cosine * (cross @ cross)
+    eye = torch.eye(3, dtype=cross.dtype, device=cross.device)
+    return eye + sine * cross + cosine * (cross @ cross)
 
 
 def skew(vector: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:

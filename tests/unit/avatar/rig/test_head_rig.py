@@ -178,3 +178,23 @@ def test_wrong_shapes_are_refused():
     tensors["skin_weights"] = tensors["skin_weights"][:, :4]
     with pytest.raises(ValueError, match="skin_weights"):
         HeadRig("toy", tensors, rig.expr_names, rig.masks)
+
+
+def test_all_of_it_moves_to_a_device():
+    """`meta` stands in for a GPU: what stayed on the CPU would not mix with it."""
+    rig = toy_rig().to("meta")
+    values = {name: value.to("meta") for name, value in random_parameters(rig, 2).items()}
+    values["static_offset"] = torch.zeros(rig.num_verts, 3, device="meta")
+    verts = rig(**values)
+    assert (verts.device.type, verts.shape) == ("meta", (2, rig.num_verts, 3))
+    assert rig.landmarks.points(verts, rig.faces).shape == (2, 42, 3)
+    assert verts[:, rig.faces[:, 0]].device.type == "meta"
+    assert {mask.device.type for mask in rig.masks.values()} == {"meta"}
+
+
+def test_precision_changes_but_not_what_masks_and_indices_are():
+    rig = toy_rig().double()
+    assert rig.landmarks.barycentric.dtype == rig.v_template.dtype == torch.float64
+    assert rig.landmarks.faces.dtype == rig.faces.dtype == torch.int64
+    assert rig.masks["neck"].dtype == torch.bool
+    assert rig.head_radius == pytest.approx(toy_rig().head_radius)
