@@ -185,49 +185,6 @@ def _decode(source: FrameSource, row: int, shrink: int) -> Decoded:
     return image, alpha
 
 
-class FrameCache:
-    """Decoded frames, kept within a budget of memory; beyond it decoded as they are asked for."""
-
-    def __init__(
-        self, source: FrameSource, rows: Int[np.ndarray, "R"], budget_mib: int, shrink: int = 1
-    ) -> None:
-        """Decode what fits.
-
-        Args:
-            rows: the frames that will be asked for.
-            budget_mib: memory for decoded frames.
-            shrink: 1, or 2 for frames of half the width and height.
-        """
-        self._source, self._shrink = source, shrink
-        self._frames: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        used = 0
-        for row in rows:
-            width, height = source.cameras.sizes[source.camera[row]] // shrink
-            used += 4 * int(width) * int(height)
-            if used > budget_mib * 2**20:
-                break
-            self._frames[int(row)] = self._decode(int(row))
-
-    def _decode(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        image, alpha = self._source.image(row), self._source.alpha(row)
-        if self._shrink > 1:
-            size = (image.shape[1] // self._shrink, image.shape[0] // self._shrink)
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-        return image, alpha
-
-    def composite(
-        self, rows: Int[np.ndarray, "*B"], backgrounds: Float[np.ndarray, "*B 3"]
-    ) -> Float[Tensor, "*B H W 3"]:
-        """The frames over their backgrounds, RGB 0..1."""
-        flat = rows.ravel()
-        frames = [self._frames.get(int(row)) or self._decode(int(row)) for row in flat]
-        images = np.stack([image for image, _ in frames])
-        alphas = np.stack([alpha for _, alpha in frames])
-        blended, _ = _composite(images, alphas, backgrounds.reshape(-1, 3).astype(np.float32))
-        return torch.from_numpy(blended).unflatten(0, rows.shape)
-
-
 def composite(
     image: UInt8[np.ndarray, "H W 3"],
     alpha: UInt8[np.ndarray, "H W"],
