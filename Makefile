@@ -3,11 +3,12 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: help demo test check setup clean
+.PHONY: help demo test check doctor setup clean
 help:
 	@echo "make demo    set up, then build the demo avatar and its table (minutes, no GPU)"
 	@echo "make test    set up, then run the tests"
 	@echo "make check   set up, then lint, types, import contract, workflow lint"
+	@echo "make doctor  set up, then look whether this machine has what a run needs"
 	@echo "make setup   only set up: .venv from requirements.lock"
 	@echo "make clean   remove .venv and caches; captures/ and results/ stay"
 
@@ -25,6 +26,9 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
+
+doctor: setup
+	$(BIN)/python -m pipeline.doctor
 
 setup: .venv/.complete
 

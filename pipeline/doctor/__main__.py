@@ -1,0 +1,73 @@
+"""The preflight: does this machine have what a run needs?
+
+python -m pipeline.doctor            Python, packages, libraries, disk, memory, the rig
+python -m pipeline.doctor --gpu      also which renderers work; compiles what is compiled on use
+python -m pipeline.doctor --slurm    also whether the profile `slurm` can submit from here
+
+Exit code 0 where nothing failed, else 2 and one `error:` line.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from avatar import cli
+from avatar.errors import UserError
+from pipeline.doctor import machine, slurm
+from pipeline.doctor.finding import Finding, table
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def examine(
+    results: Path, with_gpu: bool = False, with_slurm: bool = False, root: Path = ROOT
+) -> list[Finding]:
+    """Look at the machine, and at what else is asked for.
+
+    Args:
+        results: the results folder; need not exist.
+        with_gpu: render with every backend, and compile kernels on the way (minutes at worst).
+        with_slurm: ask the scheduler.
+        root: the repository.
+    """
+    findings = machine.examine(root, results)
+    if with_gpu:
+        findings += _gpu()
+    if with_slurm:
+        findings += slurm.examine(root / "profiles" / "slurm" / "config.yaml")
+    return findings
+
+
+def _gpu() -> list[Finding]:
+    try:
+        from pipeline.doctor import gpu
+    except (ImportError, OSError) as problem:  # torch or Numba is missing or broken
+        return [machine.broken("renderers", problem)]
+    return gpu.examine()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.doctor",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--gpu", action="store_true", help="try every renderer")
+    parser.add_argument("--slurm", action="store_true", help="ask the scheduler")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        findings = examine(args.results, args.gpu, args.slurm)
+        print(table(findings), flush=True)
+        failed = [finding for finding in findings if finding.status == "fail"]
+        if failed:
+            names = ", ".join(finding.what for finding in failed)
+            raise UserError(f"{len(failed)} of {len(findings)} checks failed: {names}: see above")
+
+    return cli.run_command(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
