@@ -1,6 +1,8 @@
 """A FLAME-shaped head rig: linear identity and expression, joints, linear blend skinning."""
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -256,7 +258,7 @@ class HeadRig(torch.nn.Module):
                 arrays = {key: archive[key] for key in archive.files}
         except FileNotFoundError:
             raise UserError(f"{path} does not exist: bake it with 'snakemake {path}'") from None
-        except (OSError, ValueError, EOFError) as problem:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
             raise UserError(f"{path} is not a rig's npz file ({problem}): bake it again") from None
         tensors = {
             key: torch.from_numpy(arrays[key])

@@ -1,12 +1,10 @@
 """The oracle: by hand, by finite differences, by pixel loops, and against gsplat's own formulas."""
 
-import importlib.util
 import math
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from gsplat.cuda import _torch_impl as gsplat_formulas
 
 from avatar.render import rasterize, reference
 from tests.unit.avatar.render.scenes import GAUSSIANS, random_scene, to_dtype
@@ -141,20 +139,7 @@ def projected_covariance(scene, i: int) -> torch.Tensor:
     return axes @ axes.mT + 0.3 * torch.eye(2, dtype=torch.float64)
 
 
-@pytest.fixture(scope="module")
-def gsplat_torch() -> ModuleType:
-    """gsplat's own torch formulas, without `import gsplat`, which would start a CUDA build."""
-    spec = importlib.util.find_spec("gsplat")
-    if spec is None or spec.origin is None:
-        pytest.skip("gsplat is not installed")
-    path = Path(spec.origin).parent / "cuda" / "_torch_impl.py"
-    spec = importlib.util.spec_from_file_location("gsplat_torch_impl", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_projection_is_gsplats(gsplat_torch):
+def test_projection_is_gsplats():
     """Values and gradients, with some Gaussians far outside, where the Jacobian is limited."""
     scene = random_scene(200, 40, 24)
     scene["means"] = scene["means"] * torch.tensor([4.0, 4.0, 1.0])
@@ -162,8 +147,10 @@ def test_projection_is_gsplats(gsplat_torch):
     gaussians = [scene[k].requires_grad_() for k in ("means", "quats", "scales")]
     camera = (scene["viewmats"], scene["Ks"], 40, 24)
     means, quats, scales = gaussians
-    covars, _ = gsplat_torch._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
-    radii, means2d, depths, conics, _ = gsplat_torch._fully_fused_projection(means, covars, *camera)
+    covars, _ = gsplat_formulas._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
+    radii, means2d, depths, conics, _ = gsplat_formulas._fully_fused_projection(
+        means, covars, *camera
+    )
     ours = reference._project(*gaussians, torch.ones(200, dtype=torch.float64), *camera)
     seen = ours.visible
     assert 20 < seen.sum() < 180
@@ -176,11 +163,11 @@ def test_projection_is_gsplats(gsplat_torch):
     torch.testing.assert_close(*results)
 
 
-def test_harmonics_are_gsplats(gsplat_torch):
+def test_harmonics_are_gsplats():
     scene = random_scene(50, 8, 8, degree=3)
     directions, coefficients = scene["means"], scene["colors"]
     unit = torch.nn.functional.normalize(directions, dim=-1)
     for degree in range(4):
         ours = reference.sh_basis(unit, degree)[..., None] * coefficients[:, : (degree + 1) ** 2]
-        theirs = gsplat_torch._spherical_harmonics(degree, unit, coefficients)
+        theirs = gsplat_formulas._spherical_harmonics(degree, unit, coefficients)
         torch.testing.assert_close(ours.sum(-2), theirs)

@@ -198,3 +198,12 @@ def test_precision_changes_but_not_what_masks_and_indices_are():
     assert rig.landmarks.faces.dtype == rig.faces.dtype == torch.int64
     assert rig.masks["neck"].dtype == torch.bool
     assert rig.head_radius == pytest.approx(toy_rig().head_radius)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 5000, -1000], ids=str)
+def test_a_damaged_file_is_the_users_to_mend(keep, tmp_path):
+    path = tmp_path / "toy.npz"
+    toy_rig().save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"toy\.npz is not a rig's npz file .*: bake it"):
+        HeadRig.load(path)
