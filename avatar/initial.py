@@ -81,7 +81,8 @@ def check_rig(params: RigParams, rig: HeadRig, where: str) -> None:
 
 def neutral_face_scale(rig: HeadRig, params: RigParams) -> Float[Tensor, "F"]:
     """k (m) of every face on the subject's unposed, expressionless mesh."""
-    verts = rig.rest(params.shape, torch.zeros(rig.num_expr), params.static_offset)
+    neutral = params.shape.new_zeros(rig.num_expr)
+    verts = rig.rest(params.shape, neutral, params.static_offset)
     return face_frames(verts, rig.faces).scale
 
 
