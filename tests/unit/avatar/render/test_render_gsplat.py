@@ -292,11 +292,21 @@ def test_gpu_slanted_near_camera(twin):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("n", [0, 1, 31])
+@pytest.mark.parametrize("n", [1, 31])
 def test_gpu_few_gaussians(n):
     """Fewer than a warp: rendered by the reference, on the GPU, timesteps apart."""
     scene = batched_scene(False, n)
     assert_twins(on_gpu(scene), render_with_grads(to_dtype(scene, torch.float64), "reference"))
+
+
+@pytest.mark.gpu
+def test_gpu_no_gaussians():
+    scene = batched_scene(False, 0)
+    result = on_gpu(scene)
+    assert torch.equal(
+        result.images, scene["backgrounds"][:, :, None, None].expand(2, 3, 40, 50, 3)
+    )
+    assert (result.info["radii"].shape, result.grads["means"].shape) == ((2, 3, 0, 2), (2, 0, 3))
 
 
 @pytest.mark.gpu
