@@ -89,6 +89,25 @@ def test_the_order_follows_from_seed_and_step_alone() -> None:
     assert not np.array_equal(np.stack(_epoch(one)), np.stack(_epoch(one, 1)))
 
 
+class CountingOrder(FrameOrder):
+    """Remembers which epochs it dealt."""
+
+    dealt: tuple[int, ...] = ()
+
+    def _deal(self, epoch: int) -> list[np.ndarray]:
+        self.dealt += (epoch,)
+        return super()._deal(epoch)
+
+
+def test_an_epoch_is_dealt_once_though_the_feed_looks_ahead() -> None:
+    order = CountingOrder(_memory(steps=12), np.arange(36), 2, 2, seed=0)
+    assert order.steps_per_epoch > AHEAD
+    for step in range(2 * order.steps_per_epoch):
+        for later in range(step, step + AHEAD + 1):
+            order.rows(later)
+    assert order.dealt == (0, 1, 2)
+
+
 def test_frames_of_different_sizes_never_share_a_step() -> None:
     source = _memory(cameras=3, steps=4)
     source.cameras.sizes[1] = 20
