@@ -68,6 +68,9 @@ def rasterize(
 def load() -> ModuleType:
     """The package gsplat with its kernels, compiled (minutes, once a machine) or read back.
 
+    gsplat 1.5.3 ignores the lock of a build that another process has begun: compile before
+    several runs start at once (`python -m pipeline.doctor --gpu`).
+
     Raises:
         UserError: no CUDA in this torch, no device, too old a device, no nvcc, a failed build.
     """

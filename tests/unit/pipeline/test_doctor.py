@@ -219,10 +219,9 @@ def test_no_partition_named_and_no_default(cluster) -> None:
 
 
 def test_a_scheduler_that_does_not_answer(cluster) -> None:
-    cluster("sinfo", "echo 'slurm_load_partitions: Unable to contact controller' >&2; exit 1")
-    assert slurm.partitions({}).detail == (
-        "sinfo failed: slurm_load_partitions: Unable to contact controller"
-    )
+    told = "slurm_load_partitions: Unable to contact slurm controller (connect failure)"
+    cluster("sinfo", f"echo '{told}' >&2; exit 1")
+    assert slurm.partitions({}).detail == f"sinfo failed: {told}"
 
 
 def test_the_command_fails_with_one_line(
