@@ -34,6 +34,6 @@ def correct(
     return torch.einsum("...hwk,...ck->...hwc", own, correction) + behind
 
 
-def distance(correction: Float[Tensor, "C 3 4"]) -> Float[Tensor, ""]:
+def distance(correction: Float[Tensor, "*B 3 4"]) -> Float[Tensor, ""]:
     """Mean square distance from the identity: without it brightness has no owner."""
     return (correction - torch.eye(3, 4).to(correction)).square().mean()

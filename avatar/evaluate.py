@@ -35,7 +35,7 @@ class Avatar:
     """What training left behind.
 
     Attributes:
-        gaussians: raw parameters in their triangles' frames.
+        gaussians: raw parameters in their triangles' frames; on the device that is to render.
         params: rig parameters, tuned on the training timesteps and as tracked elsewhere.
         about: rig, preset and extent, as `save_gaussians` was told.
         space: what drives the Gaussians' basis, if they have one.
@@ -47,17 +47,23 @@ class Avatar:
     space: ExpressionSpace | None = None
 
     def pose(self, rig: HeadRig, timestep: int) -> tuple[Float[Tensor, "V 3"], WorldGaussians]:
-        """The mesh at a timestep (m), and the Gaussians it carries."""
+        """The mesh at a timestep (m), and the Gaussians it carries, on their device."""
         poses = self.params.poses(torch.tensor([timestep]))
         weights = None
         if self.space is not None:
             weights = self.space.weights(poses["expr"], poses["jaw_pose"])[0]
         verts = rig(**poses)[0]
-        return verts, self.gaussians.activate(verts, rig.faces, weights=weights)
+        device = self.gaussians.binding.device
+        if weights is not None:
+            weights = weights.to(device)
+        return verts, self.gaussians.activate(verts.to(device), rig.faces.to(device), None, weights)
 
 
-def load_avatar(folder: Path, rig: HeadRig) -> Avatar:
+def load_avatar(folder: Path, rig: HeadRig, device: torch.device | str = "cpu") -> Avatar:
     """Read `results/<subject>/avatar/`.
+
+    Args:
+        device: where the Gaussians are rendered; all else stays on the CPU.
 
     Raises:
         UserError: files are absent or damaged, or of another rig.
@@ -65,7 +71,7 @@ def load_avatar(folder: Path, rig: HeadRig) -> Avatar:
     gaussians, about, space = load_gaussians(folder / "avatar.safetensors")
     params = RigParams.load(folder / "rig_params.npz")
     check_rig(params, rig, str(folder / "rig_params.npz"))
-    return Avatar(gaussians, params, about, space)
+    return Avatar(gaussians.to(device), params, about, space)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ def render_rows(
     Yields:
         One image per row, in order.
     """
-    behind = torch.from_numpy(np.asarray(background, np.float32))
+    device = avatar.gaussians.binding.device
+    behind = torch.from_numpy(np.asarray(background, np.float32)).to(device)
 
     def kind(row: int) -> tuple[int, ...]:
         return int(dataset.timestep[row]), *dataset.cameras.sizes[dataset.camera[row]].tolist()
@@ -113,8 +120,9 @@ def render_rows(
             for first in range(0, len(same), _BATCH):
                 chosen = same[first : first + _BATCH]
                 views, Ks, width, height = camera_tensors(dataset.cameras, dataset.camera[chosen])
-                images = render(world, views, Ks, width, height, behind).rgb.clamp(0, 1).numpy()
-                for row, image in zip(chosen, images, strict=True):
+                views, Ks = views.to(device), Ks.to(device)
+                images = render(world, views, Ks, width, height, behind).rgb.clamp(0, 1).cpu()
+                for row, image in zip(chosen, images.numpy(), strict=True):
                     yield RenderedFrame(int(row), image, verts.numpy())
 
 

@@ -65,6 +65,9 @@ class RigTuning:
     translation: float = 1e-6
     from_image: int = 0  # tuning waits until the colours are roughly there
     centred: bool = False  # no common shift over all timesteps: held-out ones would not share it
+    tracked_share: float = (
+        0.0  # of the steps, that use what was tracked: held-out ones have no more
+    )
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class Preset:
     sh_degree: int
     sh_interval: int  # images between one degree and the next
     extent: Literal["head", "cameras"] = "head"  # the rig's radius, or the cameras' spread
-    cache_mib: int = 2048  # decoded frames kept in memory; more are decoded as they come
+    cache_mib: int = 2048  # decoded frames kept in memory; more are decoded ahead of their step
     batch: Batch = field(default_factory=Batch)
     start: Start = field(default_factory=Start)
     rates: Rates = field(default_factory=Rates)

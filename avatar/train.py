@@ -10,7 +10,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     keep_freed_memory()
     home = results / subject
     rig = HeadRig.load(rig_path)
-    with Dataset(home / "dataset.h5") as dataset:
+    with memory_errors(), Dataset(home / "dataset.h5") as dataset:
         cameras = len({int(c) for c in dataset.camera[dataset.split == TRAIN]})
         cuda = torch.cuda.is_available()
         preset = resolve(settings, cuda, cameras)
@@ -67,37 +67,37 @@ def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
     """Train to the end, with a checkpoint every so many minutes and when a signal asks to stop.
 
     Raises:
-        UserError: as `Trainer.steps`, or there is too little memory; checkpoints stay.
+        UserError: as `Trainer.steps`; checkpoints stay.
         Busy: stopped by a signal, after a checkpoint.
     """
     saved = time.monotonic()
-    with stop_signals() as stopped:
-        try:
-            for _ in cli.progress(
-                trainer.steps(), "train", total=trainer.total_steps, initial=trainer.step
-            ):
-                if stopped() or time.monotonic() - saved > 60 * minutes:
-                    checkpoints.save(trainer.snapshot())
-                    saved = time.monotonic()
-                if stopped():
-                    raise Busy(
-                        f"training was stopped after {trainer.images} images, a checkpoint is in "
-                        f"{checkpoints.folder}: run it again to go on"
-                    )
-        except (MemoryError, RuntimeError) as problem:
-            if not _is_out_of_memory(problem):
-                raise
-            raise UserError(
-                f"out of memory after {trainer.images} images with {len(trainer.gaussians)} "
-                "Gaussians: lower train.overrides.batch, .density.most or .cache_mib; the last "
-                "checkpoint is kept"
-            ) from problem
+    progress = cli.progress(trainer.steps(), "train", trainer.total_steps, trainer.step)
+    # Closed before the error is printed, the progress leaves it a line of its own.
+    with stop_signals() as stopped, closing(progress):
+        for _ in progress:
+            if stopped() or time.monotonic() - saved > 60 * minutes:
+                checkpoints.save(trainer.snapshot())
+                saved = time.monotonic()
+            if stopped():
+                raise Busy(
+                    f"training was stopped after {trainer.images} images, a checkpoint is in "
+                    f"{checkpoints.folder}: run it again to go on"
+                )
 
 
-def _is_out_of_memory(problem: BaseException) -> bool:
-    """Torch's CPU allocator raises a plain RuntimeError."""
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(problem, kinds) or "allocate memory" in str(problem)
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn too little memory into a line that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:  # torch's CPU allocator has no type of its own
+        known = isinstance(problem, MemoryError | torch.OutOfMemoryError)
+        if not known and "allocate memory" not in str(problem):
+            raise
+        raise UserError(
+            "out of memory: lower train.overrides.batch, .density.most, .basis.size or .cache_mib; "
+            "the last checkpoint is kept"
+        ) from problem
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Training an avatar: frames in, Gaussians and tuned rig parameters out."""
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,7 +34,7 @@ from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
 from avatar.train_log import TrainLog
 
-_BACKGROUND, _DENSITY = 1, 2  # what randomness is for; the frame order has its own
+_BACKGROUND, _DENSITY, _TRACKED = 1, 2, 3  # what randomness is for; the frame order has its own
 
 
 class Trainer:
@@ -62,21 +63,25 @@ class Trainer:
         check_rig(dataset.params, rig, str(dataset.path))
         self._dataset, self._preset, self._seed = dataset, preset, seed
         self._device = torch.device(device)
-        self._rig, self._params = rig.to(self._device), dataset.params.to(self._device)
+        # A copy: a module's `to` works in place, and the rig is the caller's.
+        self._rig = copy.deepcopy(rig).to(self._device)
+        self._params = dataset.params.to(self._device)
         rows = training_rows(dataset)
         batch = preset.batch
         self._order = FrameOrder(dataset, rows, batch.timesteps, batch.views, seed)
         self._feed: FrameFeed | None = None
         self._shrink = 0
         self.extent = scene_extent(preset, rig, dataset)
-        timesteps = self._on_device(np.unique(dataset.timestep[rows])).long()
+        timesteps = torch.from_numpy(np.unique(dataset.timestep[rows])).long()
         size = preset.basis.size
-        self.space = ExpressionSpace.fit(self._params, timesteps, size) if size else None
+        self.space = ExpressionSpace.fit(dataset.params, timesteps, size) if size else None
+        if self.space is not None:
+            self.space = self.space.to(self._device)
         cameras = len(dataset.camera_ids)
         self._optimiser = Optimiser(
             first_gaussians(preset, rig, dataset, rows).to(self._device),
             {name: getattr(self._params, name) for name in POSES},
-            preset.rates, preset.rig, self.extent, timesteps,
+            preset.rates, preset.rig, self.extent, timesteps.to(self._device),
             camera_colors.identity(cameras).to(self._device) if preset.correct_colors else None,
         )  # fmt: skip
         face_scale = neutral_face_scale(self._rig, self._params)
@@ -134,7 +139,8 @@ class Trainer:
     ) -> RenderOutput:
         timesteps = self._on_device(self._dataset.timestep[rows[:, 0]]).long()
         poses = self._params.poses(timesteps)
-        poses |= {name: value[timesteps] for name, value in self._optimiser.rig.items()}
+        if self._random(_TRACKED).random() >= self._preset.rig.tracked_share:
+            poses |= {name: value[timesteps] for name, value in self._optimiser.rig.items()}
         weights = None
         if self.space is not None:
             weights = self.space.weights(poses["expr"], poses["jaw_pose"])

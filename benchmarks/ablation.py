@@ -37,6 +37,10 @@ COLUMNS = [
     "variant", "seed", "protocol", "n", "psnr", "ssim", "psnr_mask", "ssim_mask", "gaussians",
     "images", "overrides",
 ]  # fmt: skip
+HEADER = [
+    "variant", "seeds", "PSNR", "SSIM", "mask PSNR", "mask SSIM", "PSNR - default",
+    "mask PSNR - default",
+]  # fmt: skip
 # What is changed against the preset. `default` is the preset itself.
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -112,8 +116,7 @@ def table(path: Path) -> str:
     base = found[found.variant == "default"].set_index(["protocol", "seed"])
     lines = []
     for protocol in PROTOCOLS:
-        lines += [f"\n{protocol}\n", "| variant | seeds | PSNR | SSIM | mask PSNR | mask SSIM | "
-                  "PSNR - default | mask PSNR - default |", "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+        lines += [f"\n{protocol}\n", "| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
         for variant in dict.fromkeys(found.variant):
             part = found[(found.variant == variant) & (found.protocol == protocol)]
             part = part.set_index(["protocol", "seed"])

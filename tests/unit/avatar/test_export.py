@@ -6,17 +6,7 @@ import torch
 
 from avatar.errors import UserError
 from avatar.export import load_gaussians, ply_columns, save_gaussians, save_ply
-from avatar.gaussians import RiggedGaussians
-
-
-def _random(n: int = 7, sh_degree: int = 1) -> RiggedGaussians:
-    torch.manual_seed(0)
-    gaussians = RiggedGaussians.on_faces(n, sh_degree)
-    values = {
-        name: torch.randn_like(value) if value.is_floating_point() else value.flip(0)
-        for name, value in gaussians.tensors().items()
-    }
-    return RiggedGaussians(**values)
+from tests.gaussians import random_gaussians
 
 
 def _read_ply(path: Path) -> tuple[list[str], np.ndarray]:
@@ -30,7 +20,7 @@ def _read_ply(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def test_safetensors_read_back(tmp_path: Path) -> None:
-    gaussians = _random()
+    gaussians = random_gaussians(7)
     save_gaussians(tmp_path / "avatar.safetensors", gaussians, {"preset": {"name": "quick"}})
     back, about, _ = load_gaussians(tmp_path / "avatar.safetensors")
     for name, value in gaussians.tensors().items():
@@ -40,7 +30,7 @@ def test_safetensors_read_back(tmp_path: Path) -> None:
 
 
 def test_the_ply_has_the_published_columns(tmp_path: Path) -> None:
-    gaussians = _random()
+    gaussians = random_gaussians(7)
     save_ply(tmp_path / "point_cloud.ply", gaussians)
     names, table = _read_ply(tmp_path / "point_cloud.ply")
     assert names == ply_columns()
@@ -71,6 +61,6 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not tensors")
     with pytest.raises(UserError, match="damaged"):
         load_gaussians(path)
-    save_gaussians(path, _random(), {"schema_version": 99})
+    save_gaussians(path, random_gaussians(7), {"schema_version": 99})
     with pytest.raises(UserError, match="schema_version is 99, expected 2"):
         load_gaussians(path)
