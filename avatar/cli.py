@@ -8,7 +8,7 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 from pathlib import Path
 from typing import TypeVar
 
@@ -135,7 +135,7 @@ def _interrupt(signum: int, frame: object) -> None:
 
 def progress(
     items: Iterable[T], what: str, total: int | None = None, initial: int = 0
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Iterate with progress and time left: a bar on a terminal, else a line every few seconds.
 
     Args:

@@ -9,6 +9,7 @@ from torch import Tensor
 from avatar import camera_colors, losses
 from avatar.frames import Frames
 from avatar.gaussians import RiggedGaussians
+from avatar.lpips import Lpips
 from avatar.presets import LossWeights
 from avatar.render import RenderOutput
 
@@ -27,12 +28,14 @@ def objective(
     backgrounds: Float[Tensor, "B C 3"],
     gaussians: RiggedGaussians,
     colors: Float[Tensor, "B C 3 4"] | None = None,
+    lpips: Lpips | None = None,
 ) -> Objective:
     """Compare a render with its frames, and keep Gaussians near their triangles.
 
     Args:
         output: of the step's timesteps and cameras, over their backgrounds.
         colors: correction of each image's camera, see `avatar.camera_colors`; none if None.
+        lpips: the network of the perceptual term; no such term if None.
     """
     image = output.rgb
     if colors is not None:
@@ -50,6 +53,8 @@ def objective(
         terms["opacity"] = weights.opacity * mean
     if weights.alpha:
         terms["alpha"] = weights.alpha * (output.alpha - truth.alphas).abs().mean()
+    if lpips is not None:
+        terms["lpips"] = weights.lpips * lpips(image, truth.images)
     if colors is not None:
         terms["camera_colors"] = weights.camera_colors * camera_colors.distance(colors)
     loss = torch.stack([seen.loss, *terms.values()]).sum()

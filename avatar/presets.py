@@ -4,12 +4,13 @@ All schedules count images (a step over a batch of four counts four), so that a 
 the same at any batch size.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avatar.errors import UserError
+from avatar.lpips import LpipsSettings
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -65,9 +66,7 @@ class RigTuning:
     translation: float = 1e-6
     from_image: int = 0  # tuning waits until the colours are roughly there
     centred: bool = False  # no common shift over all timesteps: held-out ones would not share it
-    tracked_share: float = (
-        0.0  # of the steps, that use what was tracked: held-out ones have no more
-    )
+    tracked_share: float = 0.0  # of the steps, that see what was tracked: all held-out ones have
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,7 @@ class LossWeights:
     opacity: float = 0.0  # mean opacity: thins what one camera cannot see from the side
     alpha: float = 0.0  # L1 between rendered coverage and the matte
     camera_colors: float = 1.0  # squared distance of the cameras' colours from the identity
+    lpips: float = 0.0  # perceptual distance, by the network of `lpips`
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ class Preset:
     density: Density = field(default_factory=Density)
     basis: Basis = field(default_factory=Basis)
     correct_colors: bool = False  # an affine colour correction for every training camera
+    lpips: LpipsSettings | None = None  # the user's file, for `loss.lpips`
 
 
 PAPER = Preset(
@@ -169,6 +170,9 @@ QUICK = Preset(
     ),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
+# What every preset changes where one camera has to do: nothing holds back view dependence, the
+# cameras have no spread, and what is seen from the side only must not stay opaque.
+ONE_CAMERA: dict[str, Any] = {"sh_degree": 0, "extent": "head", "loss": {"opacity": 0.01}}
 
 
 @dataclass(frozen=True)
@@ -185,8 +189,7 @@ class TrainSettings:
 def resolve(settings: TrainSettings, cuda: bool, cameras: int) -> Preset:
     """The preset that the settings name, with their overrides.
 
-    One camera: colours get no view dependence (degree 0), because nothing holds it back there;
-    an override of `sh_degree` still wins.
+    With one camera `ONE_CAMERA` is applied first; overrides still win.
 
     Args:
         cuda: whether a CUDA device is there; decides `auto`.
@@ -202,7 +205,7 @@ def resolve(settings: TrainSettings, cuda: bool, cameras: int) -> Preset:
         raise UserError(f"train.preset: got {name!r}, expected one of {known}: mend the config")
     preset = PRESETS[name]
     if cameras == 1:
-        preset = replace(preset, sh_degree=0, extent="head")
+        preset = override(preset, ONE_CAMERA)
     return override(preset, settings.overrides)
 
 
@@ -214,7 +217,7 @@ def override(preset: Preset, overrides: dict[str, Any]) -> Preset:
     """
     merged = _merge(asdict(preset), overrides)
     try:
-        return TypeAdapter(Preset).validate_python(merged, strict=False)
+        found = TypeAdapter(Preset).validate_python(merged, strict=False)
     except ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -222,6 +225,12 @@ def override(preset: Preset, overrides: dict[str, Any]) -> Preset:
             f"train.overrides.{where}: {first['msg']}, got {first['input']!r}: "
             f"mend the config; avatar/presets.py lists every key"
         ) from None
+    if found.loss.lpips and found.lpips is None:
+        raise UserError(
+            "train.overrides.loss.lpips needs train.overrides.lpips: give weights, sha256 and "
+            "backbone of a file of yours, or set it to 0"
+        )
+    return found
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from avatar.initial import (
     scene_extent,
     training_rows,
 )
+from avatar.lpips import load_lpips
 from avatar.objective import objective
 from avatar.optimiser import Optimiser
 from avatar.presets import Preset
@@ -86,6 +87,10 @@ class Trainer:
         )  # fmt: skip
         face_scale = neutral_face_scale(self._rig, self._params)
         self._density = make_control(preset.density, self.extent, face_scale)
+        self._lpips = None
+        if preset.loss.lpips:
+            assert preset.lpips is not None, "presets are checked when they are resolved"
+            self._lpips = load_lpips(preset.lpips).to(self._device)
         self.step = self.images = 0
         self.log = TrainLog()
 
@@ -127,7 +132,9 @@ class Trainer:
         colors = optimiser.camera_colors
         if colors is not None:
             colors = colors[self._on_device(self._dataset.camera[rows]).long()]
-        found = objective(preset.loss, output, truth, backgrounds, self.gaussians, colors)
+        found = objective(
+            preset.loss, output, truth, backgrounds, self.gaussians, colors, self._lpips
+        )
         self._check_finite(found.values)
         self.log.note(found.values, rows.size)
         found.loss.backward()

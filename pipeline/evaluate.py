@@ -60,7 +60,7 @@ def evaluate(
     cv2.setNumThreads(1)
     home = results / subject
     rig = HeadRig.load(rig_path)
-    avatar = load_avatar(home / "avatar", rig)
+    avatar = load_avatar(home / "avatar", rig, "cuda" if torch.cuda.is_available() else "cpu")
     rows: list[dict[str, Any]] = []
     with Dataset(home / "dataset.h5") as dataset:
         job = _Evaluation(dataset, avatar, rig, settings, rows)

@@ -16,42 +16,24 @@ from torchmetrics.functional.image import lpips as oracle
 from avatar import files
 from avatar.errors import UserError
 from avatar.lpips import Lpips, LpipsSettings, load_lpips
+from tests.networks import CONVS, random_weights
 
-# Written a second time: (index in `features`, out, in, kernel, stride, padding).
-ALEX = [(0, 64, 3, 11, 4, 2), (3, 192, 64, 5, 1, 2), (6, 384, 192, 3, 1, 1),
-        (8, 256, 384, 3, 1, 1), (10, 256, 256, 3, 1, 1)]  # fmt: skip
-VGG = [(0, 64, 3), (2, 64, 64), (5, 128, 64), (7, 128, 128), (10, 256, 128), (12, 256, 256),
-       (14, 256, 256), (17, 512, 256), (19, 512, 512), (21, 512, 512), (24, 512, 512),
-       (26, 512, 512), (28, 512, 512)]  # fmt: skip
-CONVS = {"alex": ALEX, "vgg": [(*conv, 3, 1, 1) for conv in VGG]}
 POOLS = {"alex": ((2, 5), 3), "vgg": ((4, 9, 16, 23), 2)}
 LENGTH = {"alex": 12, "vgg": 30}
-
-
-def _random_weights(backbone: str) -> dict[str, Tensor]:
-    """Of a size that neither fades nor grows with depth; and a layer that is of no use here."""
-    generator = torch.Generator().manual_seed(0)
-    weights = {"classifier.6.bias": torch.zeros(1000)}
-    for index, out, before, kernel, *_ in CONVS[backbone]:
-        shape = (out, before, kernel, kernel)
-        deviation = (2 / (before * kernel * kernel)) ** 0.5
-        weights[f"features.{index}.weight"] = deviation * torch.randn(shape, generator=generator)
-        weights[f"features.{index}.bias"] = 0.1 * torch.randn(out, generator=generator)
-    return weights
 
 
 @pytest.fixture(scope="module", params=["alex", "vgg"])
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """A file of random weights for each backbone."""
     path = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
-    safetensors.torch.save_file(_random_weights(request.param), path)
+    safetensors.torch.save_file(random_weights(request.param), path)
     return LpipsSettings(str(path), files.sha256(path), request.param)
 
 
 @pytest.fixture(scope="module")
 def alex(tmp_path_factory: pytest.TempPathFactory) -> LpipsSettings:
     path = tmp_path_factory.mktemp("weights") / "alex.pth"
-    torch.save(_random_weights("alex"), path)
+    torch.save(random_weights("alex"), path)
     return LpipsSettings(str(path), files.sha256(path), "alex")
 
 
@@ -75,7 +57,7 @@ def _pair(*shape: int) -> tuple[Tensor, Tensor]:
 
 
 def test_equal_to_torchmetrics(settings: LpipsSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    features = _features(_random_weights(settings.backbone), settings.backbone)
+    features = _features(random_weights(settings.backbone), settings.backbone)
     monkeypatch.setattr(oracle, "_get_tv_model_features", lambda *_: features)
     theirs = oracle._LPIPS(net=settings.backbone).double()
     image, truth = _pair(2, 1, 67, 50)
@@ -90,7 +72,7 @@ def test_equal_to_torchmetrics(settings: LpipsSettings, monkeypatch: pytest.Monk
 
 def test_by_hand(tmp_path: Path) -> None:
     """Only the first layer sees: channel 0 the red of one pixel, channel 1 always 1."""
-    weights = {name: torch.zeros_like(value) for name, value in _random_weights("alex").items()}
+    weights = {name: torch.zeros_like(value) for name, value in random_weights("alex").items()}
     weights["features.0.weight"][0, 0, 5, 5] = 1.0
     weights["features.0.bias"][1] = 1.0
     path = tmp_path / "alex.safetensors"
@@ -132,7 +114,7 @@ def test_the_gradient_is_the_slope(settings: LpipsSettings) -> None:
 
 
 def test_nothing_active_gives_no_nan(tmp_path: Path) -> None:
-    weights = {name: torch.zeros_like(value) for name, value in _random_weights("alex").items()}
+    weights = {name: torch.zeros_like(value) for name, value in random_weights("alex").items()}
     path = tmp_path / "alex.safetensors"
     safetensors.torch.save_file(weights, path)
     lpips = load_lpips(LpipsSettings(str(path), files.sha256(path), "alex"))
@@ -155,7 +137,7 @@ def test_loading_leaves_random_numbers_alone(alex: LpipsSettings) -> None:
 @pytest.mark.parametrize(("backbone", "least"), [("alex", 31), ("vgg", 16)])
 def test_small_images_are_refused(backbone: str, least: int, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    safetensors.torch.save_file(_random_weights(backbone), path)
+    safetensors.torch.save_file(random_weights(backbone), path)
     lpips = load_lpips(LpipsSettings(str(path), files.sha256(path), backbone))
     assert torch.isfinite(lpips(*(v.float() for v in _pair(least, least + 1))))
     with pytest.raises(UserError, match=f"at least {least}x{least} pixels, got 40x{least - 1}:"):
@@ -180,7 +162,7 @@ def test_the_other_backbones_weights(alex: LpipsSettings) -> None:
 
 
 def test_a_layer_that_is_not_there(tmp_path: Path) -> None:
-    weights = _random_weights("alex")
+    weights = random_weights("alex")
     del weights["features.10.bias"]
     path = tmp_path / "alex.pth"
     torch.save(weights, path)

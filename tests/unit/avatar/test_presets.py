@@ -1,10 +1,11 @@
 import json
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 
 import pytest
 
 from avatar.cli import read_settings
 from avatar.errors import UserError
+from avatar.lpips import LpipsSettings
 from avatar.presets import FAST, PAPER, PRESETS, QUICK, TrainSettings, override, resolve
 
 
@@ -34,7 +35,8 @@ def test_auto_is_fast_with_cuda_and_quick_without() -> None:
 
 def test_one_camera_has_no_view_dependence_unless_asked_for() -> None:
     single = resolve(TrainSettings("paper"), cuda=False, cameras=1)
-    assert (single.sh_degree, single.extent) == (0, "head")
+    assert (single.sh_degree, single.extent, single.loss.opacity) == (0, "head", 0.01)
+    assert single.loss.scale == PAPER.loss.scale
     asked = TrainSettings("paper", {"sh_degree": 2})
     assert resolve(asked, cuda=False, cameras=1).sh_degree == 2
 
@@ -45,13 +47,14 @@ def test_every_field_can_be_overridden(preset) -> None:
         if is_dataclass(value):
             return {f.name: changed(getattr(value, f.name)) for f in fields(value)}
         choices = {"white": "black", "random": "white", "head": "cameras", "cameras": "head"}
-        choices |= {"hinge": "max", "adaptive": "budget"}
+        choices |= {"hinge": "max", "adaptive": "budget", "vgg": "alex"}
         if isinstance(value, bool):
             return not value
         if isinstance(value, str):
             return choices.get(value, value + "x")
         return 7 if value is None else value * 2 + 1
 
+    preset = replace(preset, lpips=LpipsSettings("vgg.safetensors", "0" * 64, "vgg"))
     wanted = changed(preset)
     assert asdict(override(preset, wanted)) == wanted
     for name, value in wanted.items():
@@ -80,6 +83,11 @@ def test_settings_come_as_json() -> None:
 def test_a_wrong_override_is_named(overrides: dict, named: str) -> None:
     with pytest.raises(UserError, match=f"train.overrides.{named}"):
         override(QUICK, overrides)
+
+
+def test_a_perceptual_loss_needs_its_network() -> None:
+    with pytest.raises(UserError, match=r"train\.overrides\.loss\.lpips needs"):
+        override(QUICK, {"loss": {"lpips": 0.1}})
 
 
 def test_an_unknown_preset_is_named() -> None:

@@ -1,12 +1,15 @@
 """Training end to end on a toy scene, and what it refuses."""
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
+from avatar import files
 from avatar.dataset import TRAIN, Dataset
 from avatar.errors import UserError
 from avatar.evaluate import Avatar, protocol_rows, render_rows
@@ -18,6 +21,7 @@ from avatar.presets import PAPER, QUICK, override
 from avatar.rig import HeadRig, RigParams
 from avatar.train import main
 from avatar.trainer import Trainer
+from tests.networks import random_weights
 from tests.rigs import toy_rig
 from tests.scenes import paint, write_scene
 
@@ -110,6 +114,52 @@ def test_opacities_are_reset_on_time(scene: Path, rig: HeadRig) -> None:
     density = {"interval": 1000, "first": 0, "last": 1000, "reset_interval": 40}
     trainer = _train(scene, rig, override(TINY, {"images": 40, "density": density}))
     assert trainer.gaussians.opacity_logits.sigmoid().max() <= 0.0101
+
+
+def test_harmonics_gain_a_degree_at_every_interval(scene: Path, rig: HeadRig) -> None:
+    preset = override(TINY, {"images": 60, "sh_degree": 3, "sh_interval": 20})
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, preset)
+        reached = {}
+        for _ in trainer.steps():
+            used = trainer.gaussians.sh_rest.detach().abs().amax((0, 2)) > 0
+            reached[trainer.images] = int(used.sum())
+    # The degree counts the images before a step: 3 coefficients of degree 1, 8 of 2, 15 of 3.
+    assert [reached[n] for n in (20, 24, 40, 44, 60)] == [0, 3, 3, 8, 8]
+
+
+def test_steps_that_see_what_was_tracked_tune_nothing(scene: Path, rig: HeadRig) -> None:
+    tuned = []
+    for share in (0.0, 1.0):
+        preset = override(TINY, {"images": 16, "rig": {"tracked_share": share}})
+        with Dataset(scene) as dataset:
+            trainer = Trainer(dataset, rig, preset)
+            for _ in trainer.steps():
+                pass
+            tuned.append((trainer.tuned_params().expr - dataset.params.expr).abs().max())
+    assert tuned[0] > 0
+    assert tuned[1] == 0
+
+
+def test_training_opens_no_port(scene: Path, rig: HeadRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a port was opened")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    _train(scene, rig, override(TINY, {"images": 8}))
+
+
+def test_a_perceptual_loss_is_part_of_the_sum(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
+    weights = tmp_path / "alex.safetensors"
+    safetensors.torch.save_file(random_weights("alex"), weights)
+    network = {"weights": str(weights), "sha256": files.sha256(weights), "backbone": "alex"}
+    preset = override(TINY, {"images": 8, "loss": {"lpips": 0.1}, "lpips": network})
+    trainer = _train(scene, rig, preset)
+    row = trainer.log.rows[-1]
+    assert row.terms["lpips"] > 0
+    parts = 0.8 * row.terms["l1"] + 0.2 * (1 - row.terms["ssim"])
+    parts += sum(row.terms[name] for name in ("position", "scale", "lpips"))
+    assert row.loss == pytest.approx(parts, rel=1e-4)
 
 
 def test_colours_of_the_faces_come_from_the_frames(scene: Path, rig: HeadRig) -> None:
