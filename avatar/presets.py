@@ -49,8 +49,8 @@ class Rates:
     opacities: float = 0.05
     scales: float = 0.017
     quats: float = 1e-3
-    basis_means: float = 1e-3
-    basis_colors: float = 1e-3
+    basis_means: float = 3e-4
+    basis_colors: float = 3e-4
     camera_colors: float = 1e-3
     final: float = 1.0  # all rates but the means' fall to this share, over the last half
     eps: float = 1e-15
@@ -164,10 +164,11 @@ QUICK = Preset(
     batch=Batch(timesteps=2, views=2, background="white", coarse_images=3000, coarse_above=150_000),
     start=Start(opacity=0.5, scale=0.6, color_frames=24),
     rates=Rates(means_first=0.04, means_last=5e-4, sh_dc=0.01, final=0.1),
-    rig=RigTuning(expr=3e-4, pose=2e-4, translation=1e-4, centred=True),
+    rig=RigTuning(expr=3e-4, pose=2e-4, translation=1e-4, centred=True, tracked_share=0.3),
     density=Density(
         interval=500, first=500, last=6000, gradient=1e-4, most=24_000, reset_interval=0
     ),
+    basis=Basis(size=16),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
 # What every preset changes where one camera has to do: nothing holds back view dependence, the

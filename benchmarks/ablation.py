@@ -47,10 +47,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no position loss": {"loss": {"position": 0.0}},
     "no scale loss": {"loss": {"scale": 0.0}},
     "no finetuning": {"rig": {"expr": 0.0, "pose": 0.0, "translation": 0.0}},
+    "no tracked share": {"rig": {"tracked_share": 0.0}},
     "no density control": {"density": {"interval": 0}},
-    "fixed budget": {"density": {"kind": "budget", "noise": 1000.0}},
+    "fixed budget": {"density": {"kind": "budget", "noise": 100.0}},
     "SH degree 3": {"sh_degree": 3, "sh_interval": 1000},
-    "basis of 20": {"basis": {"size": 20}},
+    "no basis": {"basis": {"size": 0}},
 }
 
 
