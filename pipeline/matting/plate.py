@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from pipeline.matting.refine import disk, follow_edges, one_person, to_uint8
-from pipeline.matting.segmentation import person_masks
-from pipeline.parallel import threaded
+from pipeline.matting.refine import disk, follow_edges, one_person, to_uint8,shrink,fit
+from pipeline.matting.segmentation import PersonMasks
 
 Image = UInt8[np.ndarray, "H W 3"]
 Mask = Float[np.ndarray, "H W"]
@@ -30,9 +29,11 @@ class PlateMatting:
         self.plate = plate.astype(np.float32)
         self._lit = plate.min(2) > 20
 
-    def __call__(self, images: Iterable[Image]) -> Iterator[UInt8[np.ndarray, "H W"]]:
-        """Alphas of one clip."""
-        yield from threaded(self._matte, person_masks(images))
+        self._masks = PersonMasks()
+
+    def __call__(self, image):
+        small = shrink(image)
+        return self._matte((image, fit(self._masks(small), image)))
 
     def _matte(self, job: tuple[Image, Mask]) -> UInt8[np.ndarray, "H W"]:
         image, prior = job
@@ -104,7 +105,8 @@ def edge_alpha(
     soft = cv2.blur(solid.astype(np.float32), (3, 3))
     alpha = trust * np.clip(solved, 0, 1) + (1 - trust) * soft
     alpha = np.where(inside > 0, 1, np.where(outside > 0, 0, alpha)).astype(np.float32)
-    return follow_edges(np.rint(colours).astype(np.uint8), alpha, 2, 1e-4)
+    f=cv2.ximgproc.guidedFilter(np.rint(colours).astype(np.uint8), alpha, 2, 1e-4 * 255**2)
+    return np.clip((f-.2)/.6,0,1)
 
 
 def _inside(prior: Mask) -> Mask:
