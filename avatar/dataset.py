@@ -20,7 +20,6 @@ them. Any number of threads and processes may read a file, also one opened befor
     python -m avatar.dataset export FILE FOLDER   images, alphas, regions, cameras, parameters
 """
 
-import json
 import os
 import sys
 import zlib
@@ -186,8 +185,10 @@ def _attributes_crc32(file: h5py.File) -> int:
 def create(path: str | Path) -> Iterator[StoreWriter]:
     """Write a file of this layout: temporary name, verified by re-reading, fsynced, renamed.
 
-    Nothing appears under `path` when the block raises or what was written reads back otherwise.
+    Nothing appears under `path` when the block raises, the process is killed or what was written
+    reads back otherwise. What a killed process left is removed: one writer of `path` at a time.
     """
+    files.remove_leftovers(path)
     with files.atomic(path) as temporary:
         # From version 1.10 on the format checksums its own metadata.
         with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
@@ -552,3 +553,9 @@ def _encode(suffix: str, image: np.ndarray, parameters: list[int]) -> bytes:
     done, blob = cv2.imencode(suffix, image, parameters)
     assert done, f"OpenCV could not encode {image.shape} as {suffix}"
     return blob.tobytes()
+
+
+if __name__ == "__main__":
+    from avatar.dataset_tools import main
+
+    sys.exit(main())
