@@ -6,7 +6,7 @@ changed by it.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,6 +16,7 @@ Alpha = UInt8[np.ndarray, "H W"]
 Name = Literal["mediapipe", "plate", "pymatting", "torchscript", "onnx"]
 
 
+@runtime_checkable
 class Backend(Protocol):
     """One clip's matting, called with the clip's RGB images in order.
 

@@ -20,7 +20,8 @@ from avatar.errors import UserError
 from pipeline.matting import Alpha, Backend, Choice, Image
 from pipeline.matting.refine import to_uint8
 
-Planes = Float[np.ndarray, "1 D H W"]
+Planes = Float[np.ndarray, "1 3 h w"]
+Pha = Float[np.ndarray, "1 1 h w"]
 STATES = 4  # recurrent states of RobustVideoMatting
 SEEN = 512  # longer side at which RobustVideoMatting looks at the whole picture, its authors' advice
 MULTIPLE = 4  # BackgroundMattingV2 takes sides that are multiples of this
@@ -36,7 +37,7 @@ class Network:
     """
 
     def __init__(
-        self, run: Callable[[Planes, Planes | None, Any], tuple[Planes, Any]], plate: Image | None
+        self, run: Callable[[Planes, Planes | None, Any], tuple[Pha, Any]], plate: Image | None
     ) -> None:
         self._run = run
         self._plate = None if plate is None else _planes(plate)
@@ -114,7 +115,7 @@ def _load_torchscript(path: str, sha256: str) -> tuple[Callable[..., Any], bool]
         ) from None
     wants_plate = _wants_plate(path, names)
 
-    def run(source: Planes, plate: Planes | None, states: Any) -> tuple[Planes, Any]:
+    def run(source: Planes, plate: Planes | None, states: Any) -> tuple[Pha, Any]:
         with torch.inference_mode():
             image = torch.from_numpy(source).to(device)
             if plate is not None:
@@ -147,7 +148,7 @@ def _load_onnx(path: str, sha256: str) -> tuple[Callable[..., Any], bool]:
     wants_plate = _wants_plate(path, names)
     outputs = ["pha"] if wants_plate else ["pha", *(f"r{k}o" for k in range(1, STATES + 1))]
 
-    def run(source: Planes, plate: Planes | None, states: Any) -> tuple[Planes, Any]:
+    def run(source: Planes, plate: Planes | None, states: Any) -> tuple[Pha, Any]:
         if plate is not None:
             return session.run(outputs, {"src": source, "bgr": plate})[0], None
         states = states or [np.zeros((1, 1, 1, 1), np.float32)] * STATES

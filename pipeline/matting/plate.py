@@ -100,7 +100,9 @@ def _spread(brightness: Mask, rough: Mask) -> Mask:
     return (carried + 0.01) / (weight + 0.01)
 
 
-def edge_alpha(image: Image, small: Image, background: Colours, rough: Mask) -> Mask:
+def edge_alpha(
+    image: Image, small: UInt8[np.ndarray, "h w 3"], background: Colours, rough: Mask
+) -> Mask:
     """Alpha where the rough mask has its edge, from the plate and the nearby foreground.
 
     Args:

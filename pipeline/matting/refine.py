@@ -137,7 +137,7 @@ def one_person(alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
         return np.zeros_like(alpha)
     person = (labels == 1 + int(areas.argmax())).astype(np.uint8)
     # Soft edges reach a little beyond the part that counts as connected.
-    near = cv2.dilate(person, np.ones((9, 9), np.uint8))
+    near = cv2.dilate(person, np.ones((5, 5), np.uint8))
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(1 - person, connectivity=4)
     small = statistics[:, cv2.CC_STAT_AREA] < SMALL * solid.size
     small[0] = False

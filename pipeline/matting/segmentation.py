@@ -1,7 +1,7 @@
 """Backend `mediapipe`: selfie segmentation, refined along the image's edges."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from pipeline.landmarks import quiet_stderr
 from pipeline.matting import Alpha, Image
@@ -24,7 +24,7 @@ class PersonMasks:
             # They remark on themselves when they see their first image.
             self(np.zeros((64, 64, 3), np.uint8))
 
-    def __call__(self, small: Image) -> Float[np.ndarray, "h w"]:
+    def __call__(self, small: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
         """The mask of an image at working size: float32, 0..1.
 
         The networks see 256 x 256 and 256 x 144 pixels: a larger image gives no better mask.
@@ -49,7 +49,7 @@ class Segmentation:
 
 
 def refined(
-    image: Image, small: Image, mask: Float[np.ndarray, "h w"]
+    image: Image, small: UInt8[np.ndarray, "h w 3"], mask: Float[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "H W"]:
     """A rough mask made to follow the image's edges, one person only.
 

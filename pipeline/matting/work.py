@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from avatar.dataset import FrameStore, encode_alpha
-from pipeline.matting import Alpha, Choice, start
+from pipeline.matting import Choice, start
 from pipeline.matting.steady import Steady
 
 PIECE = 100  # frames of a clip in one go: fixed, so that the workers' number changes nothing
@@ -97,16 +97,12 @@ def matte_piece(piece: Piece) -> Matted:
             # A quarter of the size says as much, in a fraction of the time.
             small = cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
             if place >= len(piece.lead_in):
-                _note(result, alpha, small, before)
+                result.blobs.append(encode_alpha(alpha))
+                result.coverage.append(float(small.mean()) / 255)
+                if before is not None:
+                    result.change.append(float(cv2.absdiff(small, before).mean()) / 255)
             before = small
     return result
-
-
-def _note(result: Matted, alpha: Alpha, small: Alpha, before: Alpha | None) -> None:
-    result.blobs.append(encode_alpha(alpha))
-    result.coverage.append(float(small.mean()) / 255)
-    if before is not None:
-        result.change.append(float(cv2.absdiff(small, before).mean()) / 255)
 
 
 def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:
@@ -115,7 +111,8 @@ def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:
     Raises:
         UserError: as `matte_piece`.
     """
-    if min(workers, len(pieces)) == 1:
+    if workers == 1 or sum(len(piece.rows) for piece in pieces) <= PIECE:
+        # A process takes some seconds to start.
         yield from map(matte_piece, pieces)
         return
     # A fresh interpreter: MediaPipe does not survive a fork.
