@@ -49,7 +49,9 @@ S = TypeVar("S", bound="_Store")
 SCHEMA_VERSION = 1
 TRAIN, VAL, TEST, UNUSED = range(4)
 SPLITS = ("train", "val", "test", "unused")
-IMAGE, ALPHA, REGION = "image", "alpha", "region"
+IMAGE: str = "image"
+ALPHA: str = "alpha"
+REGION: str = "region"
 BACKGROUND, TORSO, NECK, HEAD = range(4)  # values of the region map
 
 _JPEG = [

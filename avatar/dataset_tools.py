@@ -73,9 +73,9 @@ def export(path: str | Path, folder: str | Path) -> None:
         store.params.save(folder / "params.npz")
     with (
         files.atomic(folder / "frames.csv") as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
+        open(temporary, "w", newline="", encoding="utf-8") as listing,
     ):
-        writer = csv.writer(file)
+        writer = csv.writer(listing)
         writer.writerow(("sequence", "index", "time", "camera", "split", "file"))
         writer.writerows(rows)
 

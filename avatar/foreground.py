@@ -47,8 +47,11 @@ def _carried(
     weighted[..., :3] = cv2.bitwise_and(image, image, mask=known.astype(np.uint8))
     weighted[..., 3] = known.view(np.uint8) * 255
     half = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    near, far = (cv2.blur(half, (k, k)) for k in (_window(longest * NEAR), _window(longest * FAR)))
-    total = near + np.float32(1e-2) * cv2.blur(far, (3, 3))
+    near, far = _window(longest * NEAR), _window(longest * FAR)
+    # Far colours count only where there are hardly any near ones.
+    total: np.ndarray = cv2.addWeighted(
+        cv2.blur(half, (near, near)), 1, cv2.blur(half, (far, far)), 0.01, 0
+    )
     mean = total[..., :3] / np.maximum(total[..., 3:], 1e-6) * np.float32(255)
     resized: np.ndarray = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
     return resized

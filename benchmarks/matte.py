@@ -88,7 +88,10 @@ def main() -> int:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     good = True
-    print("| backend | alpha error | limit | gradient error | dtSSD | steadied: error | gradient | dtSSD | CPU ms |")
+    print(
+        "| backend | alpha error | limit | gradient error | dtSSD "
+        "| steadied: error | gradient | dtSSD | CPU ms |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for name in args.backends:
         raw, steady, spent = run(name, args.home, args.frames)

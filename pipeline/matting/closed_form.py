@@ -41,6 +41,6 @@ def make_trimap(rough: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
         rough: alpha, 0..1; what it leaves undecided is undecided here.
     """
     radius = max(2, round(max(rough.shape) / 100))
-    reach = cv2.dilate((rough > 0.05).astype(np.uint8), disk(radius))
-    inside = cv2.erode((rough > 0.95).astype(np.uint8), disk(radius))
+    reach: np.ndarray = cv2.dilate((rough > 0.05).astype(np.uint8), disk(radius))
+    inside: np.ndarray = cv2.erode((rough > 0.95).astype(np.uint8), disk(radius))
     return np.where(inside > 0, 1.0, np.where(reach > 0, 0.5, 0.0))

@@ -23,7 +23,9 @@ from pipeline.matting.refine import to_uint8
 Planes = Float[np.ndarray, "1 3 h w"]
 Pha = Float[np.ndarray, "1 1 h w"]
 STATES = 4  # recurrent states of RobustVideoMatting
-SEEN = 512  # longer side at which RobustVideoMatting looks at the whole picture, its authors' advice
+SEEN = (
+    512  # longer side at which RobustVideoMatting looks at the whole picture, its authors' advice
+)
 MULTIPLE = 4  # BackgroundMattingV2 takes sides that are multiples of this
 
 
@@ -139,7 +141,9 @@ def _load_onnx(path: str, sha256: str) -> tuple[Callable[..., Any], bool]:
         ) from None
     data = _read(path, sha256)
     try:
-        session = onnxruntime.InferenceSession(data, providers=onnxruntime.get_available_providers())
+        session = onnxruntime.InferenceSession(
+            data, providers=onnxruntime.get_available_providers()
+        )
     except Exception as problem:  # the library has a type of its own for every way to fail
         raise UserError(
             f"{path} is no ONNX network ({str(problem).strip().splitlines()[0]}): give another"

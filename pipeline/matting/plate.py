@@ -122,9 +122,7 @@ def edge_alpha(
     )
 
 
-def _nearby(
-    image: Image, inside: UInt8[np.ndarray, "H W"], sigma: float
-) -> tuple[Colours, Mask]:
+def _nearby(image: Image, inside: UInt8[np.ndarray, "H W"], sigma: float) -> tuple[Colours, Mask]:
     """The colours of the inside carried across its edge, and how much of it is near (0..1)."""
     factor = 2 if max(inside.shape) > 300 else 1
     size = (inside.shape[1] // factor, inside.shape[0] // factor)

@@ -130,19 +130,20 @@ def one_person(alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     solid = (alpha > 0.3).astype(np.uint8)
     if factor > 1:
         # A part counts where it fills half of a larger pixel.
-        solid = (cv2.resize(solid * 255, size, interpolation=cv2.INTER_AREA) > 127).astype(np.uint8)
+        share: np.ndarray = cv2.resize(solid * 255, size, interpolation=cv2.INTER_AREA)
+        solid = (share > 127).astype(np.uint8)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(solid)
     areas = statistics[1:, cv2.CC_STAT_AREA]
     if len(areas) == 0:
         return np.zeros_like(alpha)
     person = (labels == 1 + int(areas.argmax())).astype(np.uint8)
     # Soft edges reach a little beyond the part that counts as connected.
-    near = cv2.dilate(person, np.ones((5, 5), np.uint8))
+    near: np.ndarray = cv2.dilate(person, np.ones((5, 5), np.uint8))
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(1 - person, connectivity=4)
     small = statistics[:, cv2.CC_STAT_AREA] < SMALL * solid.size
     small[0] = False
     # Bytes: 0 nothing, 1 as it is, 2 a hole to fill.
-    verdict = near + (small[labels] & (near > 0)).astype(np.uint8)
+    verdict = np.where(small[labels], np.uint8(2), near)
     if factor > 1:
         verdict = cv2.resize(verdict, (width, height), interpolation=cv2.INTER_NEAREST)
     return _judge(alpha, verdict)

@@ -48,7 +48,7 @@ def _memory(
     usual = float(np.clip(np.median(change[::4, ::4]), *NOISE))
     moved = np.clip((change / usual - STILL) / (MOVED - STILL), 0, 1)
     # What moves takes its surroundings along.
-    moved = cv2.dilate(moved, np.ones((3, 3), np.uint8))
+    moved = np.asarray(cv2.dilate(moved, np.ones((3, 3), np.uint8)), np.float32)
     memory: Float[np.ndarray, "h w"] = MEMORY * (1 - moved)
     return memory
 

@@ -258,7 +258,9 @@ def crcs(store: FrameStore, rows: list[int]) -> list[int]:
     return [int(store.image(row).astype(np.int64).sum()) for row in rows]
 
 
-def read_in_child(store: FrameStore, rows: list[int], queue: "multiprocessing.Queue[object]") -> None:
+def read_in_child(
+    store: FrameStore, rows: list[int], queue: "multiprocessing.Queue[object]"
+) -> None:
     queue.put(crcs(store, rows))
 
 
@@ -270,7 +272,9 @@ def test_processes_read_side_by_side(path: Path, method: str) -> None:
     with FrameStore(path) as frames:
         expected = crcs(frames, list(range(5)))
         assert len(set(expected)) == 5
-        orders = [random.integers(5, size=50).tolist() for _ in range(2 if method == "spawn" else 4)]
+        orders = [
+            random.integers(5, size=50).tolist() for _ in range(2 if method == "spawn" else 4)
+        ]
         queues = [context.Queue() for _ in orders]
         children = [
             context.Process(target=read_in_child, args=(frames, order, queue))

@@ -1,16 +1,15 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from avatar import files
 from avatar.cameras import Cameras
 from avatar.dataset import (
     ALPHA,
