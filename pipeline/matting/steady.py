@@ -13,6 +13,9 @@ MEMORY = np.float32(0.8)
 # A pixel has moved for certain when its colour changed by this many times the usual change, and
 # kept still for certain below the first.
 STILL, MOVED = 1.5, 3.0
+# A change of alpha from the first on is less and less, from the second on never, called flicker:
+# where hair uncovers something as dark the colours tell nothing.
+FLICKER, CHANGE = np.float32(0.4), np.float32(0.7)
 NOISE = (0.7, 2.5)  # of 255: no video is cleaner; a usual change of more is the camera moving
 
 
@@ -20,8 +23,9 @@ class Steady:
     """Averages the alphas of one clip over time where colours do not change.
 
     Each pixel follows its own past as far as its colour, averaged in the same way, agrees with
-    the new frame's: where something moves the past has no say, so nothing trails behind it, and
-    a slow drift is noticed because the averaged colour lags with the alpha.
+    the new frame's and its alpha changes little: where something moves the past has no say, so
+    nothing trails behind it, and a slow drift is noticed because the averaged colour lags with the
+    alpha.
     """
 
     def __init__(self) -> None:
@@ -74,7 +78,9 @@ def _follow(before, alpha, weight):
     for y in range(alpha.shape[0]):
         for x in range(alpha.shape[1]):
             new = np.float32(alpha[y, x])
-            value = new + weight[y, x] * (before[y, x] - new)
+            left = before[y, x] - new
+            doubt = (CHANGE - abs(left) * np.float32(1 / 255)) / (CHANGE - FLICKER)
+            value = new + weight[y, x] * min(np.float32(1), max(np.float32(0), doubt)) * left
             before[y, x] = value
             result[y, x] = np.uint8(value + np.float32(0.5))
     return result

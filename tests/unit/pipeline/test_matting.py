@@ -182,6 +182,13 @@ def test_nothing_trails_behind_what_moves(speed: float) -> None:
     assert difference.mean() < 0.05
 
 
+def test_what_is_uncovered_by_something_of_its_own_colour_is_let_go() -> None:
+    image = np.full((64, 64, 3), 30, np.uint8)
+    steady = Steady()
+    steady(image, np.full((64, 64), 255, np.uint8))
+    assert not steady(image, np.zeros((64, 64), np.uint8)).any()
+
+
 def test_a_trimap_is_certain_away_from_the_edge() -> None:
     trimap = make_trimap(ellipse(100, 100))
     assert set(np.unique(trimap)) == {0, 0.5, 1}
