@@ -130,17 +130,17 @@ def sizes(home: Path) -> None:
 
 
 def memory(clip: Path, folder: Path) -> None:
-    """Print the peak memory of the stages at 1,000 and at 10,000 frames of 128 pixels."""
+    """Print the peak memory of the stages at 1,000 and at 10,000 frames of 64 pixels."""
     for count in (1000, 10000):
         video, home = folder / f"{count}.mp4", folder / f"m{count}"
-        write_video(video, looped(clip, count, 128), 25)
+        write_video(video, looped(clip, count, 64), 25)
         for stage, more in (
-            ("ingest", ("--capture", str(video), "--settings", json.dumps({"size_mono": 128}))),
+            ("ingest", ("--capture", str(video), "--settings", json.dumps({"size_mono": 64}))),
             ("matte", ()),
         ):
             wall, spent, peak = run(f"pipeline.{stage}", home, *more)
             print(
-                f"{count} frames of 128 pixels, {stage}: {wall:.0f} s, {spent:.0f} s CPU, "
+                f"{count} frames of 64 pixels, {stage}: {wall:.0f} s, {spent:.0f} s CPU, "
                 f"largest process so far {peak:.0f} MiB",
                 flush=True,
             )

@@ -15,7 +15,7 @@ MEMORY = np.float32(0.8)
 STILL, MOVED = 1.5, 3.0
 # A change of alpha from the first on is less and less, from the second on never, called flicker:
 # where hair uncovers something as dark the colours tell nothing.
-FLICKER, CHANGE = np.float32(0.4), np.float32(0.7)
+FLICKER, CHANGE = np.float32(0.2), np.float32(0.4)
 NOISE = (0.7, 2.5)  # of 255: no video is cleaner; a usual change of more is the camera moving
 
 

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing import get_context, parent_process
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 
 from avatar.dataset import FrameStore, encode_alpha
+from avatar.errors import UserError
 from pipeline.matting import Choice, start
 from pipeline.matting.steady import Steady
 
@@ -109,7 +111,7 @@ def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:
     """All pieces in order, few in flight, so that memory stays bounded.
 
     Raises:
-        UserError: as `matte_piece`.
+        UserError: as `matte_piece`, or a process was killed.
     """
     if workers == 1 or sum(len(piece.rows) for piece in pieces) <= PIECE:
         # A process takes some seconds to start.
@@ -125,6 +127,11 @@ def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:
                     yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a matting process was killed, most likely for want of memory: "
+                "give the job more, or set matte.workers to 1"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
