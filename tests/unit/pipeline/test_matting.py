@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import cv2
@@ -296,18 +295,6 @@ def test_a_plate_of_another_size_is_refused(tmp_path: Path, studio_capture: Path
 def test_missing_frames_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--subject", "s", "--results", str(tmp_path)]) == 2
     assert "frames.h5 does not exist" in capsys.readouterr().err
-
-
-def test_a_killed_process_is_a_line_and_not_a_hang(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_clip(tmp_path / "a.mp4", [90] * 8, width=32, height=32)
-    ingest(tmp_path / "a.mp4", tmp_path / "ingest")
-    monkeypatch.setattr(work, "PIECE", 4)
-    monkeypatch.setattr(work, "_settle_in", os.abort)
-    pieces = work.cut(tmp_path / "ingest/frames.h5", {"0": Choice("mediapipe")})
-    with pytest.raises(UserError, match=r"process was killed.*matte\.workers"):
-        list(work.matted(pieces, 2))
 
 
 def test_flicker_is_measured_within_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
