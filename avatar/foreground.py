@@ -52,9 +52,10 @@ def _carried(
     total: np.ndarray = cv2.addWeighted(
         cv2.blur(half, (near, near)), 1, cv2.blur(half, (far, far)), 0.01, 0
     )
-    mean = total[..., :3] / np.maximum(total[..., 3:], 1e-6) * np.float32(255)
-    resized: np.ndarray = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized
+    # Enlarged before the division: where nothing is known there is no mean to blend with.
+    total = cv2.resize(total, (width, height), interpolation=cv2.INTER_LINEAR)
+    mean: np.ndarray = total[..., :3] / np.maximum(total[..., 3:], 1e-6) * np.float32(255)
+    return mean
 
 
 def _window(radius: float) -> int:

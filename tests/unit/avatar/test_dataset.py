@@ -24,7 +24,7 @@ from avatar.dataset import (
 )
 from avatar.dataset_tools import main
 from avatar.errors import UserError
-from avatar.frames import FrameCache
+from avatar.frames import FrameFeed, FrameOrder
 from avatar.torch_frames import TorchFrames
 from tests.subject import Subject
 
@@ -179,9 +179,18 @@ def test_no_damaged_frame_reaches_training(packed: Path) -> None:
             for _ in range(5):
                 start, size = extents(packed)[name][0]
                 flip(packed, start + int(random.integers(size)), int(random.integers(8)))
-                with pytest.raises(UserError, match="checksum"), Dataset(packed) as data:
-                    FrameCache(data, np.arange(len(data)), 100)
+                with pytest.raises(UserError, match="checksum"):
+                    _feed_all(packed)
                 packed.write_bytes(whole)
+
+
+def _feed_all(path: Path) -> None:
+    """Every frame once, as training gets them."""
+    with Dataset(path) as data:
+        order = FrameOrder(data, np.arange(len(data)), 1, 1, seed=0)
+        feed = FrameFeed(data, order, budget_mib=100)
+        for step in range(order.steps_per_epoch):
+            feed.at(step, np.zeros((1, 1, 3), np.float32))
 
 
 def test_a_flipped_attribute_is_found(path: Path) -> None:

@@ -24,7 +24,7 @@ def test_flat_colours_come_back() -> None:
     image = filmed(alpha, SKIN, WALL)
     found = foreground(image, alpha)
     seen = alpha > 25
-    assert np.abs(found[seen] - SKIN).max() <= 10
+    assert np.abs(found[seen] - SKIN).max() <= 12  # bytes at half size, carried two pixels out
     assert np.abs(image[seen] - SKIN).max() > 60  # with the wall in it
 
 
