@@ -10,25 +10,29 @@ is resized to a fixed size; index.json says how to go back.
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from pydantic import ConfigDict
 
-from avatar import cli, dataset, files
+from avatar import cli, dataset, files, jpeg
 from avatar.cameras import Cameras
 from avatar.errors import UserError
 from pipeline.capture import Capture, Clip, read_capture
-from pipeline.framing import Framing, calibrated, find_window, windowed
+from pipeline.framing import Framing, Heads, calibrated, find_heads, windowed
 from pipeline.parallel import threaded
 from pipeline.quality import Quality
 
 log = logging.getLogger(__name__)
+
+# Beyond this tilt (degrees) a head lies; below this width (pixels) a face shows too little.
+LYING, SMALL = 45.0, 100.0
+LONG_GAP = 3.0  # frames
 
 
 @dataclass
@@ -43,6 +47,8 @@ class IngestSettings:
         max_frames: timesteps to take of every sequence at most; null takes all.
         fps: frames per second to keep at most; null keeps all.
         image_fps: frames per second of clips that are folders of numbered images.
+        align: which frames of several cameras belong together: those of the same `time` (after
+            time_offset), or of the same `number` (cameras in step whose files' times are unfit).
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -54,6 +60,7 @@ class IngestSettings:
     max_frames: int | None = None
     fps: float | None = None
     image_fps: float = 30.0
+    align: Literal["time", "number"] = "time"
 
     def __post_init__(self) -> None:
         for name in ("size", "size_mono", "duration", "max_frames", "fps", "image_fps"):
@@ -68,12 +75,15 @@ class Plan:
 
     Attributes:
         times: seconds from the sequence's start, of every timestep.
-        wanted: per camera, time of a frame on its clip's own clock (whole microseconds) to the
-            timestep's place in `times`.
+        wanted: per camera, number of a frame in its clip to the timestep's place in `times`.
+        offsets: per camera, median seconds by which its frames are late for their timesteps.
+        spans: per camera, seconds from the sequence's start to its clip's first and last frame.
     """
 
     times: Float[np.ndarray, "T"]
     wanted: dict[str, dict[int, int]]
+    offsets: dict[str, float] = field(default_factory=dict)
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -103,6 +113,8 @@ def ingest(
     out = Path(out)
     capture = read_capture(capture_path, settings.image_fps)
     quality = Quality()
+    for remark in capture.remarks:
+        quality.warn(remark)
     plans = {
         sequence: plan_sequence(
             [clip for clip in capture.clips if clip.sequence == sequence],
@@ -117,7 +129,7 @@ def ingest(
         )
     framings = _framings(capture, settings, quality)
     with dataset.create(out / "frames.h5") as writer:
-        stored = _store(capture, plans, framings, writer)
+        stored = _store(capture, plans, framings, writer, quality.warn)
         tables = tabulate(stored.sequence, stored.camera, stored.place, plans, framings)
         writer.write_tables(tables)
     if capture.cameras is not None:
@@ -134,8 +146,8 @@ def plan_sequence(clips: list[Clip], cameras: Cameras | None, settings: IngestSe
     """Choose a sequence's timesteps and find each camera's frame for them.
 
     The first camera's clock gives the timesteps; another camera's frame belongs to the nearest
-    one if it lies within half a frame of it. A clip's own clock starts with its first frame;
-    `time_offset` is added to it.
+    one if it lies within half a frame of it, or to that of its number where settings.align says
+    so. A clip's own clock starts with its first frame; `time_offset` is added to it.
     """
     own = {clip.camera: clip.times() for clip in clips}
     offsets = {
@@ -146,20 +158,25 @@ def plan_sequence(clips: list[Clip], cameras: Cameras | None, settings: IngestSe
     start = own[first][0] + offsets[first]
     clock = own[first] + offsets[first] - start
     interval = float(np.median(np.diff(clock))) if len(clock) > 1 else 1 / 30
-    times = clock[_chosen(clock, interval, settings)]
+    chosen = _chosen(clock, interval, settings)
+    times = clock[chosen]
     if len(times) == 0:
         raise UserError(
             f"sequence {clips[0].sequence}: settings ingest.start {settings.start} leaves no frame "
             f"of {clock[-1]:.2f} s: lower it"
         )
-    wanted = {
-        camera: {
-            round(own_times[frame] * 1e6): place
-            for place, frame in nearest(times, own_times + offsets[camera] - start, interval / 2)
-        }
-        for camera, own_times in own.items()
-    }
-    return Plan(times, wanted)
+    plan = Plan(times, {})
+    for camera, own_times in own.items():
+        moved = own_times + offsets[camera] - start
+        if settings.align == "number":
+            pairs = [(k, int(frame)) for k, frame in enumerate(chosen) if frame < len(own_times)]
+        else:
+            pairs = nearest(times, moved, interval / 2)
+        plan.wanted[camera] = {frame: place for place, frame in pairs}
+        late = [moved[frame] - times[place] for place, frame in pairs]
+        plan.offsets[camera] = float(np.median(late)) if late else float("nan")
+        plan.spans[camera] = (float(moved[0]), float(moved[-1]))
+    return plan
 
 
 def _chosen(
@@ -203,16 +220,34 @@ def _framings(capture: Capture, settings: IngestSettings, quality: Quality) -> d
         clips = [clip for clip in capture.clips if clip.camera == camera]
         if capture.cameras is not None:
             place = capture.cameras.ids.index(camera)
-            framings[camera] = calibrated(capture.cameras, place, settings.size)
+            colour = capture.colours.get(camera)
+            framings[camera] = calibrated(capture.cameras, place, settings.size, colour)
             continue
         samples = [image for clip in clips for image in clip.sample(max(4, 20 // len(clips)))]
         height, width = samples[0].shape[:2]
-        window, share = find_window(samples)
-        quality.metrics["share_of_samples_with_a_face"] = share
-        if window is None:
-            quality.warn(f"no face was found in {len(samples)} sampled frames: whole frame kept")
-        framings[camera] = windowed((width, height), window, settings.size_mono)
+        same = [image for image in samples if image.shape == samples[0].shape]
+        heads = find_heads(same)
+        _judge_heads(quality, heads, len(same))
+        framings[camera] = windowed((width, height), heads.window, settings.size_mono)
     return framings
+
+
+def _judge_heads(quality: Quality, heads: Heads, samples: int) -> None:
+    quality.metrics |= {
+        "share_of_samples_with_a_face": heads.share,
+        "face_width": heads.width,
+        "head_roll": heads.roll,
+        "faces_at_once": heads.crowd,
+    }
+    if heads.window is None:
+        quality.warn(f"no face was found in {samples} sampled frames: whole frame kept")
+        return
+    if heads.crowd > 1:
+        quality.warn(f"{heads.crowd} faces at once: the window may follow the wrong one; crop it")
+    if abs(heads.roll) > LYING:
+        quality.warn(f"the head lies at {heads.roll:.0f} degrees: turn the video upright")
+    if heads.width < SMALL:
+        quality.warn(f"the face is {heads.width:.0f} pixels wide: expected {SMALL:.0f} or more")
 
 
 def _store(
@@ -220,6 +255,7 @@ def _store(
     plans: dict[str, Plan],
     framings: dict[str, Framing],
     writer: dataset.StoreWriter,
+    remark: Callable[[str], None],
 ) -> _Stored:
     """Decode, frame and encode every wanted frame; blobs go to the file in order."""
     cv2.setNumThreads(1)
@@ -228,10 +264,10 @@ def _store(
     def encode(job: tuple[Clip, float, int, np.ndarray]) -> tuple[Clip, float, int, bytes]:
         clip, time, place, image = job
         framed = framings[clip.camera].apply(image, str(clip.source))
-        return clip, time, place, dataset.encode_image(framed)
+        return clip, time, place, jpeg.encode(framed)
 
     total = sum(len(wanted) for plan in plans.values() for wanted in plan.wanted.values())
-    done = threaded(encode, _wanted_frames(capture, plans))
+    done = threaded(encode, _wanted_frames(capture, plans, remark))
     for clip, time, place, blob in cli.progress(done, "ingest", total):
         writer.append(dataset.IMAGE, blob)
         stored.sequence.append(clip.sequence)
@@ -242,16 +278,13 @@ def _store(
 
 
 def _wanted_frames(
-    capture: Capture, plans: dict[str, Plan]
+    capture: Capture, plans: dict[str, Plan], remark: Callable[[str], None]
 ) -> Iterator[tuple[Clip, float, int, UInt8[np.ndarray, "H W 3"]]]:
     for clip in capture.clips:
-        wanted = dict(plans[clip.sequence].wanted[clip.camera])
-        for time, image in clip.frames():
-            place = wanted.pop(round(time * 1e6), None)
-            if place is not None:
-                yield clip, time, place, image
-            if not wanted:
-                break
+        wanted = plans[clip.sequence].wanted[clip.camera]
+        times = clip.times()
+        for number, image in clip.frames(sorted(wanted), remark):
+            yield clip, float(times[number]), wanted[number], image
 
 
 def tabulate(
@@ -325,6 +358,7 @@ def _index(
 def _judge(quality: Quality, tables: dataset.Tables, plans: dict[str, Plan]) -> None:
     planned = sum(len(plan.times) for plan in plans.values()) * len(tables.camera_ids)
     missing = planned - len(tables.camera)
+    _judge_cameras(quality, plans)
     gaps = [np.diff(plan.times) for plan in plans.values() if len(plan.times) > 1]
     longest = max((float(gap.max() / np.median(gap)) for gap in gaps), default=1.0)
     quality.metrics |= {
@@ -337,9 +371,30 @@ def _judge(quality: Quality, tables: dataset.Tables, plans: dict[str, Plan]) -> 
         "longest_gap_in_frames": longest,
     }
     if missing:
-        quality.warn(f"{missing} of {planned} frames are missing: a camera lacks them")
-    if longest > 3:
+        quality.warn(f"{missing} of {planned} frames are missing: a clip lacks them")
+    if longest > LONG_GAP:
         quality.warn(f"a sequence has a gap of {longest:.0f} frames")
+
+
+def _judge_cameras(quality: Quality, plans: dict[str, Plan]) -> None:
+    """How well the cameras of each sequence go together in time."""
+    several = {name: plan for name, plan in plans.items() if len(plan.offsets) > 1}
+    quality.metrics["camera_offsets"] = {name: plan.offsets for name, plan in several.items()}
+    for name, plan in several.items():
+        ends = {camera: plan.spans[camera][1] for camera in plan.spans}
+        first, last = min(ends, key=lambda c: ends[c]), max(ends, key=lambda c: ends[c])
+        frame = float(np.median(np.diff(plan.times))) if len(plan.times) > 1 else 1 / 30
+        if ends[last] - ends[first] > 1.5 * frame:
+            quality.warn(
+                f"sequence {name}: camera {first} ends {ends[last] - ends[first]:.2f} s before "
+                f"camera {last}"
+            )
+        for camera, late in plan.offsets.items():
+            if abs(late) > frame / 4:
+                quality.warn(
+                    f"sequence {name}: camera {camera} is {1000 * late:.1f} ms off the first one: "
+                    "give its time_offset in cameras.json"
+                )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,32 @@
+"""What a video may cost: the reading process keeps to these limits or is ended."""
+
+import resource
+from pathlib import Path
+
+PIXELS = 8192 * 8192  # of one frame
+FRAMES = 1_000_000  # of one file
+FILE_BYTES = 256 << 30
+MEMORY_BYTES = 6 << 30  # address space: an 8K stream with its references takes about 2 GiB
+SLOTS = 4  # frames on their way between the processes
+SLOT_BYTES = PIXELS * 3
+SILENCE = 120.0  # seconds without a sign of life until the reader is ended
+# Processor time in proportion to the file, so that a lying file ends and a long one does not.
+BASE_SECONDS, SECONDS_PER_MIB = 120, 60
+
+
+def cpu_seconds(path: Path) -> int:
+    """Processor time that reading a file may take."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    return BASE_SECONDS + size * SECONDS_PER_MIB // (1 << 20)
+
+
+def apply(path: Path) -> None:
+    """Bind this process: memory, processor time, no file written, no core dump."""
+    seconds = cpu_seconds(path)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
