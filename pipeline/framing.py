@@ -41,13 +41,7 @@ class Framing:
         Raises:
             UserError: its size is not `source_size`; `source` names the file.
         """
-        height, width = image.shape[:2]
-        if (width, height) != self.source_size:
-            expected = "{} x {}".format(*self.source_size)
-            raise UserError(
-                f"{source}: a frame is {width} x {height}, expected {expected} as before (or as "
-                "cameras.json says): convert the clip to one size"
-            )
+        self.check(image, source)
         if self.maps is not None:
             image = cv2.remap(image, *self.maps, cv2.INTER_LINEAR)
         x, y, width, height = self.window
@@ -58,6 +52,16 @@ class Framing:
                 image, self.size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
             )
         return np.ascontiguousarray(self.colour.apply(image) if self.colour else image)
+
+    def check(self, image: UInt8[np.ndarray, "H W 3"], source: str) -> None:
+        """Raise UserError where an image has not the size of the source frames."""
+        height, width = image.shape[:2]
+        if (width, height) != self.source_size:
+            expected = "{} x {}".format(*self.source_size)
+            raise UserError(
+                f"{source}: a frame is {width} x {height}, expected {expected} as before (or as "
+                "the calibration says): convert it to one size"
+            )
 
     @property
     def matrix(self) -> Float[np.ndarray, "3 3"]:

@@ -23,7 +23,7 @@ from pydantic import ConfigDict
 from avatar import cli, dataset, files, jpeg
 from avatar.cameras import Cameras
 from avatar.errors import UserError
-from pipeline.capture import Capture, Clip, read_capture
+from pipeline.capture import Capture, Clip, read_capture, read_image
 from pipeline.framing import Framing, Heads, calibrated, find_heads, windowed
 from pipeline.parallel import threaded
 from pipeline.quality import Quality
@@ -113,7 +113,7 @@ def ingest(
     out = Path(out)
     capture = read_capture(capture_path, settings.image_fps)
     quality = Quality()
-    for remark in capture.remarks:
+    for remark in _remarks(capture):
         quality.warn(remark)
     plans = {
         sequence: plan_sequence(
@@ -128,6 +128,8 @@ def ingest(
             f"{capture.path} holds one frame in the chosen span: expected some seconds of video"
         )
     framings = _framings(capture, settings, quality)
+    for camera, plate in capture.plates.items():
+        framings[camera].check(read_image(plate), str(plate))
     with dataset.create(out / "frames.h5") as writer:
         stored = _store(capture, plans, framings, writer, quality.warn)
         tables = tabulate(stored.sequence, stored.camera, stored.place, plans, framings)
@@ -140,6 +142,15 @@ def ingest(
     _judge(quality, tables, plans)
     quality.save(out / "quality.json")
     return quality
+
+
+def _remarks(capture: Capture) -> list[str]:
+    """What the layout and the clips have to say, each remark once with the first clip it is of."""
+    said: dict[str, str] = {}
+    for clip in capture.clips:
+        for remark in clip.info().remarks:
+            said.setdefault(remark, f"{clip.source}: {remark}")
+    return capture.remarks + list(said.values())
 
 
 def plan_sequence(clips: list[Clip], cameras: Cameras | None, settings: IngestSettings) -> Plan:

@@ -78,8 +78,7 @@ def read_video(
 def sample_frames(path: str | Path, count: int) -> list[Image]:
     """About `count` frames spread over a video, for a look at it; frames as in `read_video`.
 
-    Decodes only frames that others refer to, which is about half of them, or only key frames where
-    there are enough.
+    Their edges of coded blocks are not smoothed: good for finding things, not for storing.
 
     Raises:
         UserError: as `probe`.
