@@ -111,13 +111,17 @@ def main() -> int:
         endings = list(cli.progress(pool.map(run, CASES), "cases", len(CASES)))
     print(INTRODUCTION)
     counts = Counter(ending.outcome for ending in endings)
-    print(f"{len(CASES)} cases: {', '.join(f'{n} {name}' for name, n in sorted(counts.items()))}.\n")
+    print(
+        f"{len(CASES)} cases: {', '.join(f'{n} {name}' for name, n in sorted(counts.items()))}.\n"
+    )
     print("| input | outcome | message |\n|---|---|---|")
     for case, ending in zip(CASES, endings, strict=True):
         fault = f" **{ending.fault}**" if ending.fault else ""
         print(f"| {case.name} | {ending.outcome} | {ending.message}{fault} |")
         if ending.fault:
-            print(f"{case.name}: {ending.outcome} {ending.message}: {ending.fault}", file=sys.stderr)
+            print(
+                f"{case.name}: {ending.outcome} {ending.message}: {ending.fault}", file=sys.stderr
+            )
     return int(any(ending.fault for ending in endings))
 
 

@@ -16,7 +16,8 @@ from avatar.errors import UserError
 _STEPS = 4096  # of linear light on the way back: less than half a level of the darkest sRGB step
 
 
-def _terms(red: np.ndarray, green: np.ndarray, blue: np.ndarray, width: int) -> list[np.ndarray]:
+def _terms(linear: np.ndarray, width: int) -> list[np.ndarray]:
+    red, green, blue = linear
     plain = [red, green, blue]
     pairs = [red * green, red * blue, green * blue]
     squares = [red**2, green**2, blue**2]
@@ -82,7 +83,7 @@ class ColourCorrection:
     def apply(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
         """Correct an sRGB image."""
         linear = _LINEAR[image.reshape(-1, 3).T]
-        terms = np.stack(_terms(*linear, width=self.matrix.shape[1]))
+        terms = np.stack(_terms(linear, self.matrix.shape[1]))
         corrected = self.matrix.astype(np.float32) @ terms
         steps = np.sqrt(np.clip(corrected, 0, 1)) * (_STEPS - 1) + 0.5
         return np.ascontiguousarray(_STORED[steps.astype(np.uint16)].T).reshape(image.shape)

@@ -102,14 +102,15 @@ class Clip:
             return self.images
         found: dict[int, Path] = {}
         for path in sorted(self.source.iterdir()):
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.isascii():
-                if path.stem.isdecimal():
-                    other = found.setdefault(int(path.stem), path)
-                    if other != path:
-                        raise UserError(
-                            f"{self.source}: {other.name} and {path.name} have the same number: "
-                            "keep one"
-                        )
+            if not (path.stem.isdecimal() and path.stem.isascii()):
+                continue
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                other = found.setdefault(int(path.stem), path)
+                if other != path:
+                    raise UserError(
+                        f"{self.source}: {other.name} and {path.name} have the same number: "
+                        "keep one"
+                    )
         if not found:
             raise UserError(f"{self.source} holds no numbered images: expected 000000.png, ...")
         return tuple(sorted(found.items()))

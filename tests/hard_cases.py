@@ -66,9 +66,7 @@ def pictures(count: int = 8, width: int = 64, height: int = 48, first: int = 0) 
     """Smooth pictures that move a little."""
     noise = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     wide = cv2.resize(noise, (2 * width, height), interpolation=cv2.INTER_CUBIC)
-    return [
-        np.ascontiguousarray(np.roll(wide, -(first + k), 1)[:, :width]) for k in range(count)
-    ]
+    return [np.ascontiguousarray(np.roll(wide, -(first + k), 1)[:, :width]) for k in range(count)]
 
 
 def encode(
@@ -298,7 +296,9 @@ def size_changes(folder: Path) -> Path:
     return path
 
 
-@case("frames that declare 65535 x 65535 pixels", "error", "no frame that can be decoded", quick=True)
+@case(
+    "frames that declare 65535 x 65535 pixels", "error", "no frame that can be decoded", quick=True
+)
 def huge(folder: Path) -> Path:
     path = encode(folder / "a.avi", codec="mjpeg", pix_fmt="yuvj420p")
     data = bytearray(path.read_bytes())
@@ -507,9 +507,7 @@ case("two videos in a folder", "error", "found a.mp4, b.mp4")(_touched("a.mp4", 
 case("a video beside a sequence", "error", "holds both")(_touched("a.mp4", "talk/cam_0.mp4"))
 case("a sequence without clips", "error", "no <sequence>/cam_<id>.mp4")(_touched("talk/x.txt"))
 case("a clip that is no cam_<id>", "error", "expected the name cam_<id>")(_touched("talk/l.mp4"))
-case("a camera twice", "error", "are both camera '0'")(
-    _touched("talk/cam_0.mp4", "talk/cam_0.mov")
-)
+case("a camera twice", "error", "are both camera '0'")(_touched("talk/cam_0.mp4", "talk/cam_0.mov"))
 case("sequence name '..;x y'", "error", "is not allowed")(_touched("..;x y/cam_0.mp4"))
 case("camera name 'a;touch X'", "error", "is not allowed", quick=True)(
     _touched("talk/cam_a;touch X.mp4")
@@ -755,8 +753,8 @@ def transforms_folder(folder: Path, changes: dict[str, Any] | None = None) -> Pa
                         "camera_index": index,
                         "file_path": f"../{sequence}/{name}",
                         "transform_matrix": pose.tolist(),
-                        **{"w": 64, "h": 48, "fl_x": 60, "fl_y": 60, "cx": 32, "cy": 24},
                     }
+                    | {"w": 64, "h": 48, "fl_x": 60, "fl_y": 60, "cx": 32, "cy": 24}
                 )
     parts: dict[str, list[dict[str, Any]]] = {"train": [], "val": [], "test": []}
     for frame in frames:

@@ -32,7 +32,9 @@ STILL = 1e-3
 
 def matches(folder: Path) -> bool:
     """Whether there is a transforms file (and no calibration of ours, which would win)."""
-    return not (folder / CAMERAS_FILE).exists() and any((folder / name).exists() for name in (WHOLE, *PARTS))
+    return not (folder / CAMERAS_FILE).exists() and any(
+        (folder / name).exists() for name in (WHOLE, *PARTS)
+    )
 
 
 def read(folder: Path, image_fps: float) -> Capture:
@@ -122,11 +124,7 @@ def pose(frame: dict[str, Any], where: Path) -> Float[np.ndarray, "4 4"]:
         matrix = np.asarray(frame.get("transform_matrix"), np.float64)
     except (TypeError, ValueError):
         matrix = np.empty(0)
-    if (
-        matrix.shape != (4, 4)
-        or not np.isfinite(matrix).all()
-        or abs(np.linalg.det(matrix)) < 1e-6
-    ):
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
         raise UserError(f"{where}: a frame's transform_matrix is no 4x4 pose: export it again")
     return matrix * [1, -1, -1, 1]
 
@@ -161,7 +159,7 @@ def _cameras(folder: Path, entries: dict[str, dict[str, dict[str, Any]]]) -> Cam
     for sequence, frames in sorted(entries.items()):
         own = {camera: pose(frame, folder) for camera, frame in frames.items()}
         shared = sorted(set(own) & set(poses))
-        to_world = np.eye(4)
+        to_world: np.ndarray = np.eye(4)
         if shared:
             to_world = poses[shared[0]] @ np.linalg.inv(own[shared[0]])
         elif poses:

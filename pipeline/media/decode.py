@@ -27,7 +27,8 @@ SUFFIXES = frozenset(
 # Demuxers that read nothing but the file they are given; a playlist names other files.
 _FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,mxf,ivf,h264,hevc,mp3,wav,ogg,flac,aac"
 _CODECS = frozenset(
-    "h264 hevc vp8 vp9 av1 libdav1d mjpeg prores dnxhd ffv1 mpeg4 mpeg2video mpeg1video".split()
+    {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mjpeg", "prores", "dnxhd", "ffv1"}
+    | {"mpeg4", "mpeg2video", "mpeg1video"}
 )
 _OPEN_OPTIONS = {
     "protocol_whitelist": "file",
@@ -318,7 +319,7 @@ def _decoded(
     bad = count = 0
     rate = float(stream.average_rate or 30)
     ended = False
-    # Without a packet the decoder gives what it still holds, where the file broke off before its end.
+    # Without a packet the decoder gives what it still holds, where the file broke off.
     for packet in chain(_packets(container, stream), [None]):
         filled = packet is not None and packet.size > 0
         ended |= packet is not None and not filled  # the demuxer says so with an empty packet
