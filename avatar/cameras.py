@@ -128,6 +128,8 @@ def _array(where: str, entry: dict[str, Any], key: str, shape: tuple[int, ...]) 
         raise UserError(f"{where}: lacks {key}") from None
     except (TypeError, ValueError):
         raise UserError(f"{where}: {key} is not numbers") from None
-    if array.shape != shape or not np.isfinite(array).all():
-        raise UserError(f"{where}: {key} has shape {array.shape}, expected {shape}, all finite")
+    if array.shape != shape:
+        raise UserError(f"{where}: {key} has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise UserError(f"{where}: {key} holds NaN or infinity, expected numbers")
     return array

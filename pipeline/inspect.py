@@ -15,7 +15,7 @@ import numpy as np
 from avatar import cli
 from avatar.errors import UserError
 from pipeline.capture import Capture, Clip, read_capture, read_image
-from pipeline.ingest import LONG_GAP
+from pipeline.ingest_report import LONG_GAP
 from pipeline.media import VideoInfo
 
 COLUMNS = ("sequence", "camera", "frames", "seconds", "fps", "size", "codec", "rotation", "gaps")

@@ -250,7 +250,7 @@ def unreadable(folder: Path) -> Path:
 
 def _cut(suffix: str, percent: int) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
-        path = encode(folder / f"a{suffix}", pictures(60, 160, 120), g="12")
+        path = encode(folder / f"a{suffix}", pictures(60, 160, 120), g="1")
         data = path.read_bytes()
         path.write_bytes(data[: len(data) * percent // 100])
         return path
@@ -259,15 +259,17 @@ def _cut(suffix: str, percent: int) -> Callable[[Path], Path]:
 
 
 for _percent in (10, 50, 90):
-    case(f".mp4 cut at {_percent} % (its index was at the end)", "error", "is not a video",
-         quick=_percent == 50)(_cut(".mp4", _percent))  # fmt: skip
-    case(f".mkv cut at {_percent} %", "warn", "frames are good", quick=_percent == 50)(
+    case(f".mp4 cut at {_percent} %, its index was at the end", "error", "", quick=_percent == 50)(
+        _cut(".mp4", _percent)
+    )
+    case(f".mkv cut at {_percent} %", "warn", "it breaks off: ", quick=_percent == 50)(
         _cut(".mkv", _percent)
     )
+    # A transport stream does not say how long it should be.
     case(f".ts cut at {_percent} %", "warn", "")(_cut(".ts", _percent))
 
 
-@case(".mp4 with its index in front cut at 50 %", "warn", "frames are good", quick=True)
+@case(".mp4 with its index in front cut at 50 %", "warn", "of 60 frames are there", quick=True)
 def cut_fast_start(folder: Path) -> Path:
     path = encode(folder / "a.mp4", pictures(60, 160, 120), mux={"movflags": "faststart"}, g="12")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -310,18 +312,12 @@ def huge(folder: Path) -> Path:
     return path
 
 
-@case("a header that declares 65535 x 65535 pixels", "error", "at most 67 million pixels")
+@case("a header that declares 10000 x 10000 pixels", "error", "at most 67 million pixels")
 def huge_header(folder: Path) -> Path:
-    path = encode(folder / "a.mkv", codec="ffv1", pix_fmt="yuv420p")
-    data = path.read_bytes()
-    # Matroska's PixelWidth (B0) and PixelHeight (BA), a byte of size each, then the number.
-    for tag, size in ((b"\xb0", 64), (b"\xba", 48)):
-        for length in (1, 2):
-            old = tag + bytes([0x80 | length]) + size.to_bytes(length, "big")
-            if old in data and length == 1:
-                # Two bytes do not fit where one was: the element's size stays, so 255 is the most.
-                continue
-            data = data.replace(old, tag + bytes([0x80 | length]) + b"\xff" * length)
+    path = encode(folder / "a.avi", codec="ffv1")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"strf") + 12  # after its size and the size of BITMAPINFOHEADER
+    data[start : start + 8] = struct.pack("<ii", 10000, 10000)
     path.write_bytes(data)
     return path
 
@@ -336,7 +332,7 @@ def two_frames(folder: Path) -> Path:
     return encode(folder / "a.mp4", pictures(2))
 
 
-@case("a gap of 60 s", "warn", "a gap of 1800 frames", quick=True)
+@case("a gap of 60 s", "warn", "a gap of 18", quick=True)
 def gap(folder: Path) -> Path:
     return encode(folder / "a.mkv", stamps=[0, 1, 2, 3, 1803, 1804, 1805, 1806])
 
@@ -508,14 +504,14 @@ case("a video beside a sequence", "error", "holds both")(_touched("a.mp4", "talk
 case("a sequence without clips", "error", "no <sequence>/cam_<id>.mp4")(_touched("talk/x.txt"))
 case("a clip that is no cam_<id>", "error", "expected the name cam_<id>")(_touched("talk/l.mp4"))
 case("a camera twice", "error", "are both camera '0'")(_touched("talk/cam_0.mp4", "talk/cam_0.mov"))
-case("sequence name '..;x y'", "error", "is not allowed")(_touched("..;x y/cam_0.mp4"))
+case("sequence name 'x;y z'", "error", "is not allowed")(_touched("x;y z/cam_0.mp4"))
 case("camera name 'a;touch X'", "error", "is not allowed", quick=True)(
     _touched("talk/cam_a;touch X.mp4")
 )
 case("two cameras without calibration", "error", "no cameras.json")(
     _touched("talk/cam_0.mp4", "talk/cam_1.mp4")
 )
-case("calibration that is a lens of 2 cm", "error", "units are 'mm'")(
+case("calibration in millimetres", "error", "units are 'mm'")(
     lambda folder: _calibration(folder, units="mm")
 )
 case("calibration of another version", "error", 'expected {"version": 1')(
@@ -528,7 +524,7 @@ case("calibration without K", "error", "lacks K")(lambda folder: _entry(folder, 
 case("calibration with a K of 2 x 2", "error", "K has shape (2, 2)")(
     lambda folder: _entry(folder, K=[[1, 0], [0, 1]])
 )
-case("calibration that holds NaN", "error", "all finite", quick=True)(
+case("calibration that holds NaN", "error", "holds NaN", quick=True)(
     lambda folder: _entry(folder, K=[[float("nan"), 0, 1], [0, 1, 1], [0, 0, 1]])
 )
 case("calibration with a scaled rotation", "error", "is no rotation")(
@@ -537,7 +533,9 @@ case("calibration with a scaled rotation", "error", "is no rotation")(
 case("calibration for frames of another size", "error", "expected 128 x 48", quick=True)(
     _rig(width=128)
 )
-case("a camera 10 s late: no frame in common", "warn", "frames are missing")(_rig(time_offset=10))
+case("a camera 10 s late: no frame in common", "error", "has no frame at the times")(
+    _rig(time_offset=10)
+)
 
 
 def _calibration(folder: Path, **changes: Any) -> Path:

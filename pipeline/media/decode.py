@@ -1,14 +1,7 @@
-"""Decode video files with PyAV, in the `worker` process.
+"""Decode video files with PyAV, in the `worker` process."""
 
-Only container formats that hold their own frames and codecs of cameras and editors are opened; the
-file is the one thing FFmpeg may read.
-"""
-
-import stat
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -20,79 +13,17 @@ from jaxtyping import Float, Int, UInt8
 
 from avatar.errors import UserError
 from pipeline.media import limits
+from pipeline.media.info import VideoInfo
+from pipeline.media.opening import opened
 
-SUFFIXES = frozenset(
-    {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".mxf"}
-)
-# Demuxers that read nothing but the file they are given; a playlist names other files.
-_FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,mxf,ivf,h264,hevc,mp3,wav,ogg,flac,aac"
-_CODECS = frozenset(
-    {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mjpeg", "prores", "dnxhd", "ffv1"}
-    | {"mpeg4", "mpeg2video", "mpeg1video"}
-)
-_OPEN_OPTIONS = {
-    "protocol_whitelist": "file",
-    "format_whitelist": _FORMATS,
-    "codec_whitelist": ",".join(sorted(_CODECS)),
-    "max_streams": "64",
-}
-_THREADS = 2
 _ALIVE_EVERY = 64  # packets
+_SHORT = 0.2  # seconds by which a header's duration may exceed the frames
 _SAME = 1e-6  # seconds: times this close are one, however they were summed
 # Numbers of ITU-T H.273: unspecified matrix; transfer functions of high dynamic range.
 _UNSPECIFIED, _HDR = 2, {16: "PQ", 18: "HLG"}
 
 Report = Callable[[str], None]
 Alive = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a video file holds.
-
-    Attributes:
-        width, height: pixels as shown, after rotation.
-        times: presentation time of every frame, seconds, ascending.
-        codec, pixel_format: FFmpeg's names.
-        matrix: signs of the display matrix, as `_display_matrix`.
-        remarks: what a user should know, one sentence each.
-    """
-
-    width: int
-    height: int
-    times: Float[np.ndarray, "N"]
-    codec: str
-    pixel_format: str
-    matrix: list[list[int]]
-    remarks: list[str]
-
-    @property
-    def fps(self) -> float:
-        """Average frames per second, from the presentation times."""
-        span = float(self.times[-1] - self.times[0])
-        return (len(self.times) - 1) / span if span > 0 else 1.0
-
-    @property
-    def turned(self) -> bool:
-        """Whether a display matrix turns or mirrors the frames."""
-        return self.matrix != [[1, 0], [0, 1]]
-
-    @property
-    def turn(self) -> str:
-        """The display matrix in words."""
-        (a, b), (c, d) = self.matrix
-        mirrored = a * d - b * c < 0
-        degrees = {(1, 0): 0, (0, 1): 90, (-1, 0): 180, (0, -1): 270}[(a, b)]
-        return f"{degrees}" + (" mirrored" if mirrored else "")
-
-    def to_json(self) -> dict[str, Any]:
-        """For the way between processes."""
-        return asdict(self) | {"times": self.times.tolist()}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "VideoInfo":
-        """The way back."""
-        return cls(**value | {"times": np.array(value["times"])})
 
 
 def scan(path: Path, alive: Alive = lambda: None) -> VideoInfo:
@@ -103,7 +34,7 @@ def scan(path: Path, alive: Alive = lambda: None) -> VideoInfo:
     Raises:
         UserError: as `frames`.
     """
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         first = next(_decoded(path, container, stream), None)
         if first is None:
             raise _no_frames(path)
@@ -111,8 +42,24 @@ def scan(path: Path, alive: Alive = lambda: None) -> VideoInfo:
         height, width = _turn(np.empty((first.height, first.width, 0), np.uint8), matrix).shape[:2]
         codec, pixel_format = str(stream.codec_context.name), str(first.format.name)
         remarks = _remarks(first, stream)
-    times = _times(path, alive)
+    times, packets = _times(path, alive)
+    remarks += _shortfall(path, times, packets)
     return VideoInfo(width, height, times, codec, pixel_format, matrix.tolist(), remarks)
+
+
+def _shortfall(path: Path, times: Float[np.ndarray, "N"], packets: int) -> list[str]:
+    """Whether the header promises more than is there: the file broke off."""
+    with opened(path) as (container, stream):
+        if stream.frames > packets:
+            return [f"it breaks off: {packets} of {stream.frames} frames are there"]
+        said = container.duration
+        alone = len(container.streams) == 1
+    if said is None or stream.frames or not alone:  # sound may last longer
+        return []
+    promised, there = said / 1e6, float(times[-1] - times[0])
+    if promised - there > max(_SHORT, 3 * there / max(1, len(times) - 1)):
+        return [f"it breaks off: {len(times)} frames, {there:.1f} of {promised:.1f} s are there"]
+    return []
 
 
 def _remarks(frame: "av.VideoFrame", stream: "av.VideoStream") -> list[str]:
@@ -128,30 +75,35 @@ def _remarks(frame: "av.VideoFrame", stream: "av.VideoStream") -> list[str]:
     return remarks
 
 
-def _times(path: Path, alive: Alive) -> Float[np.ndarray, "N"]:
-    """Presentation times (s, ascending) of a video's frames; decodes only where it must."""
+def _times(path: Path, alive: Alive) -> tuple[Float[np.ndarray, "N"], int]:
+    """Presentation times (s, ascending) of a video's frames, and how many packets it holds.
+
+    Decodes only where it must.
+    """
     stamps: list[int | None] = []
-    with _opened(path) as (container, stream):
+    packets = 0
+    with opened(path) as (container, stream):
         try:
             for packet in container.demux(stream):
+                packets += packet.size > 0
                 if packet.size and not packet.is_discard:
                     stamps.append(packet.pts)
-                    _check_count(path, len(stamps))
-                    if len(stamps) % _ALIVE_EVERY == 0:
-                        alive()
+                _check_count(path, packets)
+                if packets % _ALIVE_EVERY == 0:
+                    alive()
         except av.error.FFmpegError:  # a broken tail: decoding says which frames are good
             stamps = []
         unit = stream.time_base
         if stamps and None not in stamps and unit is not None:
-            return np.unique(np.array(stamps, np.int64)) * float(unit)
+            return np.unique(np.array(stamps, np.int64)) * float(unit), packets
     times = []
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         for frame in _decoded(path, container, stream):
             times.append(float(frame.time))
             alive()
     if not times:
         raise _no_frames(path)
-    return np.unique(times)
+    return np.unique(times), packets
 
 
 def frames(
@@ -175,7 +127,7 @@ def frames(
             a limit, or not one frame decodes.
     """
     done = 0  # of those wanted
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         count = 0
         for frame in _decoded(path, container, stream, report):
             count += 1
@@ -198,12 +150,12 @@ def samples(path: Path, count: int) -> Iterator[tuple[float, UInt8[np.ndarray, "
     Decodes only frames that others refer to, which is about half of them, or only key frames where
     half as many as wanted are keys; unfiltered at the edges of coded blocks, which is faster.
     """
-    times = _times(path, lambda: None)
+    times, _ = _times(path, lambda: None)
     wanted = list(np.linspace(times[0], times[-1], count + 1)[:-1])
     found = 0
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         keys = sum(bool(packet.is_keyframe) for packet in _packets(container, stream))
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         stream.codec_context.skip_frame = "NONKEY" if keys >= count / 2 else "NONREF"
         stream.codec_context.options |= {"skip_loop_filter": "all"}
         for frame in _decoded(path, container, stream):
@@ -213,76 +165,6 @@ def samples(path: Path, count: int) -> Iterator[tuple[float, UInt8[np.ndarray, "
                 yield float(frame.time), _turn(_to_rgb(frame), _display_matrix(frame))
     if not found:
         raise _no_frames(path)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple["av.container.InputContainer", "av.VideoStream"]]:
-    """The container and its best video stream."""
-    _check_file(path)
-    try:
-        container = av.open(
-            f"file:{path}", container_options=_OPEN_OPTIONS, metadata_errors="replace"
-        )
-    except (av.error.FFmpegError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise UserError(
-            f"{path} is not a video that can be read ({reason}): "
-            "expected a video file such as H.264 in .mp4; replace it"
-        ) from None
-    with container:
-        stream = _best_stream(path, container)
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = _THREADS
-        stream.codec_context.options = {"max_pixels": str(limits.PIXELS)}
-        yield container, stream
-
-
-def _best_stream(path: Path, container: "av.container.InputContainer") -> "av.VideoStream":
-    moving = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic
-        and stream.codec_context is not None
-    ]
-    if not moving:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise UserError(f"{path} holds no video stream (only {kinds}): give a video file")
-    best = container.streams.best("video")
-    stream = best if best in moving else moving[0]
-    codec = stream.codec_context.name
-    if codec not in _CODECS:
-        raise UserError(
-            f"{path} is coded as {codec}, which is not read: convert it, for example to H.264"
-        )
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > limits.PIXELS:
-        raise UserError(
-            f"{path} declares frames of {width} x {height} pixels, at most "
-            f"{limits.PIXELS / 1e6:.0f} million pixels are read: scale it down"
-        )
-    return stream
-
-
-def _check_file(path: Path) -> None:
-    try:
-        status = path.stat()
-        if stat.S_ISREG(status.st_mode):
-            with open(path, "rb"):
-                pass
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: put a video there") from None
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise UserError(f"{path} cannot be read ({reason}): check its rights") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{path} is not a plain file: expected a video file")
-    if status.st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes): copy the video again")
-    if status.st_size > limits.FILE_BYTES:
-        raise UserError(
-            f"{path} has {status.st_size >> 30} GiB, at most {limits.FILE_BYTES >> 30} are read: "
-            "cut it into sequences"
-        )
 
 
 def _check_count(path: Path, count: int) -> None:

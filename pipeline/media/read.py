@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 
 from avatar.errors import UserError
 from pipeline.media import limits
-from pipeline.media.decode import VideoInfo
+from pipeline.media.info import VideoInfo
 from pipeline.media.limits import SLOT_BYTES, SLOTS
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from avatar.cameras import Cameras
 from avatar.dataset import FrameStore
 from avatar.errors import UserError
 from pipeline import media
+from pipeline.alignment import nearest
 from pipeline.framing import around
-from pipeline.ingest import IngestSettings, ingest, main, nearest
+from pipeline.ingest import IngestSettings, ingest, main
 from pipeline.quality import Quality
 from tests.media_files import camera, grey_frames, real_clip, write_cameras, write_clip
 
@@ -52,6 +53,36 @@ def test_a_slower_camera_gives_its_nearest_frames(tmp_path: Path) -> None:
     ingest(tmp_path / "capture", tmp_path / "out")
     with FrameStore(tmp_path / "out/frames.h5") as store:
         assert levels(store, 1) == pytest.approx([40, -1, 60, -1, 80, -1, 100], abs=2)
+
+
+def test_cameras_in_step_are_aligned_by_number(tmp_path: Path) -> None:
+    """The file of camera 1 says 30 frames/s where both ran at 25: its times drift."""
+    write_clip(tmp_path / "capture/talk/cam_0.mp4", [40, 60, 80, 100, 120, 140, 160, 180])
+    write_clip(tmp_path / "capture/talk/cam_1.mp4", [40, 60, 80, 100, 120, 140, 160], fps=30)
+    write_cameras(tmp_path / "capture", {"0": camera(), "1": camera()})
+    quality = ingest(tmp_path / "capture", tmp_path / "out", IngestSettings(align="number"))
+    with FrameStore(tmp_path / "out/frames.h5") as store:
+        expected = [40, 60, 80, 100, 120, 140, 160, -1]
+        assert levels(store, 1) == pytest.approx(expected, abs=2)
+    assert quality.metrics["missing_frames"] == 1
+
+
+def test_offsets_between_cameras_are_reported(tmp_path: Path) -> None:
+    for name in "01":
+        write_clip(tmp_path / f"capture/talk/cam_{name}.mp4", [40, 60, 80, 100])
+    write_cameras(tmp_path / "capture", {"0": camera(), "1": camera(time_offset=0.015)})
+    quality = ingest(tmp_path / "capture", tmp_path / "out")
+    assert quality.metrics["camera_offsets"]["talk"] == pytest.approx({"0": 0, "1": 0.015})
+    assert "camera 1 is 15.0 ms off the first one" in quality.messages[0]
+
+
+def test_damage_is_said_in_quality(tmp_path: Path) -> None:
+    data = bytearray(real_clip("hard_clips/mkv_no_frame_count.mkv").read_bytes())
+    for place in np.random.default_rng(1).integers(3000, len(data), 60):
+        data[place] ^= 255
+    (tmp_path / "damaged.mkv").write_bytes(data)
+    quality = ingest(tmp_path / "damaged.mkv", tmp_path / "out")
+    assert any("frames are good" in message for message in quality.messages)
 
 
 @pytest.mark.parametrize(

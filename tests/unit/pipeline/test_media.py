@@ -1,4 +1,7 @@
+import os
 import struct
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import pytest
 
 from avatar.errors import UserError
 from pipeline import media
+from pipeline.media import limits, read
+from tests.hard_cases import encode, skip_frames
 from tests.media_files import grey_frames, real_clip
 
 
@@ -197,3 +202,128 @@ def test_odd_file_names_are_only_names(
     media.write_video(name, grey_frames([50, 60]), 25)
     assert len(list(media.read_video(name))) == 2
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def levels(path: Path) -> list[int]:
+    return [round(float(image.mean())) for _, image in media.read_video(path)]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "options"),
+    [
+        ("a.mp4", "libx265", "yuv420p10le", {"x265-params": "log-level=none:lossless=1"}),
+        ("a.mov", "prores_ks", "yuv422p10le", {}),
+        ("a.avi", "mjpeg", "yuvj420p", {"qscale": "2"}),
+        ("a.mkv", "libx264", "yuvj420p", {"crf": "1"}),
+        ("a.webm", "libvpx-vp9", "yuv420p", {"crf": "4"}),
+        ("a.mkv", "ffv1", "yuv420p", {}),
+        ("a.mkv", "libsvtav1", "yuv420p", {"crf": "5"}),
+    ],
+)
+def test_every_kind_of_coding_keeps_grey(
+    tmp_path: Path, name: str, codec: str, pix_fmt: str, options: dict[str, str]
+) -> None:
+    """Limited and full range, 8 and 10 bits: black stays black and white white."""
+    expected = [0, 60, 128, 200, 255]
+    frames = grey_frames(expected, width=128, height=96)
+    path = encode(tmp_path / name, frames, codec, pix_fmt, **options)
+    assert levels(path) == pytest.approx(expected, abs=4)
+
+
+@pytest.mark.parametrize(("width", "height", "space"), [(1280, 720, "ITU709"), (64, 48, "ITU601")])
+def test_untagged_colours_are_guessed_by_size(
+    tmp_path: Path, width: int, height: int, space: str
+) -> None:
+    colour = np.full((height, width, 3), (200, 60, 30), np.uint8)
+    frame = av.VideoFrame.from_ndarray(colour, format="rgb24")
+    converted = frame.reformat(format="yuv444p", dst_colorspace=space, dst_color_range="MPEG")
+    with av.open(str(tmp_path / "a.avi"), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv444p"
+        converted.pts = 0
+        converted.colorspace = 2  # unspecified
+        file.mux(stream.encode(converted))
+        file.mux(stream.encode())
+    ((_, image),) = media.read_video(tmp_path / "a.avi")
+    assert image.mean((0, 1)) == pytest.approx((200, 60, 30), abs=3)
+
+
+def test_times_are_those_of_presentation(tmp_path: Path) -> None:
+    stamps = [0, 1, 3, 4, 6, 7, 37, 38]
+    path = encode(tmp_path / "a.mkv", stamps=stamps, bf="2")
+    expected = np.array(stamps) / 30
+    np.testing.assert_allclose(media.frame_times(path), expected, atol=1e-3)
+    times = [time for time, _ in media.read_video(path)]
+    np.testing.assert_allclose(times, media.frame_times(path), atol=1e-9)
+
+
+def test_an_edit_list_leaves_frames_out(tmp_path: Path) -> None:
+    shades = list(range(20, 220, 10))
+    path = encode(tmp_path / "a.mp4", grey_frames(shades), crf="1", g="20", bf="0")
+    skip_frames(path, 5)
+    assert levels(path) == pytest.approx(shades[5:], abs=3)
+    assert len(media.frame_times(path)) == 15
+
+
+def test_only_wanted_frames_come(tmp_path: Path) -> None:
+    shades = list(range(20, 220, 10))
+    path = encode(tmp_path / "a.mp4", grey_frames(shades), crf="1")
+    wanted = media.frame_times(path)[[2, 3, 11]]
+    read_frames = list(media.read_video(path, wanted.tolist()))
+    np.testing.assert_allclose([time for time, _ in read_frames], wanted)
+    assert [image.mean() for _, image in read_frames] == pytest.approx([40, 50, 130], abs=3)
+
+
+def test_a_file_that_changed_is_looked_at_again(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", grey_frames([10] * 4))
+    assert len(media.frame_times(path)) == 4
+    encode(path, grey_frames([10] * 7))
+    assert len(media.frame_times(path)) == 7
+
+
+BOUND = """
+import pathlib, sys
+from pipeline.media import limits
+limits.apply(pathlib.Path(sys.argv[1]))
+try:
+    bytearray(limits.MEMORY_BYTES)
+except MemoryError:
+    print("memory")
+try:
+    open(sys.argv[1], "ab", buffering=0).write(b"x")
+except OSError:
+    print("file")
+"""
+
+
+def test_the_worker_is_bound(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"")
+    root = str(Path(__file__).resolve().parents[3])
+    command = [sys.executable, "-c", BOUND, str(path)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": root}, stdout=subprocess.PIPE)
+    assert done.stdout.split() == [b"memory", b"file"]
+    assert path.stat().st_size == 0
+    path.write_bytes(bytes(3 << 20))
+    assert limits.cpu_seconds(path) == limits.BASE_SECONDS + 3 * limits.SECONDS_PER_MIB
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -SEGV $$", r"made the decoder crash \(SIGSEGV\)"),
+        ("kill -XCPU $$", "took more processor time or memory"),
+        ("exit 3", r"made the decoder fail \(exit code 3\)"),
+        ("exec sleep 60", "nothing could be read for 0 s"),
+    ],
+)
+def test_a_worker_that_ends_badly_costs_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    worker = tmp_path / "worker"
+    worker.write_text(f"#!/bin/sh\n{script}\n")
+    worker.chmod(0o755)
+    monkeypatch.setattr(read.sys, "executable", str(worker))
+    monkeypatch.setattr(limits, "SILENCE", 0.3)
+    with pytest.raises(UserError, match=message):
+        media.probe(tmp_path / "a.mp4")
