@@ -14,19 +14,30 @@ SILENCE = 120.0  # seconds without a sign of life until the reader is ended
 BASE_SECONDS, SECONDS_PER_MIB = 120, 60
 
 
+def bind() -> None:
+    """Bind this process for good: memory, no file written, no core dump."""
+    for kind, most in (
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
+
+
+def allow(path: Path) -> None:
+    """Give this process the processor time that reading a file may take, from now on."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(usage.ru_utime + usage.ru_stime) + cpu_seconds(path)
+    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if most != resource.RLIM_INFINITY:
+        seconds = min(seconds, most)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, most))
+
+
 def cpu_seconds(path: Path) -> int:
     """Processor time that reading a file may take."""
     try:
         size = path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):
         size = 0
     return BASE_SECONDS + size * SECONDS_PER_MIB // (1 << 20)
-
-
-def apply(path: Path) -> None:
-    """Bind this process: memory, processor time, no file written, no core dump."""
-    seconds = cpu_seconds(path)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,22 +1,25 @@
-"""The process that reads one video for `read`: everything untrusted happens here.
+"""The process that reads videos for `read`: everything untrusted happens here.
 
-Standard input brings one line of JSON, the request, then one byte for every frame that was
+Standard input brings requests, a line of JSON each, and one full stop for every frame that was
 taken; standard output answers in lines of JSON. Pixels go through shared memory: a ring of slots,
 each as large as the largest frame allowed (untouched pages cost nothing).
 
-    {"task": "scan", "path"}                         -> {"info": VideoInfo as a dict}
-    {"task": "frames", "path", "wanted", "memory"}   -> {"time", "height", "width", "slot"} ...
-    {"task": "samples", "path", "count", "memory"}   -> the same
+    {"task": "scan", "folder", "path"}               -> {"info": VideoInfo as a dict}
+    {"task": "frames", "folder", "path", "wanted"}   -> {"time", "height", "width", "slot"} ...
+    {"task": "samples", "folder", "path", "count"}   -> the same
     always, at the end: {"done": true} or {"error": one line}; in between {"remark": one line}, and
     {"alive": true} where there is long nothing else to say
 
-`wanted` lists times in seconds, or is null for all frames.
+`path` counts from `folder`; `wanted` lists times in seconds, or is null for all frames.
+
+python -m pipeline.media.worker MEMORY     # the number of the memory's file descriptor
 """
 
 import json
 import mmap
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,54 +31,63 @@ from pipeline.media.limits import SLOT_BYTES, SLOTS
 
 
 def main() -> None:
-    """Answer the one request on standard input."""
-    request = json.loads(_read_line())
+    """Answer requests until standard input ends."""
+    limits.bind()
+    with mmap.mmap(int(sys.argv[1]), SLOTS * SLOT_BYTES) as ring:
+        try:
+            while line := _read_line():
+                _answer(json.loads(line), ring)
+        except BrokenPipeError:  # nobody reads any more
+            os._exit(0)
+
+
+def _answer(request: dict[str, Any], ring: mmap.mmap) -> None:
     path = Path(request["path"])
-    limits.apply(path)
     try:
-        _answer(request, path)
+        os.chdir(request["folder"])
+        limits.allow(path)
+        if request["task"] == "scan":
+            _say({"info": decode.scan(path, _alive).to_json()})
+        else:
+            _show(_frames(request, path), ring)
         _say({"done": True})
     except UserError as problem:
         _say({"error": str(problem)})
     except MemoryError:
         memory = limits.MEMORY_BYTES >> 30
         _say({"error": f"{path} needs more than {memory} GiB to decode: convert it to H.264"})
-    except BrokenPipeError:  # nobody reads any more
-        os._exit(0)
 
 
-def _answer(request: dict[str, Any], path: Path) -> None:
-    def remark(text: str) -> None:
-        _say({"remark": text})
-
-    def alive() -> None:
-        _say({"alive": True})
-
-    if request["task"] == "scan":
-        _say({"info": decode.scan(path, alive).to_json()})
-        return
+def _frames(request: dict[str, Any], path: Path) -> Iterator[tuple[float, np.ndarray]]:
     if request["task"] == "samples":
-        frames = decode.samples(path, request["count"])
-    else:
-        frames = decode.frames(path, request["wanted"], remark, alive)
-    with mmap.mmap(request["memory"], SLOTS * SLOT_BYTES) as ring:
-        for sent, (time, image) in enumerate(frames):
-            if sent >= SLOTS and not os.read(0, 1):
-                os._exit(0)
-            slot = sent % SLOTS
-            stored = np.frombuffer(ring, np.uint8, image.size, slot * SLOT_BYTES)
-            np.copyto(stored.reshape(image.shape), image)
-            height, width = image.shape[:2]
-            _say({"time": time, "height": height, "width": width, "slot": slot})
-            del stored
+        return decode.samples(path, request["count"])
+    return decode.frames(path, request["wanted"], lambda text: _say({"remark": text}), _alive)
+
+
+def _show(frames: Iterator[tuple[float, np.ndarray]], ring: mmap.mmap) -> None:
+    for sent, (time, image) in enumerate(frames):
+        if sent >= SLOTS and not os.read(0, 1):
+            os._exit(0)
+        slot = sent % SLOTS
+        stored = np.frombuffer(ring, np.uint8, image.size, slot * SLOT_BYTES)
+        np.copyto(stored.reshape(image.shape), image)
+        height, width = image.shape[:2]
+        _say({"time": time, "height": height, "width": width, "slot": slot})
 
 
 def _read_line() -> bytes:
-    """The first line of standard input, and not a byte more."""
+    """The next line of standard input, and not a byte more; empty at the end.
+
+    Full stops before it are for frames of the request before, whose slots are all free by now.
+    """
     pieces = []
     while (piece := os.read(0, 1)) not in (b"\n", b""):
         pieces.append(piece)
-    return b"".join(pieces)
+    return b"".join(pieces).lstrip(b".")
+
+
+def _alive() -> None:
+    _say({"alive": True})
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from avatar.errors import UserError
 from pipeline import media
-from pipeline.media import limits, read
+from pipeline.media import ask, limits
 from tests.hard_cases import encode, skip_frames
 from tests.media_files import grey_frames, real_clip
 
@@ -274,6 +274,27 @@ def test_only_wanted_frames_come(tmp_path: Path) -> None:
     assert [image.mean() for _, image in read_frames] == pytest.approx([40, 50, 130], abs=3)
 
 
+def test_videos_can_be_read_side_by_side_and_left_early(tmp_path: Path) -> None:
+    first, second = (
+        encode(tmp_path / name, grey_frames([level] * 30))
+        for name, level in (("a.mp4", 40), ("b.mp4", 90))
+    )
+    both = zip(media.read_video(first), media.read_video(second), strict=True)
+    for number, ((_, one), (_, other)) in enumerate(both):
+        assert (round(one.mean()), round(other.mean())) == pytest.approx((40, 90), abs=2)
+        if number == 20:
+            break
+    assert len(list(media.read_video(first))) == 30
+
+
+def test_one_process_reads_one_video_after_the_other(tmp_path: Path) -> None:
+    ask.close_idle()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        path = encode(tmp_path / name, grey_frames([40] * 12))
+        assert len(list(media.read_video(path))) == media.probe(path).times.size
+    assert len(ask._idle) == 1
+
+
 def test_a_file_that_changed_is_looked_at_again(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", grey_frames([10] * 4))
     assert len(media.frame_times(path)) == 4
@@ -282,9 +303,9 @@ def test_a_file_that_changed_is_looked_at_again(tmp_path: Path) -> None:
 
 
 BOUND = """
-import pathlib, sys
+import sys
 from pipeline.media import limits
-limits.apply(pathlib.Path(sys.argv[1]))
+limits.bind()
 try:
     bytearray(limits.MEMORY_BYTES)
 except MemoryError:
@@ -323,7 +344,8 @@ def test_a_worker_that_ends_badly_costs_one_line(
     worker = tmp_path / "worker"
     worker.write_text(f"#!/bin/sh\n{script}\n")
     worker.chmod(0o755)
-    monkeypatch.setattr(read.sys, "executable", str(worker))
+    ask.close_idle()
+    monkeypatch.setattr(sys, "executable", str(worker))
     monkeypatch.setattr(limits, "SILENCE", 0.3)
     with pytest.raises(UserError, match=message):
         media.probe(tmp_path / "a.mp4")
