@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline import media
 from pipeline.ingest import ingest
+from pipeline.media.ask import close_idle
 
 FRAMES = 300
 
@@ -51,6 +52,7 @@ def main(paths: list[str]) -> None:
         for number, clip in enumerate(clips):
             used, start = processor_seconds(), time.perf_counter()
             count = ingest(clip, Path(folder) / str(number)).metrics["frames"]
+            close_idle()  # a process counts when it has ended
             wall, used = time.perf_counter() - start, processor_seconds() - used
             load = os.getloadavg()[0]
             print(

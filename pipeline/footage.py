@@ -64,12 +64,14 @@ class Clip:
     def frames(
         self,
         wanted: list[int] | None = None,
+        window: media.Window | None = None,
         remark: Callable[[str], None] = log.warning,
     ) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
         """Number (place in `times`) and RGB image of every frame that is wanted and whole.
 
         Args:
             wanted: numbers of the frames to read, ascending; None: all.
+            window: the part of the frames to give; None: whole frames.
             remark: gets a line about damage.
         Raises:
             UserError: as `media.read_video`, or an image that cannot be read.
@@ -78,12 +80,14 @@ class Clip:
         numbers = list(range(len(times))) if wanted is None else wanted
         if self.is_video:
             if numbers:
-                for time, image in media.read_video(self.source, times[numbers].tolist(), remark):
+                seconds = times[numbers].tolist()
+                for time, image in media.read_video(self.source, seconds, window, remark):
                     yield int(np.searchsorted(times, time - 1e-6)), image
             return
         images = self._numbered()
         for number in numbers:
-            yield number, read_image(images[number][1])
+            image = read_image(images[number][1])
+            yield number, image if window is None else window.cut(image, str(self.source))
 
     def sample(self, count: int) -> list[UInt8[np.ndarray, "H W 3"]]:
         """About `count` RGB frames spread over the clip."""

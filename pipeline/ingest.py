@@ -75,7 +75,7 @@ def ingest(
         )
     framings = _framings(capture, settings, quality)
     for camera, plate in capture.plates.items():
-        framings[camera].check(read_image(plate), str(plate))
+        framings[camera].apply(read_image(plate), str(plate))  # refuses one of another size
     with dataset.create(out / "frames.h5") as writer:
         stored = _store(capture, plans, framings, writer, quality.warn)
         tables = tabulate(stored.sequence, stored.camera, stored.place, plans, framings)
@@ -122,11 +122,13 @@ def _store(
 
     def encode(job: tuple[Clip, float, int, np.ndarray]) -> tuple[Clip, float, int, bytes]:
         clip, time, place, image = job
-        framed = framings[clip.camera].apply(image, str(clip.source))
+        framing = framings[clip.camera]
+        cut = framing.early is not None
+        framed = framing.finish(image) if cut else framing.apply(image, str(clip.source))
         return clip, time, place, jpeg.encode(framed)
 
     total = sum(len(wanted) for plan in plans.values() for wanted in plan.wanted.values())
-    done = threaded(encode, _wanted_frames(capture, plans, remark))
+    done = threaded(encode, _wanted_frames(capture, plans, framings, remark))
     for clip, time, place, blob in cli.progress(done, "ingest", total):
         writer.append(dataset.IMAGE, blob)
         stored.sequence.append(clip.sequence)
@@ -137,12 +139,16 @@ def _store(
 
 
 def _wanted_frames(
-    capture: Capture, plans: dict[str, Plan], remark: Callable[[str], None]
+    capture: Capture,
+    plans: dict[str, Plan],
+    framings: dict[str, Framing],
+    remark: Callable[[str], None],
 ) -> Iterator[tuple[Clip, float, int, UInt8[np.ndarray, "H W 3"]]]:
     for clip in capture.clips:
         wanted = plans[clip.sequence].wanted[clip.camera]
         times = clip.times()
-        for number, image in clip.frames(sorted(wanted), remark):
+        window = framings[clip.camera].early
+        for number, image in clip.frames(sorted(wanted), window, remark):
             yield clip, float(times[number]), wanted[number], image
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, UInt8
 
 from avatar.errors import UserError
 from pipeline.media import limits
-from pipeline.media.info import VideoInfo
+from pipeline.media.info import VideoInfo, Window
 from pipeline.media.opening import opened
 
 _ALIVE_EVERY = 64  # packets
@@ -109,6 +109,7 @@ def _times(path: Path, alive: Alive) -> tuple[Float[np.ndarray, "N"], int]:
 def frames(
     path: Path,
     wanted: list[float] | None = None,
+    window: Window | None = None,
     report: Report = lambda text: None,
     alive: Alive = lambda: None,
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
@@ -118,13 +119,14 @@ def frames(
 
     Args:
         wanted: times of the frames to convert, as `scan` gives them, ascending; None: all.
+        window: the part of the frames to give; None: whole frames.
         report: gets a line with the number of frames that were left out.
         alive: called now and then.
     Yields:
         Presentation time in seconds on the file's own clock, and an RGB image.
     Raises:
         UserError: no such file, no plain file, empty, no video, a codec that is not read, beyond
-            a limit, or not one frame decodes.
+            a limit, a frame that is not of the window's size, or not one frame decodes.
     """
     done = 0  # of those wanted
     with opened(path) as (container, stream):
@@ -139,7 +141,8 @@ def frames(
                 if wanted[done] > time + _SAME:
                     alive()
                     continue
-            yield time, _turn(_to_rgb(frame), _display_matrix(frame))
+            image = _turn(_to_rgb(frame), _display_matrix(frame))
+            yield time, image if window is None else window.cut(image, str(path))
         if not count:
             raise _no_frames(path)
 

@@ -1,10 +1,12 @@
-"""What a video file holds, in numbers: crosses from the worker to its caller."""
+"""What crosses between the worker and its caller: what a file holds, which part is wanted."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+
+from avatar.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,32 @@ class VideoInfo:
     def from_json(cls, value: dict[str, Any]) -> "VideoInfo":
         """The way back."""
         return cls(**value | {"times": np.array(value["times"])})
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a clip's frames that is kept.
+
+    Attributes:
+        size: width and height that every frame must have.
+        box: x, y, width, height of the part, pixels.
+    """
+
+    size: tuple[int, int]
+    box: tuple[int, int, int, int]
+
+    def cut(self, image: UInt8[np.ndarray, "H W 3"], source: str) -> UInt8[np.ndarray, "h w 3"]:
+        """The part of one frame, as a view.
+
+        Raises:
+            UserError: the frame has another size; `source` names the file.
+        """
+        height, width = image.shape[:2]
+        if (width, height) != self.size:
+            expected = "{} x {}".format(*self.size)
+            raise UserError(
+                f"{source}: a frame is {width} x {height}, expected {expected} as before (or as "
+                "the calibration says): convert it to one size"
+            )
+        x, y, width, height = self.box
+        return image[y : y + height, x : x + width]

@@ -21,6 +21,7 @@ def bind() -> None:
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
+        most = _at_most(most, kind)
         resource.setrlimit(kind, (most, most))
 
 
@@ -29,9 +30,13 @@ def allow(path: Path) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(usage.ru_utime + usage.ru_stime) + cpu_seconds(path)
     most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    if most != resource.RLIM_INFINITY:
-        seconds = min(seconds, most)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (_at_most(seconds, resource.RLIMIT_CPU), most))
+
+
+def _at_most(value: int, kind: int) -> int:
+    """A limit that somebody else already set can only be lowered."""
+    most = resource.getrlimit(kind)[1]
+    return value if most == resource.RLIM_INFINITY else min(value, most)
 
 
 def cpu_seconds(path: Path) -> int:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from pipeline.media.ask import ask
-from pipeline.media.info import VideoInfo
+from pipeline.media.info import VideoInfo, Window
 
 log = logging.getLogger(__name__)
 Image = UInt8[np.ndarray, "H W 3"]
@@ -49,6 +50,7 @@ def frame_times(path: str | Path) -> Float[np.ndarray, "N"]:
 def read_video(
     path: str | Path,
     wanted: list[float] | None = None,
+    window: Window | None = None,
     remark: Callable[[str], None] = log.warning,
 ) -> Iterator[tuple[float, Image]]:
     """Frames of a video in order, turned and mirrored as its display matrix says.
@@ -57,12 +59,15 @@ def read_video(
 
     Args:
         wanted: times of the frames to convert, as `frame_times` gives them; None: all.
+        window: the part of the frames to give; None: whole frames.
     Yields:
         Presentation time in seconds on the file's own clock, and an RGB image.
     Raises:
-        UserError: as `probe`.
+        UserError: as `probe`, or a frame that is not of the window's size.
     """
-    yield from _frames({"task": "frames", "path": str(path), "wanted": wanted}, remark)
+    part = None if window is None else asdict(window)
+    request = {"task": "frames", "path": str(path), "wanted": wanted, "window": part}
+    yield from _frames(request, remark)
 
 
 def sample_frames(path: str | Path, count: int) -> list[Image]:

@@ -5,12 +5,14 @@ taken; standard output answers in lines of JSON. Pixels go through shared memory
 each as large as the largest frame allowed (untouched pages cost nothing).
 
     {"task": "scan", "folder", "path"}               -> {"info": VideoInfo as a dict}
-    {"task": "frames", "folder", "path", "wanted"}   -> {"time", "height", "width", "slot"} ...
+    {"task": "frames", "folder", "path", "wanted", "window"}
+                                                     -> {"time", "height", "width", "slot"} ...
     {"task": "samples", "folder", "path", "count"}   -> the same
     always, at the end: {"done": true} or {"error": one line}; in between {"remark": one line}, and
     {"alive": true} where there is long nothing else to say
 
-`path` counts from `folder`; `wanted` lists times in seconds, or is null for all frames.
+`path` counts from `folder`; `wanted` lists times in seconds, or is null for all frames; `window`
+is a Window as a dict, or null for whole frames.
 
 python -m pipeline.media.worker MEMORY     # the number of the memory's file descriptor
 """
@@ -27,6 +29,7 @@ import numpy as np
 
 from avatar.errors import UserError
 from pipeline.media import decode, limits
+from pipeline.media.info import Window
 from pipeline.media.limits import SLOT_BYTES, SLOTS
 
 
@@ -61,7 +64,11 @@ def _answer(request: dict[str, Any], ring: mmap.mmap) -> None:
 def _frames(request: dict[str, Any], path: Path) -> Iterator[tuple[float, np.ndarray]]:
     if request["task"] == "samples":
         return decode.samples(path, request["count"])
-    return decode.frames(path, request["wanted"], lambda text: _say({"remark": text}), _alive)
+    part = request["window"]
+    window = part and Window(tuple(part["size"]), tuple(part["box"]))
+    return decode.frames(
+        path, request["wanted"], window, lambda text: _say({"remark": text}), _alive
+    )
 
 
 def _show(frames: Iterator[tuple[float, np.ndarray]], ring: mmap.mmap) -> None:

@@ -118,11 +118,11 @@ def dots(places: np.ndarray, width: int, height: int, radius: float) -> np.ndarr
     return np.repeat((np.clip(image, 0, 1) * 255).astype(np.uint8)[..., None], 3, 2)
 
 
-def centroids(image: np.ndarray, guesses: np.ndarray) -> np.ndarray:
+def centroids(image: np.ndarray, guesses: np.ndarray, radius: float = 8) -> np.ndarray:
     """Centre of mass near each guess."""
     grey = image.mean(2) - 8
     y, x = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
-    weights = [np.clip(grey, 0, None) * (np.hypot(x - g[0], y - g[1]) < 8) for g in guesses]
+    weights = [np.clip(grey, 0, None) * (np.hypot(x - g[0], y - g[1]) < radius) for g in guesses]
     return np.array([[(w * x).sum() / w.sum(), (w * y).sum() / w.sum()] for w in weights])
 
 
@@ -146,6 +146,21 @@ def test_stored_frames_are_pinhole_images_of_the_stored_camera(tmp_path: Path) -
     with FrameStore(tmp_path / "out/frames.h5") as store:
         found = centroids(store.image(0), expected)
     assert np.abs(found - expected).max() < 0.12
+
+
+@pytest.mark.parametrize(("size", "scale"), [(120, 120 / 322), (250, 250 / 322), (400, 400 / 322)])
+def test_a_window_keeps_places_to_a_fraction_of_a_pixel(
+    tmp_path: Path, size: int, scale: float
+) -> None:
+    """Shrunk or enlarged by no whole number: a dot lands where index.json says."""
+    places = np.array([[x, y] for x in (60.0, 161.3, 260.7) for y in (50.0, 120.2, 190.9)])
+    media.write_video(tmp_path / "a.mp4", [dots(places, 322, 240, 8)] * 2, 25, crf=1)
+    ingest(tmp_path / "a.mp4", tmp_path / "out", IngestSettings(size_mono=size))
+    entry = json.loads((tmp_path / "out/index.json").read_text())["cameras"]["0"]
+    assert entry["scale"] == pytest.approx([scale, scale], rel=0.01)
+    with FrameStore(tmp_path / "out/frames.h5") as store:
+        found = centroids(store.image(0), places * entry["scale"], 12 * scale)
+    assert np.abs(found - places * entry["scale"]).max() < 0.1
 
 
 WIDE = np.array([300, 0])
