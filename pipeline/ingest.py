@@ -69,15 +69,13 @@ def ingest(
         )
         for sequence in capture.sequences
     }
-    if sum(len(plan.times) for plan in plans.values()) < 2:
-        raise UserError(
-            f"{capture.path} holds one frame in the chosen span: expected some seconds of video"
-        )
+    _check_count(capture, sum(len(plan.times) for plan in plans.values()))
     framings = _framings(capture, settings, quality)
     for camera, plate in capture.plates.items():
         framings[camera].apply(read_image(plate), str(plate))  # refuses one of another size
     with dataset.create(out / "frames.h5") as writer:
         stored = _store(capture, plans, framings, writer, quality.warn)
+        _check_count(capture, len(set(zip(stored.sequence, stored.place, strict=True))))
         tables = tabulate(stored.sequence, stored.camera, stored.place, plans, framings)
         writer.write_tables(tables)
     if capture.cameras is not None:
@@ -88,6 +86,14 @@ def ingest(
     judge(quality, tables, plans)
     quality.save(out / "quality.json")
     return quality
+
+
+def _check_count(capture: Capture, timesteps: int) -> None:
+    if timesteps < 2:
+        raise UserError(
+            f"{capture.path} holds {timesteps} whole frames in the chosen span: expected some "
+            "seconds of video"
+        )
 
 
 def _framings(capture: Capture, settings: IngestSettings, quality: Quality) -> dict[str, Framing]:

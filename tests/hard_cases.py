@@ -276,9 +276,10 @@ def cut_fast_start(folder: Path) -> Path:
     return path
 
 
-@case(".mkv with 60 bytes changed", "warn", "frames are good")
+@case(".mkv with 60 bytes changed", "warn", "frames are missing")
 def flipped(folder: Path) -> Path:
-    path = encode(folder / "a.mkv", pictures(60, 160, 120), g="12")
+    exact = {"fflags": "+bitexact"}  # no random numbers in the file: the same bytes are hit
+    path = encode(folder / "a.mkv", pictures(60, 160, 120), g="12", mux=exact)
     data = bytearray(path.read_bytes())
     for place in np.random.default_rng(1).integers(3000, len(data), 60):
         data[place] ^= 255
@@ -322,7 +323,19 @@ def huge_header(folder: Path) -> Path:
     return path
 
 
-@case("one frame", "error", "holds one frame", quick=True)
+@case("a chosen span of damaged frames", "error", "holds 0 whole frames", settings={"start": 0.2})
+def damaged_span(folder: Path) -> Path:
+    path = encode(folder / "a.avi", pictures(12), codec="mjpeg", pix_fmt="yuvj420p")
+    data = path.read_bytes()
+    starts = [k for k in range(len(data)) if data.startswith(b"\xff\xd8", k)]
+    for start in starts[5:]:
+        size = int.from_bytes(data[start - 4 : start], "little")
+        data = data[:start] + bytes(size) + data[start + size :]
+    path.write_bytes(data)
+    return path
+
+
+@case("one frame", "error", "holds 1 whole frames", quick=True)
 def one_frame(folder: Path) -> Path:
     return encode(folder / "a.mp4", pictures(1))
 

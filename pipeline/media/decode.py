@@ -200,10 +200,14 @@ def _decoded(
     stream: "av.VideoStream",
     report: Report = lambda text: None,
 ) -> Iterator["av.VideoFrame"]:
-    """Decode packet by packet, so that a damaged one costs its own frames only."""
-    bad = count = 0
+    """Decode packet by packet, so that damage costs its own frames only.
+
+    After damage a decoder goes on from pictures that it made up: what it gives then is left out
+    until a key frame, which needs no other.
+    """
+    lost = count = number = 0
     rate = float(stream.average_rate or 30)
-    ended = False
+    ended = doubtful = False
     # Without a packet the decoder gives what it still holds, where the file broke off.
     for packet in chain(_packets(container, stream), [None]):
         filled = packet is not None and packet.size > 0
@@ -211,17 +215,23 @@ def _decoded(
         try:
             decoded = stream.codec_context.decode(packet)
         except (av.error.FFmpegError, EOFError):
-            bad += filled
+            lost += filled
+            doubtful |= filled
             continue
         for frame in decoded:
             if frame.pts is None:  # raw streams carry no times
                 frame.time_base = Fraction(1, 90000)
-                frame.pts = round(count / rate * 90000)
+                frame.pts = round(number / rate * 90000)
+            number += 1
+            _check_count(path, number)
+            doubtful = bool(frame.is_corrupt) or (doubtful and not frame.key_frame)
+            if doubtful:
+                lost += 1
+                continue
             count += 1
-            _check_count(path, count)
             yield frame
-    if bad or not ended:
-        report(f"{path} is damaged: {count} frames are good, {bad} damaged parts were left out")
+    if lost or not ended:
+        report(f"{path} is damaged: {count} frames are good, {lost} were left out")
 
 
 def _to_rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "H W 3"]:
