@@ -78,7 +78,7 @@ def run(variant: str, overrides: dict[str, Any], seed: int, args: argparse.Names
                 "overrides": json.dumps(overrides, sort_keys=True),
             })  # fmt: skip
     _append(args.table, rows)
-    print(f"{variant}, seed {seed}: " + ", ".join(f"{r['psnr']:.2f}" for r in rows), flush=True)
+    print(f"{variant}, seed {seed}: " + ", ".join(f"{r['psnr']:.2f}" for r in rows if r["n"]), flush=True)
 
 
 def _preset(dataset: Dataset, args: argparse.Namespace, overrides: dict[str, Any]) -> Preset:
