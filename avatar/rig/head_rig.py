@@ -19,6 +19,7 @@ from avatar.errors import UserError
 from avatar.rig.rotations import axis_angle_to_matrix
 
 ROOT, NECK, JAW, EYE_L, EYE_R = range(5)
+PRINCIPAL = "principal"  # how the names of expressions begin that are directions of variance
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,19 @@ class HeadRig(torch.nn.Module):
         expr_names: list[str],
         masks: dict[str, Tensor],
         landmarks: Landmarks | None = None,
+        source_sha256: str = "",
     ) -> None:
         """Check shapes and keep the tensors.
 
         Args:
-            name: `anny`, `flame2023`, ...
+            name: `anny`, `flame`, ...
             tensors: the attributes above by name; `posedirs` may be absent.
+            source_sha256: of the file the rig was made from, where it was made from one.
         Raises:
             ValueError: a tensor is missing, or its shape does not fit `v_template`.
         """
         super().__init__()
-        self.name = name
+        self.name, self.source_sha256 = name, source_sha256
         self.expr_names = list(expr_names)
         self.masks = dict(masks)
         self.landmarks = landmarks
@@ -144,6 +147,11 @@ class HeadRig(torch.nn.Module):
     @property
     def num_expr(self) -> int:
         return self.exprdirs.shape[2]
+
+    @property
+    def principal_expr(self) -> bool:
+        """Whether expressions are directions of unit variance, as FLAME's, not actions of 0..1."""
+        return all(name.startswith(PRINCIPAL) for name in self.expr_names)
 
     @cached_property
     def head_radius(self) -> float:
@@ -240,6 +248,7 @@ class HeadRig(torch.nn.Module):
             arrays["posedirs"] = self.posedirs.cpu().numpy()
         arrays |= {f"mask_{key}": mask.cpu().numpy() for key, mask in self.masks.items()}
         arrays["name"] = np.array(self.name)
+        arrays["source_sha256"] = np.array(self.source_sha256)
         arrays["expr_names"] = np.array(self.expr_names)
         if self.landmarks is not None:
             arrays |= {f"landmark_{k}": v.cpu().numpy() for k, v in vars(self.landmarks).items()}
@@ -274,4 +283,7 @@ class HeadRig(torch.nn.Module):
         if "landmark_ids" in arrays:
             names = ("ids", "faces", "barycentric", "spread")
             landmarks = Landmarks(*(torch.from_numpy(arrays[f"landmark_{n}"]) for n in names))
-        return cls(str(arrays["name"]), tensors, list(arrays["expr_names"]), masks, landmarks)
+        return cls(
+            str(arrays["name"]), tensors, [str(name) for name in arrays["expr_names"]], masks,
+            landmarks, str(arrays.get("source_sha256", "")),
+        )  # fmt: skip
