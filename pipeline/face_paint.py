@@ -5,7 +5,7 @@ Everything is drawn in the base mesh's frame, in millimetres, symmetric in x whe
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -43,6 +43,7 @@ class Palette:
     clothed: bool = True
 
 
+@runtime_checkable
 class Surface(Protocol):
     """What can be painted: a mesh in MakeHuman's base frame (m) with texture coordinates.
 

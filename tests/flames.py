@@ -129,13 +129,11 @@ def _smooth(verts: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarr
 
 
 def _regressor(verts: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Shares of the 40 nearest vertices that give each joint, found by least squares."""
+    """The smallest shares that give each joint, of its eyeball's vertices or the skin's."""
     regressor = np.zeros((5, len(verts)))
     groups = {EYE_L: slice(SKIN, SKIN + BALL), EYE_R: slice(SKIN + BALL, None)}
     for joint in (ROOT, NECK, JAW, EYE_L, EYE_R):
-        candidates = np.arange(len(verts))[groups.get(joint, slice(0, SKIN))]
-        distance = np.linalg.norm(verts[candidates] - joints[joint], axis=1)
-        near = candidates[np.argsort(distance)[:40]]
-        system = np.concatenate([verts[near].T, np.ones((1, 40))])
-        regressor[joint, near] = np.linalg.pinv(system) @ [*joints[joint], 1.0]
+        part = groups.get(joint, slice(0, SKIN))
+        system = np.concatenate([verts[part].T, np.ones((1, len(verts[part])))])
+        regressor[joint, part] = np.linalg.pinv(system) @ [*joints[joint], 1.0]
     return regressor

@@ -9,7 +9,7 @@ vertex there, and a painted face fits.
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import KDTree
 
@@ -88,5 +88,5 @@ def regions(points: Float[np.ndarray, "P 3"]) -> dict[str, Bool[np.ndarray, "P"]
     """The regions of outer skin, given in MakeHuman's frame: those of its nearest skin vertex."""
     head, _ = _makehuman()
     skin = np.flatnonzero(head.part == 0)
-    nearest: Int[np.ndarray, "P"] = skin[KDTree(head.verts[skin]).query(points)[1]]
+    nearest = skin[KDTree(head.verts[skin]).query(points)[1]]
     return {name: head.masks[name][nearest] for name in REGIONS}

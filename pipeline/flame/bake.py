@@ -105,6 +105,7 @@ def _tensors(flame: source.Flame, added: teeth.Teeth) -> dict[str, torch.Tensor]
         posedirs=np.concatenate([flame.posedirs, still.repeat(36, 2)]),
         joint_template=flame.joints,
         joint_shapedirs=np.einsum("jv,vcs->jcs", flame.joint_regressor, flame.shapedirs),
+        joint_exprdirs=np.einsum("jv,vcs->jcs", flame.joint_regressor, flame.exprdirs),
         parents=np.array(source.PARENTS),
         skin_weights=np.concatenate([flame.weights, carrier]),
     )

@@ -19,8 +19,8 @@ COLUMNS = 15  # vertices in a row
 # Places of a row against the lips' line, in shares of the distance of the mouth's corners
 # (about 50 mm): height towards the row's own jaw, and how far behind the lips. The upper edge
 # shows under the lip when the mouth opens.
-UPPER_ROWS = ((0.15, 0.13), (-0.05, 0.12), (-0.05, 0.17), (0.15, 0.26))  # front root .. back root
-LOWER_ROWS = ((0.19, 0.19), (0.01, 0.19), (0.01, 0.24), (0.19, 0.30))  # bite behind the upper ones
+UPPER_ROWS = ((0.15, 0.13), (-0.09, 0.12), (-0.09, 0.17), (0.15, 0.26))  # front root .. back root
+LOWER_ROWS = ((0.19, 0.19), (0.06, 0.19), (0.06, 0.24), (0.19, 0.30))  # bite behind the upper ones
 WIDTH = 0.96  # of the arch's front against the mouth's; its ends bend back like the lips'
 BEND = 0.12  # how much further back the ends lie than the lips' own bend, in the same shares
 

@@ -82,8 +82,8 @@ class _Csc(_Inert):
     def plain(self) -> np.ndarray:
         state = self.state
         parts = [to_plain(state[name]) for name in ("data", "indices", "indptr")]
-        shape = to_plain(state["_shape"] if "_shape" in state else state["shape"])
-        matrix = csc_matrix(tuple(parts), shape=tuple(int(n) for n in shape))
+        rows, columns = state["_shape"]
+        matrix = csc_matrix(tuple(parts), shape=(int(rows), int(columns)))
         matrix.check_format()
         return matrix.toarray()
 

@@ -37,7 +37,7 @@ def unwrap(
     rows = max(len(teeth) // columns - 1, 1)
     uv[teeth, 0] = TEETH[0] + (1 - TEETH[0] - 0.02) * column / (columns - 1)
     uv[teeth, 1] = TEETH[1] + SIZE * row / rows
-    return _with_seam(uv, faces, skin)
+    return _with_seam(uv, _without_backs(uv, faces, (part == 1) | (part == 2)), skin)
 
 
 def _around(verts: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 2"]:
@@ -56,10 +56,18 @@ def _from_front(arms: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 2"]:
     return 0.5 + 0.5 * radius[:, None] * around
 
 
+def _without_backs(
+    uv: Float[np.ndarray, "V 2"], faces: Int[np.ndarray, "F 3"], eyeballs: np.ndarray
+) -> Int[np.ndarray, "F 3"]:
+    """Corners in which faces about an eye's back pole, which would cover the disc, are points."""
+    back = eyeballs[faces[:, 0]] & (np.ptp(uv[faces], axis=1).max(1) > SIZE / 3)
+    return np.where(back[:, None], faces[:, :1], faces)
+
+
 def _with_seam(
     uv: Float[np.ndarray, "V 2"], faces: Int[np.ndarray, "F 3"], skin: np.ndarray
 ) -> tuple[Float[np.ndarray, "U 2"], Int[np.ndarray, "F 3"]]:
-    """Faces across the seam get corners of their own, past the right edge; then all fits in 0..1."""
+    """Faces across the seam get corners of their own, past the right edge; then all fits in."""
     u = uv[faces, 0]
     across = skin[faces[:, 0]] & (np.ptp(u, axis=1) > 0.5)
     doubled = np.unique(faces[across][u[across] < 0.5])

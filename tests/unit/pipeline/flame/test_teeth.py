@@ -37,7 +37,7 @@ def test_the_ring_and_its_lips():
     for arc in (upper, lower):
         assert (np.diff(verts[ring][arc, 0]) >= 0).all()
     with pytest.raises(UserError, match="no opening between the lips"):
-        teeth.mouth_ring(verts, faces, EYES + [0, 0.2, 0])
+        teeth.mouth_ring(verts, faces, EYES + np.array([0, 0.2, 0]))
 
 
 def test_rows_counts_and_outward_faces():
@@ -64,4 +64,5 @@ def test_teeth_move_with_the_head_but_keep_their_size():
     """Blends sum to one and offsets are fixed: a shift of the mesh is a shift of the teeth."""
     verts, faces = sheet()
     added = teeth.build(verts, faces, EYES)
-    np.testing.assert_allclose(added.verts(verts + [1, 2, 3]), added.verts(verts) + [1, 2, 3])
+    shift = np.array([1, 2, 3])
+    np.testing.assert_allclose(added.verts(verts + shift), added.verts(verts) + shift)
