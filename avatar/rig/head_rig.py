@@ -168,7 +168,7 @@ class HeadRig(torch.nn.Module):
     def joints(
         self, shape: Float[Tensor, "*#B S"], expr: Float[Tensor, "*#B E"] | None = None
     ) -> Float[Tensor, "... 5 3"]:
-        """Rest positions (m) of the joints of an identity, and where it matters of an expression."""
+        """Rest positions (m) of the joints of an identity and, where it matters, expression."""
         joints = self.joint_template + torch.einsum("jcs,...s->...jc", self.joint_shapedirs, shape)
         if expr is not None and self.joint_exprdirs is not None:
             joints = joints + torch.einsum("jce,...e->...jc", self.joint_exprdirs, expr)

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from avatar.rig import HeadRig
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK
+from pipeline import rig as stage
 from pipeline.flame import bake, source
+from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS
 from pipeline.track import stages
 from tests import flames
 
@@ -62,6 +65,31 @@ def test_vertices_are_those_of_smplx(rig: HeadRig, tmp_path: Path):
         got = rig(**given)
     assert got.shape == (batch, 5143, 3)
     torch.testing.assert_close(got[:, :5023], expected, atol=1e-5, rtol=0)
+
+
+def test_vertices_are_those_of_the_formula(rig: HeadRig):
+    """Li et al. 2017, eq. 2-5, joint by joint in float64, joints regressed from the whole face."""
+    arrays = flames.flame_arrays()
+    given = {name: value[0].double().numpy() for name, value in moves(rig).items()}
+    angles = np.stack([given["rotation"], given["neck_pose"], given["jaw_pose"],
+                       *given["eyes_pose"].reshape(2, 3)])  # fmt: skip
+    turns = Rotation.from_rotvec(angles).as_matrix()
+    face = arrays["v_template"] + arrays["shapedirs"] @ np.append(given["shape"], given["expr"])
+    joints = arrays["J_regressor"] @ face
+    verts = face + arrays["posedirs"] @ (turns[1:] - np.eye(3)).ravel()
+    world: list[np.ndarray] = []
+    expected = np.zeros((5023, 3))
+    for joint, parent in enumerate([-1, 0, 1, 1, 1]):
+        local = np.eye(4)
+        local[:3, :3], local[:3, 3] = turns[joint], joints[joint]
+        if parent >= 0:
+            local[:3, 3] -= joints[parent]
+        world.append(local if parent < 0 else world[parent] @ local)
+        moved = (verts - joints[joint]) @ world[-1][:3, :3].T + world[-1][:3, 3]
+        expected += arrays["weights"][:, [joint]] * moved
+    with torch.no_grad():
+        got = rig(**moves(rig))[0, :5023]
+    np.testing.assert_allclose(got.numpy(), expected + given["translation"], atol=1e-5)
 
 
 def test_counts_joints_and_names(rig: HeadRig):
@@ -156,3 +184,21 @@ def test_a_painted_face(baked: tuple[HeadRig, np.ndarray]):
             u, v = rig.uv[ball[chosen]].numpy().T
             colors = texture[((1 - v) * size).astype(int), (u * size).astype(int)]
             assert (colors.mean() < 140) == dark, side
+
+
+def test_the_stage_finds_landmarks(tmp_path: Path):
+    """MediaPipe's map: 33/263 outer eye corners, 61/291 mouth corners; irises on the eyeballs."""
+    path, out = flames.save_pickle(tmp_path / "flame.pkl"), tmp_path / "rig.npz"
+    assert stage.main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 0
+    rig = HeadRig.load(out)
+    assert rig.landmarks is not None
+    assert len(rig.landmarks.ids) > 300
+    assert float(rig.landmarks.spread.median()) < 0.003
+    where = rig.landmarks.points(rig.v_template, rig.faces).numpy()
+    at = dict(zip(rig.landmarks.ids.tolist(), where, strict=True))
+    left, right = rig.joint_template[[EYE_L, EYE_R]].numpy()
+    assert at[263][0] > left[0] + 0.008
+    assert at[33][0] < right[0] - 0.008
+    assert 0.04 < at[291][0] - at[61][0] < 0.07
+    for iris, eye in ((RIGHT_IRIS, right), (LEFT_IRIS, left)):
+        assert np.hypot(*(at[iris] - eye)[:2]) < 0.004
