@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avatar.rig import RigParams
 
-_TINY = 1e-8
+_STILL = 1e-6  # coefficients or radians; below it is rounding
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,23 @@ class ExpressionSpace:
             timesteps: those that training sees.
             size: K; components that the timesteps do not have are zero.
         """
-        groups = [params.expr[timesteps], params.jaw_pose[timesteps]]
+        groups = [params.expr[timesteps].double(), params.jaw_pose[timesteps].double()]
         centred = [group - group.mean(0) for group in groups]
         # Coefficients and radians have no common unit: each group gets a mean square length of 1.
-        units = [group.square().sum(1).mean().sqrt().clamp(min=_TINY) for group in centred]
+        lengths = [group.square().sum(1).mean().sqrt() for group in centred]
+        # A group that keeps still has no direction: it is left at (almost) zero.
+        units = [length if length > _STILL else torch.ones_like(length) for length in lengths]
         data = torch.cat([g / unit for g, unit in zip(centred, units, strict=True)], 1)
-        _, deviations, turned = torch.linalg.svd(data.double(), full_matrices=False)
-        kept = min(size, int((deviations > _TINY * max(1.0, float(deviations[0]))).sum()))
+        _, deviations, turned = torch.linalg.svd(data, full_matrices=False)
+        kept = min(size, int((deviations > _STILL * max(1.0, float(deviations[0]))).sum()))
         axes = torch.zeros(data.shape[1], size, dtype=torch.float64)
         first = deviations[0] / len(data) ** 0.5
-        axes[:, :kept] = turned[:kept].T / first.clamp(min=_TINY)
+        axes[:, :kept] = turned[:kept].T / first.clamp(min=_STILL)
         scale = torch.cat([u.expand(g.shape[1]) for g, u in zip(groups, units, strict=True)])
-        axes = (axes / scale[:, None]).float()
+        axes = axes / scale[:, None]
         weights = torch.cat(centred, 1) @ axes
         mean = torch.cat([group.mean(0) for group in groups])
-        return cls(mean, axes, weights.amin(0), weights.amax(0))
+        return cls(*(v.float() for v in (mean, axes, weights.amin(0), weights.amax(0))))
 
     def weights(
         self, expr: Float[Tensor, "*B E"], jaw_pose: Float[Tensor, "*B 3"]

@@ -36,6 +36,18 @@ class Cameras:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def select(self, ids: list[str]) -> "Cameras":
+        """The cameras with these names, in this order."""
+        rows = [self.ids.index(name) for name in ids]
+        return Cameras(
+            list(ids),
+            self.Ks[rows],
+            self.viewmats[rows],
+            self.sizes[rows],
+            self.distortion[rows],
+            self.time_offsets[rows],
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The value that `cameras.json` holds."""
         cameras = {
@@ -64,8 +76,17 @@ class Cameras:
         """
         try:
             value = files.read_json(path)
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             raise UserError(f"{path}: not readable as JSON ({problem})") from None
+        return cls.from_json(value, path)
+
+    @classmethod
+    def from_json(cls, value: Any, path: str | Path) -> "Cameras":
+        """Check a value as in `cameras.json`; `path` names it in messages.
+
+        Raises:
+            UserError: as `load`.
+        """
         if not isinstance(value, dict) or value.get("version") != VERSION:
             raise UserError(f'{path}: expected {{"version": {VERSION}, ...}}: see docs/outputs.md')
         if value.get("units") != "m":
@@ -107,6 +128,8 @@ def _array(where: str, entry: dict[str, Any], key: str, shape: tuple[int, ...]) 
         raise UserError(f"{where}: lacks {key}") from None
     except (TypeError, ValueError):
         raise UserError(f"{where}: {key} is not numbers") from None
-    if array.shape != shape or not np.isfinite(array).all():
-        raise UserError(f"{where}: {key} has shape {array.shape}, expected {shape}, all finite")
+    if array.shape != shape:
+        raise UserError(f"{where}: {key} has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise UserError(f"{where}: {key} holds NaN or infinity, expected numbers")
     return array

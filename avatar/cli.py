@@ -68,7 +68,8 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
     `error:` line on stderr and in `results/<subject>/failures/<stage>.json`.
     """
     set_up_logging()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for asked_to_stop in (signal.SIGTERM, signal.SIGUSR1):  # Slurm can send the second in time
+        signal.signal(asked_to_stop, _interrupt)
     try:
         names.check_name(args.subject, "subject")
     except UserError as problem:

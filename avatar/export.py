@@ -60,7 +60,8 @@ def load_gaussians(
                 f"{path}: schema_version is {about['schema_version']}, expected {SCHEMA_VERSION}: "
                 "train again with this version of headsplat"
             )
-        driven = {k.removeprefix(_SPACE): tensors.pop(k) for k in list(tensors) if _SPACE in k}
+        driving = [name for name in tensors if name.startswith(_SPACE)]
+        driven = {name.removeprefix(_SPACE): tensors.pop(name) for name in driving}
         space = ExpressionSpace(**driven) if driven else None
         gaussians = RiggedGaussians(**tensors)
     except (SafetensorError, KeyError, TypeError, ValueError):

@@ -40,6 +40,17 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: str | Path) -> None:
+    """Remove the temporary files that killed writers of `path` left.
+
+    Call it only where no other process writes `path`: under its stage's lock.
+    """
+    path = Path(path)
+    random = "[a-z0-9_]" * 8
+    for leftover in path.parent.glob(f".{path.stem}.{random}{path.suffix}"):
+        leftover.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

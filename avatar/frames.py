@@ -180,6 +180,8 @@ def _decode(source: FrameSource, row: int, shrink: int) -> Decoded:
     image, alpha = source.image(row), source.alpha(row)
     if shrink > 1:
         size = (image.shape[1] // shrink, image.shape[0] // shrink)
+        # What is left over at the far edges goes, so that pixels shrink by just as much as K.
+        image, alpha = (v[: size[1] * shrink, : size[0] * shrink] for v in (image, alpha))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
     return image, alpha

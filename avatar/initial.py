@@ -60,8 +60,9 @@ def training_rows(dataset: Dataset) -> Int[np.ndarray, "R"]:
     rows = dataset.rows(TRAIN)
     if len(rows) == 0:
         raise UserError(
-            f"dataset.h5 has no training frames (of {len(dataset)}; {int(dataset.valid.sum())} of "
-            f"{len(dataset.valid)} timesteps show a face): pack the subject again"
+            f"{dataset.path} has no training frames (of {len(dataset)}; "
+            f"{int(dataset.valid.sum())} of {len(dataset.valid)} timesteps show a face): "
+            "pack the subject again"
         )
     return rows
 

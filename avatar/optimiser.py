@@ -8,7 +8,7 @@ from avatar.density.change import Change
 from avatar.gaussians import PARAMETERS, RiggedGaussians
 from avatar.presets import Rates, RigTuning
 
-POSES = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
+_ROTATIONS = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -53,7 +53,7 @@ class Optimiser:
             "camera_colors": rates.camera_colors,
             "expr": tuning.expr,
             "translation": tuning.translation,
-        } | dict.fromkeys(POSES, tuning.pose)
+        } | dict.fromkeys(_ROTATIONS, tuning.pose)
         copies = {name: value.clone() for name, value in gaussians.tensors().items()}
         self.gaussians = RiggedGaussians(**copies)
         tensors = {name: getattr(self.gaussians, name) for name in PARAMETERS}
@@ -73,19 +73,12 @@ class Optimiser:
         self._adam = torch.optim.Adam(groups, eps=rates.eps, fused=True)
         self._groups = {group["name"]: group for group in self._adam.param_groups}
 
-    def schedule(self, share: float, tune_rig: bool) -> None:
-        """Set the rates.
-
-        Args:
-            share: of the run that is done, 0..1.
-            tune_rig: whether the rig's parameters move yet.
-        """
+    def schedule(self, share: float) -> None:
+        """Set the rates for a share 0..1 of the run that is done."""
         rates = self._rates
         fall = rates.final ** max(0.0, 2 * share - 1)
         for name, group in self._groups.items():
             group["lr"] = self._base[name] * fall
-            if name in self.rig and not tune_rig:
-                group["lr"] = 0.0
         self.means_rate = rates.means_first * (rates.means_last / rates.means_first) ** share
         self._groups["means_local"]["lr"] = self.means_rate * self._extent
 
@@ -144,6 +137,7 @@ class Optimiser:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take back what `tensors` gave."""
+        self._adam.state.clear()
         for name, group in self._groups.items():
             value = tensors[name].requires_grad_()
             group["params"] = [value]

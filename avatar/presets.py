@@ -5,14 +5,20 @@ the same at any batch size.
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from avatar.errors import UserError
 from avatar.lpips import LpipsSettings
 
 _STRICT = ConfigDict(extra="forbid")
+Count = Annotated[int, Field(ge=0)]
+Some = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Opacity = Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -20,11 +26,11 @@ class Batch:
     """What one step sees."""
 
     __pydantic_config__ = _STRICT
-    timesteps: int = 1  # poses in a step
-    views: int = 1  # cameras of each; as many as there are if fewer
+    timesteps: Some = 1  # poses in a step
+    views: Some = 1  # cameras of each; as many as there are if fewer
     background: Literal["random", "white", "black"] = "random"  # behind truth and render
-    coarse_images: int = 0  # train on frames of half the size for so many images first
-    coarse_above: int = 0  # ... but only where a frame has more than so many pixels
+    coarse_images: Count = 0  # train on frames of half the size for so many images first
+    coarse_above: Count = 0  # ... but only where a frame has more than so many pixels
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,9 @@ class Start:
     """The Gaussians before the first step: one on every face."""
 
     __pydantic_config__ = _STRICT
-    opacity: float = 0.1
-    scale: float = 1.0  # standard deviation, in units of the face's scale
-    color_frames: int = 0  # take colours from so many frames; 0: grey
+    opacity: Opacity = 0.1
+    scale: Positive = 1.0  # standard deviation, in units of the face's scale
+    color_frames: Count = 0  # take colours from so many frames; 0: grey
 
 
 @dataclass(frozen=True)
@@ -42,18 +48,18 @@ class Rates:
     """Adam's learning rates. Those of the means are multiplied by the scene's extent (m)."""
 
     __pydantic_config__ = _STRICT
-    means_first: float = 5e-3
-    means_last: float = 5e-5  # reached exponentially at the end of the run
-    sh_dc: float = 2.5e-3
-    sh_rest: float = 1.25e-4
-    opacities: float = 0.05
-    scales: float = 0.017
-    quats: float = 1e-3
-    basis_means: float = 3e-4
-    basis_colors: float = 3e-4
-    camera_colors: float = 1e-3
-    final: float = 1.0  # all rates but the means' fall to this share, over the last half
-    eps: float = 1e-15
+    means_first: Positive = 5e-3
+    means_last: Positive = 5e-5  # reached exponentially at the end of the run
+    sh_dc: Weight = 2.5e-3
+    sh_rest: Weight = 1.25e-4
+    opacities: Weight = 0.05
+    scales: Weight = 0.017
+    quats: Weight = 1e-3
+    basis_means: Weight = 3e-4
+    basis_colors: Weight = 3e-4
+    camera_colors: Weight = 1e-3
+    final: Positive = 1.0  # all rates but the means' fall to this share, over the last half
+    eps: Positive = 1e-15
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,11 @@ class RigTuning:
     """Learning rates of each training timestep's rig parameters; 0 leaves one as tracked."""
 
     __pydantic_config__ = _STRICT
-    expr: float = 1e-3
-    pose: float = 1e-5  # rotation, neck, jaw, eyes
-    translation: float = 1e-6
-    from_image: int = 0  # tuning waits until the colours are roughly there
+    expr: Weight = 1e-3
+    pose: Weight = 1e-5  # rotation, neck, jaw, eyes
+    translation: Weight = 1e-6
     centred: bool = False  # no common shift over all timesteps: held-out ones would not share it
-    tracked_share: float = 0.0  # of the steps, that see what was tracked: all held-out ones have
+    tracked_share: Share = 0.0  # of the steps, that see what was tracked: all held-out ones have
 
 
 @dataclass(frozen=True)
@@ -74,16 +79,16 @@ class LossWeights:
     """The loss, a sum of these terms."""
 
     __pydantic_config__ = _STRICT
-    ssim: float = 0.2  # L1 has the rest, up to 1
-    position: float = 0.01
-    position_limit: float = 1.0  # face scales
-    scale: float = 1.0
-    scale_limit: float = 0.6  # face scales
+    ssim: Share = 0.2  # L1 has the rest, up to 1
+    position: Weight = 0.01
+    position_limit: Positive = 1.0  # face scales
+    scale: Weight = 1.0
+    scale_limit: Positive = 0.6  # face scales
     form: Literal["hinge", "max"] = "hinge"  # docs/method.md tells them apart
-    opacity: float = 0.0  # mean opacity: thins what one camera cannot see from the side
-    alpha: float = 0.0  # L1 between rendered coverage and the matte
-    camera_colors: float = 1.0  # squared distance of the cameras' colours from the identity
-    lpips: float = 0.0  # perceptual distance, by the network of `lpips`
+    opacity: Weight = 0.0  # mean opacity: thins what one camera cannot see from the side
+    alpha: Weight = 0.0  # L1 between rendered coverage and the matte
+    camera_colors: Weight = 1.0  # squared distance of the cameras' colours from the identity
+    lpips: Weight = 0.0  # perceptual distance, by the network of `lpips`
 
 
 @dataclass(frozen=True)
@@ -97,18 +102,18 @@ class Density:
 
     __pydantic_config__ = _STRICT
     kind: Literal["adaptive", "budget"] = "adaptive"
-    interval: int = 2000  # 0 switches density control off
-    first: int = 10_000
-    last: int = 600_000
-    gradient: float = 2e-4  # normalised device units
-    split_share: float = 0.01  # of the extent: larger Gaussians are split, smaller cloned
-    most: int | None = None  # Gaussians; None: no limit
-    min_opacity: float = 0.005
-    max_radius: float = 20.0  # pixels; once opacities have been reset
-    max_share: float = 0.1  # of the extent; once opacities have been reset
-    reset_interval: int = 60_000  # 0: never
-    reset_opacity: float = 0.01
-    noise: float = 0.0  # steps of faint Gaussians, in units of the means' rate over the extent
+    interval: Count = 2000  # 0 switches density control off
+    first: Count = 10_000
+    last: Count = 600_000
+    gradient: Weight = 2e-4  # normalised device units
+    split_share: Weight = 0.01  # of the extent: larger Gaussians are split, smaller cloned
+    most: Some | None = None  # Gaussians; None: no limit
+    min_opacity: Opacity = 0.005
+    max_radius: Positive = 20.0  # pixels; once opacities have been reset
+    max_share: Positive = 0.1  # of the extent; once opacities have been reset
+    reset_interval: Count = 60_000  # 0: never
+    reset_opacity: Opacity = 0.01
+    noise: Weight = 0.0  # steps of faint Gaussians, in units of the means' rate over the extent
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class Basis:
     """Changes of Gaussians with expression and jaw; see `avatar.basis`."""
 
     __pydantic_config__ = _STRICT
-    size: int = 0  # principal components that drive them; 0: none
+    size: Count = 0  # principal components that drive them; 0: none
 
 
 @dataclass(frozen=True)
@@ -125,11 +130,11 @@ class Preset:
 
     __pydantic_config__ = _STRICT
     name: str
-    images: int
-    sh_degree: int
-    sh_interval: int  # images between one degree and the next
+    images: Some
+    sh_degree: Annotated[int, Field(ge=0, le=3)]
+    sh_interval: Count  # images between one degree and the next; 0: all from the start
     extent: Literal["head", "cameras"] = "head"  # the rig's radius, or the cameras' spread
-    cache_mib: int = 2048  # decoded frames kept in memory; more are decoded ahead of their step
+    cache_mib: Count = 2048  # decoded frames kept in memory; more are decoded ahead of their step
     batch: Batch = field(default_factory=Batch)
     start: Start = field(default_factory=Start)
     rates: Rates = field(default_factory=Rates)
@@ -183,8 +188,8 @@ class TrainSettings:
     __pydantic_config__ = _STRICT
     preset: str = "auto"  # paper, fast, quick; auto: fast where CUDA is, else quick
     overrides: dict[str, Any] = field(default_factory=dict)  # any field of the preset, nested
-    seed: int = 0
-    checkpoint_minutes: float = 10.0  # between two checkpoints; does not change the avatar
+    seed: Count = 0
+    checkpoint_minutes: Weight = 10.0  # between two checkpoints; does not change the avatar
 
 
 def resolve(settings: TrainSettings, cuda: bool, cameras: int) -> Preset:

@@ -4,7 +4,7 @@ SSIM is equation 13 of Wang et al., "Image quality assessment: from error visibi
 structural similarity", 2004, with the constants 0.01^2 and 0.03^2, a Gaussian window of 11x11
 pixels and sigma 1.5, and zeros beyond the border.
 
-In single precision it is computed from d = x - y: 2 mean(x) mean(y) = mean(x)^2 + mean(y)^2 -
+It is computed from d = x - y: 2 mean(x) mean(y) = mean(x)^2 + mean(y)^2 -
 mean(d)^2, and alike for variances, so
 SSIM = (1 - mean(d)^2 / (mean(x)^2 + mean(y)^2 + C1)) (1 - var(d) / (var(x) + var(y) + C2)),
 which loses far fewer digits where images are flat or nearly agree.
@@ -41,15 +41,16 @@ def ssim_map(
     shape = image.shape
     x, y = (v.reshape(-1, *shape[-3:]).permute(0, 3, 1, 2) for v in (image, truth))
     taps = torch.as_tensor(window(), dtype=x.dtype, device=x.device)
-    maps = torch.cat([x, y, x * x, y * y, x * y], 1)
+    d = x - y
+    maps = torch.cat([x, y, d, x * x + y * y, d * d], 1)
     rows = taps.view(1, 1, 1, -1).expand(maps.shape[1], 1, 1, -1)
     maps = torch.nn.functional.conv2d(maps, rows, padding=(0, RADIUS), groups=maps.shape[1])
     maps = torch.nn.functional.conv2d(
         maps, rows.transpose(2, 3), padding=(RADIUS, 0), groups=maps.shape[1]
     )
-    mx, my, xx, yy, xy = maps.chunk(5, 1)
-    vx, vy, cov = xx - mx * mx, yy - my * my, xy - mx * my
-    value = ((2 * mx * my + C1) * (2 * cov + C2)) / ((mx * mx + my * my + C1) * (vx + vy + C2))
+    mx, my, md, squares, dd = maps.chunk(5, 1)
+    means = mx * mx + my * my
+    value = (1 - md * md / (means + C1)) * (1 - (dd - md * md) / (squares - means + C2))
     return value.permute(0, 2, 3, 1).reshape(shape)
 
 

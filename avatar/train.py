@@ -17,16 +17,19 @@ from pathlib import Path
 import torch
 
 from avatar import cli, files
-from avatar.checkpoint import Checkpoints, run_key
+from avatar.checkpoint import Checkpoints, Snapshot, run_key
 from avatar.dataset import TRAIN, Dataset
 from avatar.errors import Busy, UserError
 from avatar.evaluate import load_avatar
 from avatar.export import save_gaussians, save_ply
 from avatar.presets import Preset, TrainSettings, resolve
+from avatar.render import default_device
 from avatar.rig import HeadRig
 from avatar.trainer import Trainer
 
 log = logging.getLogger(__name__)
+
+_NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) -> None:
@@ -44,9 +47,8 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     rig = HeadRig.load(rig_path)
     with memory_errors(), Dataset(home / "dataset.h5") as dataset:
         cameras = len({int(c) for c in dataset.camera[dataset.split == TRAIN]})
-        cuda = torch.cuda.is_available()
-        preset = resolve(settings, cuda, cameras)
-        trainer = Trainer(dataset, rig, preset, settings.seed, "cuda" if cuda else "cpu")
+        preset = resolve(settings, torch.cuda.is_available(), cameras)
+        trainer = Trainer(dataset, rig, preset, settings.seed, default_device())
         checkpoints = Checkpoints(home / "checkpoints", run_key(dataset, preset, settings.seed))
         snapshot = checkpoints.load()
         if snapshot is not None:
@@ -56,7 +58,7 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
             preset.name, trainer.images, preset.images, trainer.extent, len(trainer.gaussians),
         )  # fmt: skip
         run(trainer, checkpoints, settings.checkpoint_minutes)
-    _write(home / "avatar", trainer, rig, preset, subject, settings.seed)
+        _write(home / "avatar", trainer, rig, preset, subject, settings.seed)
     load_avatar(home / "avatar", rig)  # what was written can be read: only now forget the rest
     checkpoints.clear()
     last = trainer.log.rows[-1]
@@ -64,10 +66,12 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
 
 
 def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
-    """Train to the end, with a checkpoint every so many minutes and when a signal asks to stop.
+    """Train to the end; checkpoints every so many minutes, at the end and when asked to stop.
+
+    One that cannot be written by the clock or at the end is a warning: training goes on.
 
     Raises:
-        UserError: as `Trainer.steps`; checkpoints stay.
+        UserError: as `Trainer.steps`, or a value is not finite in the end; checkpoints stay.
         Busy: stopped by a signal, after a checkpoint.
     """
     saved = time.monotonic()
@@ -75,14 +79,23 @@ def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
     # Closed before the error is printed, the progress leaves it a line of its own.
     with stop_signals() as stopped, closing(progress):
         for _ in progress:
-            if stopped() or time.monotonic() - saved > 60 * minutes:
-                checkpoints.save(trainer.snapshot())
-                saved = time.monotonic()
             if stopped():
+                checkpoints.save(trainer.snapshot())
                 raise Busy(
                     f"training was stopped after {trainer.images} images, a checkpoint is in "
                     f"{checkpoints.folder}: run it again to go on"
                 )
+            if time.monotonic() - saved > 60 * minutes:
+                _save_if_possible(checkpoints, trainer.snapshot())
+                saved = time.monotonic()
+        _save_if_possible(checkpoints, trainer.snapshot())
+
+
+def _save_if_possible(checkpoints: Checkpoints, snapshot: Snapshot) -> None:
+    try:
+        checkpoints.save(snapshot)
+    except UserError as problem:
+        log.warning("%s", problem)
 
 
 @contextmanager
@@ -92,11 +105,11 @@ def memory_errors() -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as problem:  # torch's CPU allocator has no type of its own
         known = isinstance(problem, MemoryError | torch.OutOfMemoryError)
-        if not known and "allocate memory" not in str(problem):
+        if not known and not any(words in str(problem) for words in _NO_MEMORY):
             raise
         raise UserError(
-            "out of memory: lower train.overrides.batch, .density.most, .basis.size or .cache_mib; "
-            "the last checkpoint is kept"
+            "out of memory: lower train.overrides.cache_mib and run it again, it goes on from its "
+            "last checkpoint; or lower .batch, .density.most or .basis.size and it starts afresh"
         ) from problem
 
 

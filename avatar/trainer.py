@@ -17,7 +17,7 @@ from avatar.checkpoint import Snapshot
 from avatar.dataset import Dataset
 from avatar.density.control import make_control
 from avatar.errors import UserError
-from avatar.frames import FrameFeed, FrameOrder, camera_tensors
+from avatar.frames import FrameFeed, FrameOrder, Frames, camera_tensors
 from avatar.gaussians import RiggedGaussians
 from avatar.initial import (
     check_rig,
@@ -114,19 +114,21 @@ class Trainer:
             self._advance(rows)
             before, self.images = self.images, self.images + rows.size
             self.step += 1
-            generator = torch.Generator().manual_seed(int(self._random(_DENSITY).integers(2**62)))
-            self._density.act(self._optimiser, self.images, before, generator)
+            if self.images < self._preset.images:  # nothing would train what it makes
+                seed = int(self._random(_DENSITY).integers(2**62))
+                generator = torch.Generator().manual_seed(seed)
+                self._density.act(self._optimiser, self.images, before, generator)
             self._write_log()
             yield rows.size
 
     def _advance(self, rows: Int[np.ndarray, "B C"]) -> None:
         """One step: render, compare, step along the gradient."""
         preset, optimiser = self._preset, self._optimiser
-        optimiser.schedule(self.images / preset.images, self.images >= preset.rig.from_image)
+        optimiser.schedule(self.images / preset.images)
         behind = self._backgrounds(rows.shape)
         shrink = self._current_shrink()
         frames = self._feed_at(shrink).at(self.step, behind)
-        truth = type(frames)(*(value.to(self._device) for value in frames))
+        truth = Frames(*(value.to(self._device) for value in frames))
         backgrounds = self._on_device(behind)
         output = self._render(rows, backgrounds, shrink)
         colors = optimiser.camera_colors
@@ -188,8 +190,8 @@ class Trainer:
         return self._feed
 
     def _sh_degree(self) -> int:
-        interval = self._preset.sh_interval
-        return min(self._preset.sh_degree, self.images // interval) if interval else 0
+        most, interval = self._preset.sh_degree, self._preset.sh_interval
+        return min(most, self.images // interval) if interval else most
 
     def tuned_params(self) -> RigParams:
         """The rig's parameters on the CPU, tuned where training saw them."""
@@ -199,16 +201,16 @@ class Trainer:
         return replace(self._params, **tuned).to("cpu")
 
     def snapshot(self) -> Snapshot:
-        """All that the next step depends on; between two steps.
+        """All that the next step depends on: the tensors themselves, which that step changes.
 
         Raises:
             UserError: a value is not finite; such a state is no checkpoint.
         """
-        tensors = {f"optimiser.{k}": v.clone() for k, v in self._optimiser.tensors().items()}
+        tensors = {f"optimiser.{k}": v for k, v in self._optimiser.tensors().items()}
         bad = [name for name, value in tensors.items() if not bool(value.isfinite().all())]
         if bad:
             raise UserError(self._diverged(bad))
-        tensors |= {f"density.{k}": v.clone() for k, v in self._density.tensors().items()}
+        tensors |= {f"density.{k}": v for k, v in self._density.tensors().items()}
         numbers = {"step": self.step, "images": self.images, "log": self.log.to_json()}
         return Snapshot(tensors, numbers)
 
@@ -236,9 +238,11 @@ class Trainer:
 
     def _write_log(self) -> None:
         last = self.images >= self._preset.images
+        images = self.images - self.log.written
         written = self.log.write(self.step, self.images, len(self.gaussians), last)
         if written and self.log.rows[-1].terms["visible"] == 0:
             raise UserError(
-                f"nothing was visible in the last of {self.images} images: no Gaussian lies in any "
-                "camera's view: look at the track's overlay, and at K and viewmat of the cameras"
+                f"nothing was visible in the last {images} of {self.images} images: no Gaussian "
+                "lies in any camera's view: look at the track's overlay, and at K and viewmat of "
+                "the cameras"
             )

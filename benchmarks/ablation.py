@@ -2,7 +2,8 @@
 
 Trains the packed subject (make demo) once per variant and seed, on the frames and parameters of its
 dataset.h5, and measures held-out frames: PSNR and SSIM over white, on the full frame and in the
-mask. Runs that are in the CSV file already are not repeated, so it can be stopped and called again.
+mask. Runs of the same dataset, settings, seed and code that are in the CSV file already are not
+repeated, so it can be stopped and called again.
 Prints, per protocol, the mean over seeds of each variant and its difference from the default, with
 the deviation of that difference from seed to seed.
 """
@@ -10,6 +11,7 @@ the deviation of that difference from seed to seed.
 import argparse
 import csv
 import fcntl
+import hashlib
 import json
 import os
 import sys
@@ -22,7 +24,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from avatar.dataset import Dataset
+from avatar.checkpoint import run_key
+from avatar.dataset import TRAIN, Dataset
 from avatar.evaluate import PROTOCOLS, Avatar, protocol_rows, render_rows
 from avatar.frames import composite
 from avatar.metrics import psnr, squared_error, ssim
@@ -35,7 +38,7 @@ WHITE = np.ones(3, np.float32)
 MOST_FRAMES = 120  # of a protocol, evenly thinned
 COLUMNS = [
     "variant", "seed", "protocol", "n", "psnr", "ssim", "psnr_mask", "ssim_mask", "gaussians",
-    "images", "overrides",
+    "key", "overrides",
 ]  # fmt: skip
 HEADER = [
     "variant", "seeds", "PSNR", "SSIM", "mask PSNR", "mask SSIM", "PSNR - default",
@@ -65,14 +68,13 @@ def run(variant: str, overrides: dict[str, Any], seed: int, args: argparse.Names
         trainer = Trainer(dataset, rig, preset, seed)
         for _ in trainer.steps():
             pass
-        about = {"extent": trainer.extent}
-        avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), about, trainer.space)
+        avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
         rows = []
         for protocol in PROTOCOLS:
             scores = measure(avatar, rig, dataset, protocol)
             rows.append({
                 "variant": variant, "seed": seed, "protocol": protocol, **scores,
-                "gaussians": len(avatar.gaussians), "images": preset.images,
+                "gaussians": len(avatar.gaussians), "key": _key(dataset, preset, seed),
                 "overrides": json.dumps(overrides, sort_keys=True),
             })  # fmt: skip
     _append(args.table, rows)
@@ -80,10 +82,17 @@ def run(variant: str, overrides: dict[str, Any], seed: int, args: argparse.Names
 
 
 def _preset(dataset: Dataset, args: argparse.Namespace, overrides: dict[str, Any]) -> Preset:
-    base = resolve(TrainSettings(args.preset), cuda=False, cameras=len(dataset.camera_ids))
+    cameras = len(np.unique(dataset.camera[dataset.rows(TRAIN)]))
+    base = resolve(TrainSettings(args.preset), cuda=False, cameras=cameras)
     if args.images:
         base = override(base, {"images": args.images})
     return override(base, overrides)
+
+
+def _key(dataset: Dataset, preset: Preset, seed: int) -> str:
+    """What a run depends on, as one short hash."""
+    parts = run_key(dataset, preset, seed)
+    return hashlib.sha256("".join(parts.values()).encode()).hexdigest()[:12]
 
 
 def measure(avatar: Avatar, rig: HeadRig, dataset: Dataset, protocol: str) -> dict[str, float]:
@@ -113,7 +122,7 @@ def _append(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def table(path: Path) -> str:
     """The Markdown tables of what the CSV file holds."""
-    found = pd.read_csv(path)
+    found = pd.read_csv(path).drop_duplicates(["variant", "seed", "protocol"], keep="last")
     base = found[found.variant == "default"].set_index(["protocol", "seed"])
     lines = []
     for protocol in PROTOCOLS:
@@ -121,8 +130,8 @@ def table(path: Path) -> str:
         for variant in dict.fromkeys(found.variant):
             part = found[(found.variant == variant) & (found.protocol == protocol)]
             part = part.set_index(["protocol", "seed"])
-            gain = part[["psnr", "psnr_mask"]] - base.loc[part.index, ["psnr", "psnr_mask"]]
-            spread = gain.std().fillna(0)
+            gain = part[["psnr", "psnr_mask"]] - base.reindex(part.index)[["psnr", "psnr_mask"]]
+            spread = gain.std()  # of one seed: nan
             cells = [
                 variant, str(len(part)), f"{part.psnr.mean():.2f}", f"{part.ssim.mean():.4f}",
                 f"{part.psnr_mask.mean():.2f}", f"{part.ssim_mask.mean():.4f}",
@@ -149,11 +158,14 @@ def main() -> None:
     variants = {name: VARIANTS[name] for name in args.variants if name in VARIANTS}
     if args.overrides:
         variants = {args.variants[0]: json.loads(args.overrides)}
-    done = set()
-    if args.table.exists():
-        known = pd.read_csv(args.table)
-        done = set(zip(known.variant, known.seed, strict=True))
-    jobs = [(v, s) for s in range(args.seeds) for v in variants if (v, s) not in done]
+    done = set(pd.read_csv(args.table).key) if args.table.exists() else set()
+    with Dataset(args.results / args.subject / "dataset.h5") as dataset:
+        jobs = [
+            (variant, seed)
+            for seed in range(args.seeds)
+            for variant, overrides in variants.items()
+            if _key(dataset, _preset(dataset, args, overrides), seed) not in done
+        ]
     os.environ["NUMBA_NUM_THREADS"] = "1"  # before the workers start: each has one core
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
         for future in [pool.submit(run, v, variants[v], s, args) for v, s in jobs]:

@@ -31,6 +31,7 @@ from avatar.evaluate import (
     score_frame,
 )
 from avatar.metrics import PIXELS_PER_DEGREE
+from avatar.render import default_device
 from avatar.rig import HeadRig
 from pipeline.media import write_video
 from pipeline.parallel import threaded
@@ -60,7 +61,7 @@ def evaluate(
     cv2.setNumThreads(1)
     home = results / subject
     rig = HeadRig.load(rig_path)
-    avatar = load_avatar(home / "avatar", rig, "cuda" if torch.cuda.is_available() else "cpu")
+    avatar = load_avatar(home / "avatar", rig, default_device())
     rows: list[dict[str, Any]] = []
     with Dataset(home / "dataset.h5") as dataset:
         job = _Evaluation(dataset, avatar, rig, settings, rows)

@@ -1,4 +1,4 @@
-"""From a source frame to a stored one: lens distortion, window, size, and the way back."""
+"""From a source frame to a stored one: lens, window, size, colour, and the way back."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from avatar.cameras import Cameras
-from avatar.errors import UserError
-from pipeline import landmarks
+from pipeline import landmarks, media
+from pipeline.colour import ColourCorrection
 
 # Around a face-mesh box of height 1 (chin to the upper forehead): hair above, neck and the upper
 # shoulders below, the same to either side.
@@ -25,36 +25,36 @@ class Framing:
         window: x, y, width, height of the part that is kept, source pixels (undistorted).
         size: width and height of a stored frame.
         maps: where each undistorted pixel comes from (OpenCV's remap), or None.
+        colour: the camera's colour correction, or None.
     """
 
     source_size: tuple[int, int]
     window: tuple[int, int, int, int]
     size: tuple[int, int]
     maps: tuple[np.ndarray, np.ndarray] | None = None
+    colour: ColourCorrection | None = None
 
     def apply(self, image: UInt8[np.ndarray, "H W 3"], source: str) -> UInt8[np.ndarray, "h w 3"]:
-        """Bring one frame to size.
+        """Bring one source frame to what is stored.
 
         Raises:
             UserError: its size is not `source_size`; `source` names the file.
         """
-        height, width = image.shape[:2]
-        if (width, height) != self.source_size:
-            expected = "{} x {}".format(*self.source_size)
-            raise UserError(
-                f"{source}: a frame is {width} x {height}, expected {expected} as before (or as "
-                "cameras.json says): convert the clip to one size"
-            )
-        if self.maps is not None:
-            image = cv2.remap(image, *self.maps, cv2.INTER_LINEAR)
-        x, y, width, height = self.window
-        image = image[y : y + height, x : x + width]
-        if (width, height) == self.size:
-            return np.ascontiguousarray(image)
-        shrinks = self.size[0] < width
-        return cv2.resize(
-            image, self.size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
-        )
+        if self.maps is None:
+            return self.finish(media.Window(self.source_size, self.window).cut(image, source))
+        whole = media.Window(self.source_size, (0, 0, *self.source_size)).cut(image, source)
+        straight = cv2.remap(whole, *self.maps, cv2.INTER_LINEAR)
+        return self.finish(media.Window(self.source_size, self.window).cut(straight, source))
+
+    @property
+    def early(self) -> media.Window | None:
+        """The window, where it can be cut before anything else is done."""
+        return media.Window(self.source_size, self.window) if self.maps is None else None
+
+    def finish(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        """Bring the window of a frame to size and correct its colours."""
+        image = _resized(image, self.size)
+        return np.ascontiguousarray(self.colour.apply(image) if self.colour else image)
 
     @property
     def matrix(self) -> Float[np.ndarray, "3 3"]:
@@ -74,6 +74,7 @@ class Framing:
             "scale": [self.matrix[0, 0], self.matrix[1, 1]],
             "center": center[:2].tolist(),
             "undistorted": self.maps is not None,
+            "colour": self.colour.matrix.tolist() if self.colour else None,
         }
 
     @classmethod
@@ -85,10 +86,33 @@ class Framing:
         if entry["undistorted"]:
             assert cameras is not None, "only calibrated cameras are undistorted"
             maps = _undistortion(cameras, place)
-        return cls((width, height), (x, y, window_width, window_height), tuple(entry["size"]), maps)
+        colour = entry["colour"] and ColourCorrection(np.array(entry["colour"]))
+        size = tuple(entry["size"])
+        return cls((width, height), (x, y, window_width, window_height), size, maps, colour)
 
 
-def calibrated(cameras: Cameras, place: int, size: int) -> Framing:
+def _resized(image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> np.ndarray:
+    """Resize without aliasing: means where the shrinking is whole, else a low pass and cubics.
+
+    The low pass leaves what the new raster can hold; with cubics that is closer to an ideal filter
+    than means over parts of pixels, and a third of the work.
+    """
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    if width % size[0] == 0 and height % size[1] == 0:
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    shrinking = max(width / size[0], height / size[1])
+    if shrinking > 1:
+        sigma = 0.55 * np.sqrt(shrinking**2 - 1)
+        radius = int(np.ceil(1.5 * sigma))
+        image = cv2.GaussianBlur(image, (2 * radius + 1, 2 * radius + 1), sigma)
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+
+
+def calibrated(
+    cameras: Cameras, place: int, size: int, colour: ColourCorrection | None = None
+) -> Framing:
     """Undistort, then shrink by the whole number that brings the longer side to `size` or less.
 
     Columns and rows that do not fill a stored pixel are cut off at the right and the bottom.
@@ -97,7 +121,8 @@ def calibrated(cameras: Cameras, place: int, size: int) -> Framing:
     factor = max(1, -(-max(width, height) // size))
     kept = (width // factor * factor, height // factor * factor)
     maps = _undistortion(cameras, place) if cameras.distortion[place].any() else None
-    return Framing((width, height), (0, 0, *kept), (kept[0] // factor, kept[1] // factor), maps)
+    stored = (kept[0] // factor, kept[1] // factor)
+    return Framing((width, height), (0, 0, *kept), stored, maps, colour)
 
 
 def _undistortion(cameras: Cameras, place: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,22 +146,44 @@ def windowed(
     )
 
 
-def find_window(
-    samples: list[UInt8[np.ndarray, "H W 3"]],
-) -> tuple[tuple[int, int, int, int] | None, float]:
-    """The part of the frame that holds the head in every sample, with hair and upper shoulders.
+@dataclass(frozen=True)
+class Heads:
+    """What a sparse look at a clip says about its heads.
 
-    Returns:
-        x, y, width, height in pixels, square where the frame allows, None where no sample shows
-        a face; and the share of samples that show one.
+    Attributes:
+        window: x, y, width, height in pixels of the part that holds the head in every sample, with
+            hair and upper shoulders; square where the frame allows; None where no sample shows a
+            face.
+        share: of the samples, how many show a face.
+        width: of the median face, pixels.
+        roll: median tilt of the line through the eyes, degrees, positive clockwise as seen.
+        crowd: most faces seen at once.
     """
+
+    window: tuple[int, int, int, int] | None
+    share: float = 0.0
+    width: float = 0.0
+    roll: float = 0.0
+    crowd: int = 0
+
+
+def find_heads(samples: list[UInt8[np.ndarray, "H W 3"]]) -> Heads:
+    """Look for heads in frames of one clip."""
     found = landmarks.detect_images(samples)
-    share = float(found.found.mean())
+    crowd = max(landmarks.count_faces(samples))
     if not found.found.any():
-        return None, share
+        return Heads(None, crowd=crowd)
     height, width = samples[0].shape[:2]
     faces = found.points[found.found]
-    return around(faces.min(1), faces.max(1), (width, height)), share
+    low, high = faces.min(1), faces.max(1)
+    eyes = faces[:, landmarks.LEFT_EYE] - faces[:, landmarks.RIGHT_EYE]
+    return Heads(
+        around(low, high, (width, height)),
+        float(found.found.mean()),
+        float(np.median(high[:, 0] - low[:, 0])),
+        float(np.median(np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])))),
+        crowd,
+    )
 
 
 def around(

@@ -8,72 +8,28 @@ video) gets one window for the whole clip, around the heads that a sparse detect
 is resized to a fixed size; index.json says how to go back.
 """
 
-import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
-from pydantic import ConfigDict
+from jaxtyping import UInt8
 
-from avatar import cli, dataset, files
+from avatar import cli, dataset, files, jpeg
 from avatar.cameras import Cameras
 from avatar.errors import UserError
-from pipeline.capture import Capture, Clip, read_capture
-from pipeline.framing import Framing, calibrated, find_window, windowed
+from pipeline.alignment import Plan, plan_sequence
+from pipeline.capture import Capture, Clip, read_capture, read_image
+from pipeline.framing import Framing, calibrated, find_heads, windowed
+from pipeline.ingest_report import judge, judge_heads, remarks
+from pipeline.ingest_settings import IngestSettings
 from pipeline.parallel import threaded
 from pipeline.quality import Quality
 
-log = logging.getLogger(__name__)
-
-
-@dataclass
-class IngestSettings:
-    """What a user may set about ingest.
-
-    Attributes:
-        size: calibrated cameras: the longer side of a stored frame is at most this (pixels).
-        size_mono: a single video: the longer side of a stored frame (pixels).
-        start: seconds to leave out at the start of every sequence.
-        duration: seconds to take of every sequence; null takes all.
-        max_frames: timesteps to take of every sequence at most; null takes all.
-        fps: frames per second to keep at most; null keeps all.
-        image_fps: frames per second of clips that are folders of numbered images.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    size: int = 802
-    size_mono: int = 512
-    start: float = 0.0
-    duration: float | None = None
-    max_frames: int | None = None
-    fps: float | None = None
-    image_fps: float = 30.0
-
-    def __post_init__(self) -> None:
-        for name in ("size", "size_mono", "duration", "max_frames", "fps", "image_fps"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UserError(f"settings: ingest.{name} is {value}, expected more than 0")
-
-
-@dataclass
-class Plan:
-    """Which frames of a sequence are wanted.
-
-    Attributes:
-        times: seconds from the sequence's start, of every timestep.
-        wanted: per camera, time of a frame on its clip's own clock (whole microseconds) to the
-            timestep's place in `times`.
-    """
-
-    times: Float[np.ndarray, "T"]
-    wanted: dict[str, dict[int, int]]
+__all__ = ["IngestSettings", "ingest", "main"]
 
 
 @dataclass
@@ -103,6 +59,8 @@ def ingest(
     out = Path(out)
     capture = read_capture(capture_path, settings.image_fps)
     quality = Quality()
+    for remark in remarks(capture):
+        quality.warn(remark)
     plans = {
         sequence: plan_sequence(
             [clip for clip in capture.clips if clip.sequence == sequence],
@@ -111,13 +69,13 @@ def ingest(
         )
         for sequence in capture.sequences
     }
-    if sum(len(plan.times) for plan in plans.values()) < 2:
-        raise UserError(
-            f"{capture.path} holds one frame in the chosen span: expected some seconds of video"
-        )
+    _check_count(capture, sum(len(plan.times) for plan in plans.values()))
     framings = _framings(capture, settings, quality)
+    for camera, plate in capture.plates.items():
+        framings[camera].apply(read_image(plate), str(plate))  # refuses one of another size
     with dataset.create(out / "frames.h5") as writer:
-        stored = _store(capture, plans, framings, writer)
+        stored = _store(capture, plans, framings, writer, quality.warn)
+        _check_count(capture, len(set(zip(stored.sequence, stored.place, strict=True))))
         tables = tabulate(stored.sequence, stored.camera, stored.place, plans, framings)
         writer.write_tables(tables)
     if capture.cameras is not None:
@@ -125,75 +83,17 @@ def ingest(
     else:
         (out / "cameras.json").unlink(missing_ok=True)
     files.write_json(out / "index.json", _index(capture, framings, tables, stored))
-    _judge(quality, tables, plans)
+    judge(quality, tables, plans)
     quality.save(out / "quality.json")
     return quality
 
 
-def plan_sequence(clips: list[Clip], cameras: Cameras | None, settings: IngestSettings) -> Plan:
-    """Choose a sequence's timesteps and find each camera's frame for them.
-
-    The first camera's clock gives the timesteps; another camera's frame belongs to the nearest
-    one if it lies within half a frame of it. A clip's own clock starts with its first frame;
-    `time_offset` is added to it.
-    """
-    own = {clip.camera: clip.times() for clip in clips}
-    offsets = {
-        camera: cameras.time_offsets[cameras.ids.index(camera)] if cameras else 0.0
-        for camera in own
-    }
-    first = clips[0].camera
-    start = own[first][0] + offsets[first]
-    clock = own[first] + offsets[first] - start
-    interval = float(np.median(np.diff(clock))) if len(clock) > 1 else 1 / 30
-    times = clock[_chosen(clock, interval, settings)]
-    if len(times) == 0:
+def _check_count(capture: Capture, timesteps: int) -> None:
+    if timesteps < 2:
         raise UserError(
-            f"sequence {clips[0].sequence}: settings ingest.start {settings.start} leaves no frame "
-            f"of {clock[-1]:.2f} s: lower it"
+            f"{capture.path} holds {timesteps} whole frames in the chosen span: expected some "
+            "seconds of video"
         )
-    wanted = {
-        camera: {
-            round(own_times[frame] * 1e6): place
-            for place, frame in nearest(times, own_times + offsets[camera] - start, interval / 2)
-        }
-        for camera, own_times in own.items()
-    }
-    return Plan(times, wanted)
-
-
-def _chosen(
-    clock: Float[np.ndarray, "N"], interval: float, settings: IngestSettings
-) -> Int[np.ndarray, "T"]:
-    stop = np.inf if settings.duration is None else settings.start + settings.duration
-    # Times are sums of fractions: a thousandth of a frame is no difference.
-    slack = interval / 1000
-    chosen = np.flatnonzero((clock >= settings.start - slack) & (clock < stop - slack))
-    if settings.fps is not None and len(chosen):
-        slots = np.floor((clock[chosen] - clock[chosen[0]] + slack) * settings.fps)
-        chosen = chosen[np.unique(slots, return_index=True)[1]]
-    return chosen[: settings.max_frames]
-
-
-def nearest(
-    times: Float[np.ndarray, "T"], others: Float[np.ndarray, "N"], limit: float
-) -> list[tuple[int, int]]:
-    """Pair each of `times` with the nearest of `others`, both ascending, if within `limit`.
-
-    Returns:
-        Pairs (place in `times`, place in `others`); none of `others` is used twice, the closer
-        pair wins.
-    """
-    right = np.clip(np.searchsorted(others, times), 1, max(1, len(others) - 1))
-    right = np.minimum(right, len(others) - 1)
-    left = np.maximum(right - 1, 0)
-    closest = np.where(abs(others[left] - times) <= abs(others[right] - times), left, right)
-    gaps = abs(others[closest] - times)
-    best: dict[int, int] = {}
-    for place in np.argsort(gaps, kind="stable"):
-        if gaps[place] <= limit:
-            best.setdefault(int(closest[place]), int(place))
-    return sorted((place, other) for other, place in best.items())
 
 
 def _framings(capture: Capture, settings: IngestSettings, quality: Quality) -> dict[str, Framing]:
@@ -203,15 +103,15 @@ def _framings(capture: Capture, settings: IngestSettings, quality: Quality) -> d
         clips = [clip for clip in capture.clips if clip.camera == camera]
         if capture.cameras is not None:
             place = capture.cameras.ids.index(camera)
-            framings[camera] = calibrated(capture.cameras, place, settings.size)
+            colour = capture.colours.get(camera)
+            framings[camera] = calibrated(capture.cameras, place, settings.size, colour)
             continue
         samples = [image for clip in clips for image in clip.sample(max(4, 20 // len(clips)))]
         height, width = samples[0].shape[:2]
-        window, share = find_window(samples)
-        quality.metrics["share_of_samples_with_a_face"] = share
-        if window is None:
-            quality.warn(f"no face was found in {len(samples)} sampled frames: whole frame kept")
-        framings[camera] = windowed((width, height), window, settings.size_mono)
+        same = [image for image in samples if image.shape == samples[0].shape]
+        heads = find_heads(same)
+        judge_heads(quality, heads, len(same))
+        framings[camera] = windowed((width, height), heads.window, settings.size_mono)
     return framings
 
 
@@ -220,6 +120,7 @@ def _store(
     plans: dict[str, Plan],
     framings: dict[str, Framing],
     writer: dataset.StoreWriter,
+    remark: Callable[[str], None],
 ) -> _Stored:
     """Decode, frame and encode every wanted frame; blobs go to the file in order."""
     cv2.setNumThreads(1)
@@ -227,11 +128,13 @@ def _store(
 
     def encode(job: tuple[Clip, float, int, np.ndarray]) -> tuple[Clip, float, int, bytes]:
         clip, time, place, image = job
-        framed = framings[clip.camera].apply(image, str(clip.source))
-        return clip, time, place, dataset.encode_image(framed)
+        framing = framings[clip.camera]
+        cut = framing.early is not None
+        framed = framing.finish(image) if cut else framing.apply(image, str(clip.source))
+        return clip, time, place, jpeg.encode(framed)
 
     total = sum(len(wanted) for plan in plans.values() for wanted in plan.wanted.values())
-    done = threaded(encode, _wanted_frames(capture, plans))
+    done = threaded(encode, _wanted_frames(capture, plans, framings, remark))
     for clip, time, place, blob in cli.progress(done, "ingest", total):
         writer.append(dataset.IMAGE, blob)
         stored.sequence.append(clip.sequence)
@@ -242,16 +145,17 @@ def _store(
 
 
 def _wanted_frames(
-    capture: Capture, plans: dict[str, Plan]
+    capture: Capture,
+    plans: dict[str, Plan],
+    framings: dict[str, Framing],
+    remark: Callable[[str], None],
 ) -> Iterator[tuple[Clip, float, int, UInt8[np.ndarray, "H W 3"]]]:
     for clip in capture.clips:
-        wanted = dict(plans[clip.sequence].wanted[clip.camera])
-        for time, image in clip.frames():
-            place = wanted.pop(round(time * 1e6), None)
-            if place is not None:
-                yield clip, time, place, image
-            if not wanted:
-                break
+        wanted = plans[clip.sequence].wanted[clip.camera]
+        times = clip.times()
+        window = framings[clip.camera].early
+        for number, image in clip.frames(sorted(wanted), window, remark):
+            yield clip, float(times[number]), wanted[number], image
 
 
 def tabulate(
@@ -320,26 +224,6 @@ def _index(
         )
     cameras = {name: framing.to_json() for name, framing in framings.items()}
     return {"version": 1, "capture": str(capture.path), "cameras": cameras, "clips": clips}
-
-
-def _judge(quality: Quality, tables: dataset.Tables, plans: dict[str, Plan]) -> None:
-    planned = sum(len(plan.times) for plan in plans.values()) * len(tables.camera_ids)
-    missing = planned - len(tables.camera)
-    gaps = [np.diff(plan.times) for plan in plans.values() if len(plan.times) > 1]
-    longest = max((float(gap.max() / np.median(gap)) for gap in gaps), default=1.0)
-    quality.metrics |= {
-        "sequences": len(plans),
-        "cameras": len(tables.camera_ids),
-        "timesteps": len(tables.sequence),
-        "frames": len(tables.camera),
-        "missing_frames": missing,
-        "frames_per_second": float(1 / np.mean(np.concatenate(gaps))) if gaps else None,
-        "longest_gap_in_frames": longest,
-    }
-    if missing:
-        quality.warn(f"{missing} of {planned} frames are missing: a camera lacks them")
-    if longest > 3:
-        quality.warn(f"a sequence has a gap of {longest:.0f} frames")
 
 
 def main(argv: list[str] | None = None) -> int:

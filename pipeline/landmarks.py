@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 NUM_LANDMARKS = 478
 RIGHT_IRIS, LEFT_IRIS = 468, 473
+RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners, the subject's right and left
 CHUNK = 256  # frames of one clip per tracker run: fixed, so that workers do not change results
 LEAD_IN = 5  # frames run before a chunk that starts inside a clip, for the tracker to settle
 
@@ -92,6 +93,16 @@ def detect_images(
     with FaceMesh(tracking) as mesh, quiet_stderr():
         found = [mesh.detect(image) for image in images]
     return _stack(found)
+
+
+def count_faces(images: Iterable[UInt8[np.ndarray, "H W 3"]]) -> list[int]:
+    """How many faces each RGB image shows, however many persons there are."""
+    with quiet_stderr():
+        from mediapipe.python.solutions.face_detection import FaceDetection
+
+        with FaceDetection(model_selection=1, min_detection_confidence=0.6) as detection:
+            results = [detection.process(np.ascontiguousarray(image)) for image in images]
+    return [len(result.detections or []) for result in results]
 
 
 def _stack(faces: list[Float[np.ndarray, "478 2"] | None]) -> Detections:

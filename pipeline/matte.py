@@ -4,23 +4,20 @@ import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float
 from pydantic import ConfigDict
 
 from avatar import cli, files
-from avatar.dataset import ALPHA, AlphaStore, FrameStore, create, encode_alpha
+from avatar.dataset import ALPHA, FrameStore, create
 from avatar.errors import UserError
 from pipeline.capture import Capture, read_capture, read_image
 from pipeline.framing import Framing
-from pipeline.matting import Backend
-from pipeline.matting.plate import PlateMatting
-from pipeline.matting.segmentation import segmentation
+from pipeline.matting import Choice, Image, Name
+from pipeline.matting.work import Matted, cut, matted
 from pipeline.quality import Quality
 
 log = logging.getLogger(__name__)
@@ -34,13 +31,31 @@ class MatteSettings:
     """What a user may set about the matte.
 
     Attributes:
-        backend: `mediapipe` needs nothing, `plate` needs plates/cam_<id>.png of every camera,
-            `auto` takes the plate of a camera where there is one.
+        backend: `mediapipe` needs nothing; `plate` needs plates/cam_<id>.png of every camera;
+            `auto` takes the plate of a camera where there is one, else mediapipe; `pymatting`
+            solves for the edges in closed form, seconds a frame; `torchscript` and `onnx` run a
+            network of the user's.
+        model: file of RobustVideoMatting or BackgroundMattingV2 (the latter needs plates).
+        model_sha256: of that file; nothing else is loaded.
+        workers: processes side by side.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    backend: Literal["auto", "mediapipe", "plate"] = "auto"
+    backend: Literal["auto", "mediapipe", "plate", "pymatting", "torchscript", "onnx"] = "auto"
+    model: str | None = None
+    model_sha256: str | None = None
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UserError(f"settings: matte.workers is {self.workers}, expected 1 or more")
+        given = self.model is not None, self.model_sha256 is not None
+        if self.backend in ("torchscript", "onnx") and given != (True, True):
+            raise UserError(
+                f"settings: matte.backend is {self.backend!r}: matte.model and "
+                "matte.model_sha256 must name the network's file and its checksum (sha256sum FILE)"
+            )
 
 
 def matte(
@@ -58,46 +73,44 @@ def matte(
     Returns:
         What `quality.json` says.
     Raises:
-        UserError: no frames, a plate that does not fit, or `plate` asked for without plates.
+        UserError: no frames, a plate that does not fit, `plate` asked for without plates, or a
+            network that is not the one named.
     """
     settings = settings or MatteSettings()
     ingested, out = Path(ingested), Path(out)
     capture = read_capture(capture_path) if capture_path is not None else None
-    cv2.setNumThreads(1)
-    with FrameStore(ingested / "frames.h5") as frames, create(out / "alpha.h5") as writer:
-        backends = _backends(settings, frames.camera_ids, capture, ingested)
-        alphas = _alphas(frames, backends)
-        for alpha in cli.progress(alphas, "matte", len(frames)):
-            writer.append(ALPHA, encode_alpha(alpha))
-        writer.write_tables(frames.tables)
-    quality = judge(out / "alpha.h5")
-    quality.metrics["backends"] = {
-        camera: "plate" if isinstance(backend, PlateMatting) else "mediapipe"
-        for camera, backend in backends.items()
-    }
+    frames = ingested / "frames.h5"
+    with FrameStore(frames) as store:
+        camera_ids, tables = store.camera_ids, store.tables
+    choices = _choices(settings, camera_ids, capture, ingested)
+    pieces = cut(frames, choices)
+    coverage: list[float] = []
+    change: list[float] = []
+    with create(out / "alpha.h5") as writer:
+        blobs = _gathered(matted(pieces, settings.workers), coverage, change)
+        for blob in cli.progress(blobs, "matte", len(tables.camera)):
+            writer.append(ALPHA, blob)
+        writer.write_tables(tables)
+    quality = judge(np.array(coverage), np.array(change))
+    quality.metrics["backends"] = {camera: choice.name for camera, choice in choices.items()}
     quality.save(out / "quality.json")
     return quality
 
 
-def clips(store: FrameStore | AlphaStore) -> list[list[int]]:
-    """The rows of each (sequence, camera), in order; rows of a clip are consecutive."""
-
-    def clip(row: int) -> tuple[str, int]:
-        return str(store.sequence[store.timestep[row]]), int(store.camera[row])
-
-    return [list(rows) for _, rows in groupby(range(len(store)), clip)]
-
-
-def _alphas(frames: FrameStore, backends: dict[str, Backend]) -> Iterator[UInt8[np.ndarray, "H W"]]:
-    for rows in clips(frames):
-        backend = backends[frames.camera_ids[frames.camera[rows[0]]]]
-        yield from backend(frames.image(row) for row in rows)
+def _gathered(
+    done: Iterator[Matted], coverage: list[float], change: list[float]
+) -> Iterator[bytes]:
+    for piece in done:
+        coverage += piece.coverage
+        change += piece.change
+        yield from piece.blobs
 
 
-def _backends(
+def _choices(
     settings: MatteSettings, camera_ids: list[str], capture: Capture | None, ingested: Path
-) -> dict[str, Backend]:
-    plates = capture.plates if capture is not None else {}
+) -> dict[str, Choice]:
+    """The backend of each camera."""
+    plates = _plates(capture, ingested) if capture is not None else {}
     if settings.backend == "plate":
         for camera in camera_ids:
             if camera not in plates:
@@ -105,42 +118,50 @@ def _backends(
                     f"settings: matte.backend is 'plate', but camera {camera!r} has no "
                     f"plates/cam_{camera}.png: add it or choose 'auto'"
                 )
-    backends: dict[str, Backend] = dict.fromkeys(camera_ids, segmentation)
-    if capture is not None and settings.backend != "mediapipe":
-        entries = files.read_json(ingested / "index.json")["cameras"]
-        for camera, path in plates.items():
-            place = capture.camera_ids.index(camera)
-            framing = Framing.from_json(entries[camera], capture.cameras, place)
-            backends[camera] = PlateMatting(framing.apply(read_image(path), str(path)))
-    return backends
+    if settings.backend == "auto":
+        names: dict[str, Name] = {
+            camera: "plate" if camera in plates else "mediapipe" for camera in camera_ids
+        }
+    else:
+        names = dict.fromkeys(camera_ids, settings.backend)
+    model = Path(settings.model) if settings.model is not None else None
+    return {
+        camera: Choice(name, plates.get(camera), model, settings.model_sha256 or "")
+        for camera, name in names.items()
+    }
 
 
-def judge(path: Path) -> Quality:
-    """Coverage and flicker of the alphas in a file.
+def _plates(capture: Capture, ingested: Path) -> dict[str, Image]:
+    """The clean plates, framed as the stored frames are."""
+    if not capture.plates:
+        return {}
+    entries = files.read_json(ingested / "index.json")["cameras"]
+    framed = {}
+    for camera, path in capture.plates.items():
+        place = capture.camera_ids.index(camera)
+        framing = Framing.from_json(entries[camera], capture.cameras, place)
+        framed[camera] = framing.apply(read_image(path), str(path))
+    return framed
 
-    `flicker` is the mean change of alpha from frame to frame relative to the mean coverage: it
-    holds the person's motion too, so only a large value means something.
+
+def judge(coverage: Float[np.ndarray, "M"], change: Float[np.ndarray, "N"]) -> Quality:
+    """What coverage and flicker say about a matte.
+
+    Args:
+        coverage: mean alpha of each frame, 0..1.
+        change: mean absolute change of alpha from a clip's frame to its next.
+
+    `flicker` is the mean change relative to the mean coverage: it holds the person's motion too,
+    so only a large value means something.
     """
-    coverage, flicker = [], []
-    with AlphaStore(path) as store:
-        for rows in clips(store):
-            before = None
-            for row in rows:
-                # A quarter of the size says as much, in a fraction of the time.
-                alpha = store.alpha(row)[::4, ::4].astype(np.float32) / 255
-                coverage.append(float(alpha.mean()))
-                if before is not None:
-                    flicker.append(float(abs(alpha - before).mean()))
-                before = alpha
-    shares = np.array(coverage)
+    empty, full = float((coverage < EMPTY).mean()), float((coverage > FULL).mean())
     quality = Quality()
     quality.metrics = {
-        "mean_coverage": shares.mean(),
-        "share_of_empty_frames": (shares < EMPTY).mean(),
-        "share_of_full_frames": (shares > FULL).mean(),
-        "flicker": np.mean(flicker or [0.0]) / max(shares.mean(), EMPTY),
+        "mean_coverage": coverage.mean(),
+        "share_of_empty_frames": empty,
+        "share_of_full_frames": full,
+        "flicker": (change.mean() if len(change) else 0.0) / max(coverage.mean(), EMPTY),
     }
-    empty, full = ((shares < EMPTY).mean(), (shares > FULL).mean())
     if empty > 0.5:
         quality.fail(f"no person was found in {empty:.0%} of the frames")
     elif empty > 0.02:

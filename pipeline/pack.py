@@ -1,7 +1,7 @@
 """Pack: frames, alphas, cameras and rig parameters into one checked file, `dataset.h5`.
 
-Images and alphas are copied byte for byte. A failed tracking stops here, so that a failed
-subject keeps its overlay and numbers.
+Images and alphas are copied byte for byte; region maps are drawn here, where the tracked rig is.
+A failed tracking stops here, so that a failed subject keeps its overlay and numbers.
 """
 
 import json
@@ -21,6 +21,7 @@ from avatar.cameras import Cameras
 from avatar.dataset import (
     ALPHA,
     IMAGE,
+    REGION,
     SPLITS,
     TEST,
     TRAIN,
@@ -30,9 +31,12 @@ from avatar.dataset import (
     FrameStore,
     Tables,
     create,
+    decode_alpha,
+    encode_alpha,
 )
 from avatar.errors import UserError
 from avatar.rig import HeadRig, RigParams
+from pipeline.matting.region import RegionMaps
 from pipeline.quality import Quality
 
 log = logging.getLogger(__name__)
@@ -100,11 +104,17 @@ def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None =
         AlphaStore(home / "matte/alpha.h5") as alphas,
     ):
         _check(home, rig, params, cameras, frames, alphas)
+        regions = RegionMaps(rig, params, cameras)
         split = split_rows(frames.tables, params.valid, settings.split)
         with create(home / "dataset.h5") as writer:
             for row in cli.progress(range(len(frames)), "pack"):
+                alpha = alphas.blob(ALPHA, row)
+                region = regions(
+                    int(frames.timestep[row]), int(frames.camera[row]), decode_alpha(alpha)
+                )
                 writer.append(IMAGE, frames.blob(IMAGE, row).tobytes())
-                writer.append(ALPHA, alphas.blob(ALPHA, row).tobytes())
+                writer.append(ALPHA, alpha.tobytes())
+                writer.append(REGION, encode_alpha(region))
             writer.write_tables(frames.tables)
             writer.write_arrays("cameras", {"K": cameras.Ks, "viewmat": cameras.viewmats})
             writer.write_arrays("timesteps", {"valid": params.valid})

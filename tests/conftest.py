@@ -4,6 +4,9 @@ import fcntl
 import os
 from pathlib import Path
 
+# Read when torch loads. The workers have the cores; pools within each only fight over them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import jaxtyping
 import pytest
 

@@ -35,11 +35,10 @@ class DensityStats:
     @classmethod
     def empty(cls, n: int, device: torch.device | None = None) -> "DensityStats":
         """Nothing seen yet."""
-        at = {"device": device}
         return cls(
-            torch.zeros(n, **at),  # type: ignore[arg-type]
-            torch.zeros(n, dtype=torch.int64, **at),  # type: ignore[arg-type]
-            torch.zeros(n, dtype=torch.int32, **at),  # type: ignore[arg-type]
+            torch.zeros(n, device=device),
+            torch.zeros(n, dtype=torch.int64, device=device),
+            torch.zeros(n, dtype=torch.int32, device=device),
         )
 
     def add(

@@ -17,7 +17,7 @@ from torch import Tensor
 from avatar.render.checks import check_inputs
 from avatar.render.types import RenderOutput, WorldGaussians
 
-__all__ = ["Backend", "RenderOutput", "WorldGaussians", "rasterize", "render"]
+__all__ = ["Backend", "RenderOutput", "WorldGaussians", "default_device", "rasterize", "render"]
 
 Backend = Literal["auto", "cpu", "gsplat", "reference"]
 # Imported when first used: each brings a heavy dependency of its own.
@@ -28,6 +28,11 @@ _MODULES = {
 }
 # What renders tensors of a device; `auto` takes the first.
 _SUITABLE = {"cpu": ("cpu", "reference"), "cuda": ("gsplat", "reference")}
+
+
+def default_device() -> torch.device:
+    """Where training and evaluation render: a CUDA device where torch sees one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def rasterize(

@@ -108,7 +108,9 @@ def load() -> ModuleType:
 
 
 def _unusable(why: str) -> UserError:
-    return UserError(f"backend 'gsplat' cannot be used: {why}")
+    return UserError(
+        f"backend 'gsplat' cannot be used: {why}; or set CUDA_VISIBLE_DEVICES= to use the CPU"
+    )
 
 
 def _by_gsplat(

@@ -1,5 +1,7 @@
 """Rig parameters of one subject over time, and their file (`params.npz`)."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -66,13 +68,19 @@ class RigParams:
         """Read `params.npz`.
 
         Raises:
-            UserError: an array is missing or is not plain numbers or text.
+            UserError: absent, damaged, or an array is missing or is not plain numbers or text.
         """
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [field.name for field in fields(cls) if field.name not in archive]
-            if missing:
-                raise UserError(f"{path} lacks {', '.join(missing)}: track the subject again")
-            return cls.from_arrays({field.name: archive[field.name] for field in fields(cls)})
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist: run the stage that writes it") from None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+            raise UserError(f"{path} is damaged ({problem}): make it again") from None
+        missing = [field.name for field in fields(cls) if field.name not in arrays]
+        if missing:
+            raise UserError(f"{path} lacks {', '.join(missing)}: track the subject again")
+        return cls.from_arrays({field.name: arrays[field.name] for field in fields(cls)})
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "RigParams":

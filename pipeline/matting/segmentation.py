@@ -1,46 +1,65 @@
 """Backend `mediapipe`: selfie segmentation, refined along the image's edges."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
-
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from pipeline.landmarks import quiet_stderr
-from pipeline.matting.refine import follow_edges, one_person, to_uint8
-from pipeline.parallel import threaded
-
-Image = UInt8[np.ndarray, "H W 3"]
+from pipeline.matting import Alpha, Image
+from pipeline.matting.refine import disk, fit, follow_edges, one_person, shrink, to_uint8
 
 
-def person_masks(images: Iterable[Image]) -> Iterator[tuple[Image, Float[np.ndarray, "H W"]]]:
-    """A rough mask (float32, 0..1) beside each image of one clip.
+class PersonMasks:
+    """Rough masks of the images of one clip.
 
-    The geometric mean of MediaPipe's two segmentation networks, the general one (256 x 256) and
-    the landscape one (256 x 144): each takes some patch of background for a person now and then,
-    seldom both the same. Their own temporal smoothing starts anew with every call.
+    The geometric mean of MediaPipe's two segmentation networks, the general one and the
+    landscape one: each takes some patch of background for a person now and then, seldom both
+    the same.
     """
-    with quiet_stderr():
-        from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
-        networks = [SelfieSegmentation(model_selection=model) for model in (0, 1)]
-    with networks[0], networks[1]:
-        for number, image in enumerate(images):
-            # The networks remark on themselves when they see their first image.
-            with quiet_stderr() if number == 0 else nullcontext():
-                general, landscape = (
-                    network.process(image).segmentation_mask for network in networks
-                )
-            yield image, np.sqrt(general * landscape)
+    def __init__(self) -> None:
+        with quiet_stderr():
+            from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
+
+            self._networks = [SelfieSegmentation(model_selection=model) for model in (0, 1)]
+            # They remark on themselves when they see their first image.
+            self(np.zeros((64, 64, 3), np.uint8))
+
+    def __call__(self, small: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+        """The mask of an image at working size: float32, 0..1.
+
+        The networks see 256 x 256 and 256 x 144 pixels: a larger image gives no better mask.
+        """
+        general, landscape = (
+            network.process(small).segmentation_mask for network in self._networks
+        )
+        mask: Float[np.ndarray, "h w"] = np.sqrt(general * landscape)
+        return mask
 
 
-def segmentation(images: Iterable[Image]) -> Iterator[UInt8[np.ndarray, "H W"]]:
+class Segmentation:
     """Alphas of one clip from the images alone."""
-    yield from threaded(_refine, person_masks(images))
+
+    def __init__(self) -> None:
+        self._masks = PersonMasks()
+
+    def __call__(self, image: Image) -> Alpha:
+        """The alpha of the next image."""
+        small = shrink(image)
+        return to_uint8(refined(image, small, self._masks(small)))
 
 
-def _refine(job: tuple[Image, Float[np.ndarray, "H W"]]) -> UInt8[np.ndarray, "H W"]:
-    image, mask = job
-    # The mask comes at 256 pixels: the window covers what one of its pixels may hide.
-    radius = max(4, round(max(image.shape) / 64))
-    return to_uint8(one_person(follow_edges(image, mask, radius, 1e-4)))
+def refined(
+    image: Image, small: UInt8[np.ndarray, "h w 3"], mask: Float[np.ndarray, "h w"]
+) -> Float[np.ndarray, "H W"]:
+    """A rough mask made to follow the image's edges, one person only.
+
+    Args:
+        small, mask: the image and its mask at working size.
+    """
+    # The mask's edges waver by three pixels of the working size: so far the image's edges lead,
+    # and no further, lest a dark rail behind a dark shirt counts as shirt.
+    reach = cv2.dilate((mask > 0.5).astype(np.uint8), disk(3))
+    alpha = follow_edges(image, small, mask, 4, 1e-4)
+    alpha *= fit(cv2.blur(reach.astype(np.float32), (3, 3)), image)
+    return one_person(alpha)

@@ -64,6 +64,18 @@ def test_weights_stay_within_what_training_saw() -> None:
     assert ((far >= space.lowest) & (far <= space.highest)).all()
 
 
+def test_a_jaw_that_keeps_still_has_no_say() -> None:
+    """At 0.1 rad throughout: its mean is rounded, and the rest must not become a component."""
+    expr = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    jaw = torch.full((50, 3), 0.1)
+    space = _space(expr, 7, jaw)
+    still = _space(expr, 7)
+    assert space.axes.abs().max() < 100
+    torch.testing.assert_close(
+        space.weights(expr, jaw).abs(), still.weights(expr, 0 * jaw).abs(), atol=1e-4, rtol=1e-4
+    )
+
+
 def test_only_the_given_timesteps_are_looked_at() -> None:
     expr = torch.zeros(6, 4)
     expr[:3, 0] = torch.tensor([0.0, 1, 2])

@@ -88,20 +88,22 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, KEY)
-    (tmp_path / "000000007.safetensors").write_bytes(b"of a process that was killed")
     for images in (8, 16, 1000):
         checkpoints.save(_snapshot(images))
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in checkpoints.folder.iterdir())
     assert names == [f"{n:09d}.{kind}" for n in (16, 1000) for kind in ("json", "safetensors")]
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "no tensors", "bad json", "no key"])
+@pytest.mark.parametrize(
+    "damage", ["flip", "cut", "empty", "no tensors", "bad json", "no key", "number"]
+)
 def test_a_damaged_one_gives_way_to_the_one_before(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoints = Checkpoints(tmp_path, KEY)
     checkpoints.save(_snapshot(8, 1.0))
-    about = checkpoints.save(_snapshot(16, 2.0))
+    checkpoints.save(_snapshot(16, 2.0))
+    about = checkpoints.folder / "000000016.json"
     tensors = about.with_suffix(".safetensors")
     data = bytearray(tensors.read_bytes())
     if damage == "flip":
@@ -115,23 +117,50 @@ def test_a_damaged_one_gives_way_to_the_one_before(
         tensors.unlink()
     elif damage == "bad json":
         about.write_text('{"key": ')
+    elif damage == "number":
+        about.write_text(about.read_text().replace('"images": 16', '"images": 17'))
     else:
         about.write_text("[1, 2]")
     with caplog.at_level(logging.WARNING):
         back = checkpoints.load()
     assert back is not None
     assert back.numbers["images"] == 8
-    assert "taking the checkpoint before it" in caplog.text
+    assert "is damaged: taking the one before it" in caplog.text
+    # What is damaged does not count among the two that are kept.
+    checkpoints.save(_snapshot(12, 3.0))
+    assert sorted(p.stem for p in checkpoints.folder.glob("*.json")) == ["000000008", "000000012"]
 
 
-def test_another_run_starts_afresh_and_says_what_changed(
+def test_another_run_starts_afresh_says_what_changed_and_keeps_the_first(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Checkpoints(tmp_path / "c", KEY).save(_snapshot(8))
+    Checkpoints(tmp_path, KEY).save(_snapshot(8))
+    other = Checkpoints(tmp_path, KEY | {"preset": "x", "seed": "1"})
     with caplog.at_level(logging.WARNING):
-        assert Checkpoints(tmp_path / "c", KEY | {"preset": "x", "seed": "1"}).load() is None
+        assert other.load() is None
     assert "another run (preset, seed changed): starting afresh" in caplog.text
-    assert not (tmp_path / "c").exists()
+    other.save(_snapshot(4))
+    back = Checkpoints(tmp_path, KEY).load()
+    assert back is not None
+    assert back.numbers["images"] == 8
+    other.clear()
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("obstacle", ["a file", "a folder"])
+def test_what_cannot_be_written_is_one_line_and_harms_nothing(
+    tmp_path: Path, obstacle: str
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "c", KEY)
+    if obstacle == "a file":  # where the folder should be
+        (tmp_path / "c").write_text("x")
+    else:  # where the checkpoint should be
+        checkpoints.save(_snapshot(4))
+        (checkpoints.folder / "000000008.safetensors/x").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"no checkpoint could be written to .* GiB are free"):
+        checkpoints.save(_snapshot(8))
+    back = checkpoints.load()
+    assert (back is None) == (obstacle == "a file")
 
 
 def test_the_key_knows_dataset_preset_and_seed(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
@@ -142,6 +171,8 @@ def test_the_key_knows_dataset_preset_and_seed(scene: Path, rig: HeadRig, tmp_pa
         assert _changed(key, run_key(two, QUICK, 0)) == {"dataset"}
         assert _changed(key, run_key(one, override(QUICK, {"images": 9}), 0)) == {"preset"}
         assert _changed(key, run_key(one, QUICK, 1)) == {"seed"}
+        # Memory for frames changes no bit.
+        assert key == run_key(one, override(QUICK, {"cache_mib": 7}), 0)
 
 
 def _changed(one: dict[str, str], two: dict[str, str]) -> set[str]:
@@ -202,6 +233,7 @@ def test_a_signal_leaves_a_checkpoint(
         trainer.signum = signum
         with pytest.raises(Busy, match="stopped after 12 images"):
             run(trainer, checkpoints, minutes=60)
+        assert [p.stem for p in tmp_path.rglob("*.json")] == ["000000012"]
         second = Trainer(dataset, rig, EVERYTHING)
         snapshot = checkpoints.load()
         assert snapshot is not None
@@ -226,14 +258,41 @@ def test_checkpoints_are_written_by_the_clock(scene: Path, rig: HeadRig, tmp_pat
     with Dataset(scene) as dataset:
         checkpoints = Checkpoints(tmp_path, run_key(dataset, EVERYTHING, 0))
         run(Trainer(dataset, rig, override(EVERYTHING, {"images": 16})), checkpoints, minutes=0)
-    assert sorted(p.stem for p in tmp_path.glob("*.json")) == ["000000012", "000000016"]
+    assert sorted(p.stem for p in tmp_path.rglob("*.json")) == ["000000012", "000000016"]
+
+
+def test_the_end_is_a_checkpoint_and_training_goes_on_without(
+    scene: Path, rig: HeadRig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    short = override(EVERYTHING, {"images": 8})
+    with Dataset(scene) as dataset:
+        run(Trainer(dataset, rig, short), Checkpoints(tmp_path / "c", KEY), minutes=60)
+        assert [p.stem for p in (tmp_path / "c").rglob("*.json")] == ["000000008"]
+        (tmp_path / "d").write_text("in the way")
+        trainer = Trainer(dataset, rig, short)
+        with caplog.at_level(logging.WARNING):
+            run(trainer, Checkpoints(tmp_path / "d", KEY), minutes=0)
+    assert trainer.images == 8
+    assert "no checkpoint could be written" in caplog.text
+
+
+def test_a_value_that_is_not_finite_is_found_at_the_end(
+    scene: Path, rig: HeadRig, tmp_path: Path
+) -> None:
+    """Renderers hide such a Gaussian, so no loss shows it."""
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, override(EVERYTHING, {"images": 16}))
+        next(trainer.steps())
+        trainer.gaussians.log_scales.data[3] = torch.nan
+        with pytest.raises(UserError, match=r"optimiser\.log_scales.* is not finite"):
+            run(trainer, Checkpoints(tmp_path, KEY), minutes=60)
 
 
 def _home(scene: Path, rig: HeadRig, tmp_path: Path, preset: str = "quick", **overrides) -> list:
     """A results folder with the scene as subject anna; returns the command's arguments."""
-    rig.save(tmp_path / "toy.npz")
     home = tmp_path / "results/anna"
     home.mkdir(parents=True)
+    rig.save(tmp_path / "toy.npz")
     (home / "dataset.h5").write_bytes(scene.read_bytes())
     settings = {"preset": preset, "overrides": overrides}
     return [
@@ -267,8 +326,61 @@ def test_a_process_that_is_told_to_stop_exits_with_75_and_goes_on(
     assert "run it again to go on" in errors[0]
     assert not (home / "failures/train.json").exists()  # nothing failed
     assert not (home / "avatar").exists()
-    (about,) = (home / "checkpoints").glob("*.json")
+    (about,) = (home / "checkpoints").rglob("*.json")
     assert json.loads(about.read_text())["numbers"]["images"] == int(about.stem)
+
+
+def test_the_command_goes_on_where_it_stopped(
+    scene: Path, rig: HeadRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped three times, at the switch from small to full frames among others: the same files."""
+    overrides = {
+        "images": 48,
+        "batch": {"coarse_images": 32, "coarse_above": 100},
+        "start": {"color_frames": 2},
+        "density": {"interval": 8, "first": 8, "last": 48, "gradient": 1e-6, "most": 700},
+    }
+    whole = _home(scene, rig, tmp_path / "whole", **overrides)
+    assert main(whole) == 0
+    parts = _home(scene, rig, tmp_path / "parts", **overrides)
+    for images in (20, 32, 48):
+        with monkeypatch.context() as patch:
+            patch.setattr("avatar.train.Trainer", _stopping_at(images))
+            assert main(parts) == 75
+    assert main(parts) == 0
+    for name in ("avatar.safetensors", "point_cloud.ply", "rig_params.npz", "train_log.csv"):
+        one, two = (tmp_path / p / "results/anna/avatar" / name for p in ("whole", "parts"))
+        assert one.read_bytes() == two.read_bytes(), name
+
+
+def _stopping_at(images: int) -> type[Trainer]:
+    class Stopping(Trainer):
+        def steps(self):
+            for count in super().steps():
+                if self.images == images:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield count
+
+    return Stopping
+
+
+@pytest.mark.parametrize("where", ["run_key", "_write"])
+def test_a_signal_before_or_after_the_steps_exits_with_75_as_well(
+    scene: Path, rig: HeadRig, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = _home(scene, rig, tmp_path, images=8)
+
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(5)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"avatar.train.{where}", interrupted)
+        assert main(arguments) == 75
+    home = tmp_path / "results/anna"
+    saved = [p.stem for p in (home / "checkpoints").rglob("*.json")]
+    assert saved == ([] if where == "run_key" else ["000000008"])
+    assert main(arguments) == 0
 
 
 def test_success_removes_the_checkpoints(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
@@ -290,6 +402,7 @@ def test_a_diverged_run_keeps_its_last_checkpoint(
     assert len(errors) == 1
     assert "training diverged after" in errors[0]
     assert "is not finite" in errors[0]
+    assert list((tmp_path / "results/anna/checkpoints").rglob("*.json"))
 
 
 @pytest.mark.slow
@@ -303,7 +416,7 @@ def test_too_little_memory_is_one_line(scene: Path, rig: HeadRig, tmp_path: Path
     assert done.returncode == 2, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
-    assert "out of memory: lower" in errors[0]
+    assert "out of memory: lower train.overrides.cache_mib" in errors[0]
 
 
 def test_nothing_visible_is_one_line(scene: Path, rig: HeadRig) -> None:
@@ -311,6 +424,6 @@ def test_nothing_visible_is_one_line(scene: Path, rig: HeadRig) -> None:
         away = dataset.params.translation + torch.tensor([100.0, 0, 0])
         dataset.__dict__["params"] = replace(dataset.params, translation=away)
         trainer = Trainer(dataset, rig, override(EVERYTHING, {"images": 400, "basis": {"size": 0}}))
-        with pytest.raises(UserError, match="nothing was visible in the last of 200 images"):
+        with pytest.raises(UserError, match="nothing was visible in the last 200 of 200 images"):
             for _ in trainer.steps():
                 pass

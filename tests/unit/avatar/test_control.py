@@ -94,13 +94,12 @@ def test_size_prunes_only_after_a_reset() -> None:
 
 
 def test_the_budget_grows_by_a_twentieth_up_to_its_cap() -> None:
-    settings = replace(SETTINGS, kind="budget", most=7, first=20, last=80)
-    control = make_control(settings, 0.1, SCALE)
-    assert isinstance(control, BudgetControl)
+    settings = replace(SETTINGS, kind="budget", most=107, first=20, last=80)
     start = RiggedGaussians.on_faces(100)
     optimiser = Optimiser(start, {}, Rates(), RigTuning(), 0.1, torch.tensor([0]))
     scale = torch.full((100,), 0.01)
-    control = BudgetControl(replace(settings, most=107), 0.1, scale)
+    control = make_control(settings, 0.1, scale)
+    assert isinstance(control, BudgetControl)
     counts = []
     for images in range(10, 91, 10):
         control.observe(_output(0.0, len(optimiser.gaussians)))
@@ -115,7 +114,7 @@ def test_the_budgets_noise_follows_the_means_rate() -> None:
     moved = []
     for share in (0.0, 1.0):
         optimiser = _optimiser(opacity=0.004)
-        optimiser.schedule(share, tune_rig=True)
+        optimiser.schedule(share)
         BudgetControl(settings, 0.1, SCALE).act(optimiser, 4, 0, _generator())
         moved.append(optimiser.gaussians.means_local.detach().norm())
     rates = Rates()

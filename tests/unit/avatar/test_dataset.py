@@ -1,15 +1,42 @@
+import multiprocessing
+import os
+import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from avatar import dataset
-from avatar.dataset import ALPHA, IMAGE, AlphaStore, FrameStore, Tables, create, verify
+from avatar.dataset import (
+    ALPHA,
+    IMAGE,
+    TRAIN,
+    AlphaStore,
+    Dataset,
+    FrameStore,
+    Tables,
+    create,
+    verify,
+)
+from avatar.dataset_tools import main
 from avatar.errors import UserError
+from avatar.frames import FrameFeed, FrameOrder
+from avatar.torch_frames import TorchFrames
+from tests.subject import Subject
 
 SIZE = (20, 16)  # width, height
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """A whole dataset.h5 of a toy subject, as `pack` writes it."""
+    subject = Subject(tmp_path)
+    subject.pack()
+    return subject.home / "dataset.h5"
 
 
 def images(count: int) -> list[np.ndarray]:
@@ -101,19 +128,69 @@ def extents(path: Path) -> dict[str, list[tuple[int, int]]]:
     return found
 
 
-def test_one_flipped_bit_in_any_dataset_is_found(path: Path) -> None:
-    whole = path.read_bytes()
+TRIALS = 200
+
+
+def test_one_flipped_bit_in_any_dataset_is_found(packed: Path) -> None:
+    """200 random bits, every dataset of dataset.h5 in turn."""
+    whole = packed.read_bytes()
     random = np.random.default_rng(0)
-    places = extents(path)
-    assert len(places) == 13
-    for name, chunks in places.items():
-        for _ in range(6):
-            start, size = chunks[random.integers(len(chunks))]
-            flip(path, start + int(random.integers(size)), int(random.integers(8)))
-            with pytest.raises(UserError, match=name if "blobs" not in name else "of frame"):
-                verify(path)
-            path.write_bytes(whole)
-    verify(path)
+    places = list(extents(packed).items())
+    assert len(places) >= 28
+    for trial in range(TRIALS):
+        name, chunks = places[trial % len(places)]
+        start, size = chunks[random.integers(len(chunks))]
+        flip(packed, start + int(random.integers(size)), int(random.integers(8)))
+        with pytest.raises(UserError, match=name if "blobs" not in name else "of frame"):
+            verify(packed)
+        packed.write_bytes(whole)
+    verify(packed)
+
+
+def test_a_flipped_bit_anywhere_is_found_or_harmless(packed: Path) -> None:
+    """Structure and unused bytes too: whatever verify lets pass reads as it was written."""
+    whole = packed.read_bytes()
+    random = np.random.default_rng(1)
+    with Dataset(packed) as data:
+        expected = [data.image(row) for row in range(len(data))]
+        split, expr = data.split, data.params.expr
+    found = 0
+    for _ in range(60):
+        flip(packed, int(random.integers(len(whole))), int(random.integers(8)))
+        try:
+            verify(packed)
+        except UserError:
+            found += 1
+        else:
+            with Dataset(packed) as data:
+                np.testing.assert_array_equal([data.image(r) for r in range(len(data))], expected)
+                np.testing.assert_array_equal(data.split, split)
+                np.testing.assert_array_equal(data.params.expr, expr)
+        packed.write_bytes(whole)
+    assert found >= 3  # most of so small a file is unused room
+
+
+def test_no_damaged_frame_reaches_training(packed: Path) -> None:
+    """Opening or reading fails for a flip in whatever a frame consists of."""
+    whole = packed.read_bytes()
+    random = np.random.default_rng(2)
+    for channel in (IMAGE, ALPHA):
+        for name in (f"blobs/{channel}", f"frames/{channel}_crc32", f"frames/{channel}_offset"):
+            for _ in range(5):
+                start, size = extents(packed)[name][0]
+                flip(packed, start + int(random.integers(size)), int(random.integers(8)))
+                with pytest.raises(UserError, match="checksum"):
+                    _feed_all(packed)
+                packed.write_bytes(whole)
+
+
+def _feed_all(path: Path) -> None:
+    """Every frame once, as training gets them."""
+    with Dataset(path) as data:
+        order = FrameOrder(data, np.arange(len(data)), 1, 1, seed=0)
+        feed = FrameFeed(data, order, budget_mib=100)
+        for step in range(order.steps_per_epoch):
+            feed.at(step, np.zeros((1, 1, 3), np.float32))
 
 
 def test_a_flipped_attribute_is_found(path: Path) -> None:
@@ -184,3 +261,128 @@ def test_many_blobs_are_found_again(tmp_path: Path) -> None:
         )
     with FrameStore(tmp_path / "a.h5") as frames:
         assert all(frames.blob(IMAGE, k).tobytes() == blobs[k] for k in random.permutation(count))
+
+
+def crcs(store: FrameStore, rows: list[int]) -> list[int]:
+    return [int(store.image(row).astype(np.int64).sum()) for row in rows]
+
+
+def read_in_child(
+    store: FrameStore, rows: list[int], queue: "multiprocessing.Queue[object]"
+) -> None:
+    queue.put(crcs(store, rows))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_read_side_by_side(path: Path, method: str) -> None:
+    """A store opened before is read in four children and here at once, in any order."""
+    context = multiprocessing.get_context(method)
+    random = np.random.default_rng(0)
+    with FrameStore(path) as frames:
+        expected = crcs(frames, list(range(5)))
+        assert len(set(expected)) == 5
+        orders = [
+            random.integers(5, size=50).tolist() for _ in range(2 if method == "spawn" else 4)
+        ]
+        queues = [context.Queue() for _ in orders]
+        children = [
+            context.Process(target=read_in_child, args=(frames, order, queue))
+            for order, queue in zip(orders, queues, strict=True)
+        ]
+        for child in children:
+            child.start()
+        here = random.integers(5, size=200).tolist()
+        assert crcs(frames, here) == [expected[row] for row in here]
+        for order, queue, child in zip(orders, queues, children, strict=True):
+            assert queue.get(timeout=60) == [expected[row] for row in order]
+            child.join()
+
+
+def test_threads_read_side_by_side(path: Path) -> None:
+    order = np.random.default_rng(0).integers(5, size=200).tolist()
+    with FrameStore(path) as frames, ThreadPoolExecutor(4) as pool:
+        expected = crcs(frames, order)
+        read = pool.map(lambda row: crcs(frames, [row])[0], order)
+        assert list(read) == expected
+
+
+def test_a_closed_store_leaves_no_file_open(path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with FrameStore(path) as frames:
+            copy = pickle.loads(pickle.dumps(frames))
+            copy.image(0)
+            copy.close()
+        frames.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_part_of_a_frame_keeps_its_camera(packed: Path) -> None:
+    """A point of the world falls on the same spot of the cropped, enlarged picture."""
+    with Dataset(packed) as data:
+        whole = data.frame(1, 1)
+        part = data.frame(1, 1, window=(2, 3, 8, 4), scale=2.5)
+        np.testing.assert_array_equal(whole.image, data.image(data.row(1, 1)))
+        np.testing.assert_array_equal(whole.alpha, data.alpha(data.row(1, 1)))
+        np.testing.assert_array_equal(data.frame(1, 1, (2, 3, 8, 4)).image, whole.image[3:7, 2:10])
+        assert part.image.shape == (10, 20, 3)
+        assert part.alpha.shape == (10, 20)
+        point = np.array([0.02, -0.03, 0.9])
+        (x, y, z), (u, v, w) = whole.K @ point, part.K @ point
+        np.testing.assert_allclose([u / w, v / w], [(x / z - 2) * 2.5, (y / z - 3) * 2.5])
+        np.testing.assert_array_equal(part.viewmat, data.cameras.viewmats[1])
+        for window in ((0, 0, 13, 8), (-1, 0, 4, 4), (0, 0, 0, 4)):
+            with pytest.raises(UserError, match="expected a part of it"):
+                data.frame(0, 0, window)
+
+
+def test_a_frame_that_is_not_there_is_named(path: Path) -> None:
+    with create(path.parent / "d.h5") as writer:
+        for image in images(5):
+            writer.append(IMAGE, dataset.encode_image(image))
+            writer.append(ALPHA, dataset.encode_alpha(image[..., 0]))
+        writer.write_tables(tables())
+        writer.write_arrays("frames", {"split": np.zeros(5, np.uint8)})
+        writer.write_arrays("timesteps", {"valid": np.ones(3, bool)})
+    with (
+        Dataset(path.parent / "d.h5") as data,
+        pytest.raises(UserError, match="camera b has no frame at timestep 2"),
+    ):
+        data.frame(2, 1)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_data_loader_reads_in_its_workers(packed: Path, method: str) -> None:
+    frames = TorchFrames(packed, TRAIN, window=(0, 0, 8, 8), scale=0.5)
+    loader = torch.utils.data.DataLoader(
+        frames, batch_size=2, num_workers=1, multiprocessing_context=method
+    )
+    batches = list(loader)
+    assert sum(len(batch["image"]) for batch in batches) == len(frames) > 0
+    assert batches[0]["image"].shape == (2, 4, 4, 3)
+    assert batches[0]["alpha"].shape == (2, 4, 4)
+    for batch, first in zip(batches, range(0, len(frames), 2), strict=True):
+        torch.testing.assert_close(batch["image"][0], frames[first]["image"])
+        assert batch["timestep"][0] == frames[first]["timestep"]
+
+
+def test_the_command_line(packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(packed)]) == 0
+    assert "every byte matches" in capsys.readouterr().out
+    assert main(["info", str(packed)]) == 0
+    shown = capsys.readouterr().out
+    assert "8 frames" in shown
+    assert "camera c1: 12 x 8, 4 frames" in shown
+    assert "splits: train 6, val 0, test 2, unused 0" in shown
+    assert main(["export", str(packed), str(tmp_path / "out")]) == 0
+    with Dataset(packed) as data:
+        file = tmp_path / "out/main/cam_c1/image/000002.jpg"
+        assert file.read_bytes() == data.blob(IMAGE, data.row(2, 1)).tobytes()
+    listing = (tmp_path / "out/frames.csv").read_text().splitlines()
+    assert listing[0] == "sequence,index,time,camera,split,file"
+    assert listing[7] == "main,2,0.08,c1,train,main/cam_c1/image/000002.jpg"
+    assert len(listing) == 9
+    assert main(["export", str(packed), str(tmp_path / "out")]) == 2
+    flip(packed, extents(packed)["blobs/image"][0][0] + 3, 1)
+    assert main(["verify", str(packed)]) == 2
+    assert "image of frame 0" in capsys.readouterr().err

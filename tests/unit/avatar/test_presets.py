@@ -52,7 +52,9 @@ def test_every_field_can_be_overridden(preset) -> None:
             return not value
         if isinstance(value, str):
             return choices.get(value, value + "x")
-        return 7 if value is None else value * 2 + 1
+        if isinstance(value, float):
+            return value / 2 + 0.1
+        return 7 if value is None else value - 1 if value > 1 else value + 1
 
     preset = replace(preset, lpips=LpipsSettings("vgg.safetensors", "0" * 64, "vgg"))
     wanted = changed(preset)
@@ -78,6 +80,16 @@ def test_settings_come_as_json() -> None:
         ({"loss": {"form": "huber"}}, "loss.form"),
         ({"images": "many"}, "images"),
         ({"batch": 4}, "batch"),
+        ({"images": 0}, "images"),
+        ({"batch": {"timesteps": 0}}, "batch.timesteps"),
+        ({"sh_degree": 4}, "sh_degree"),
+        ({"start": {"scale": 0}}, "start.scale"),
+        ({"start": {"opacity": 1.5}}, "start.opacity"),
+        ({"start": {"color_frames": -1}}, "start.color_frames"),
+        ({"rates": {"means_first": 0}}, "rates.means_first"),
+        ({"rates": {"scales": float("nan")}}, "rates.scales"),
+        ({"basis": {"size": -1}}, "basis.size"),
+        ({"rig": {"tracked_share": 2}}, "rig.tracked_share"),
     ],
 )
 def test_a_wrong_override_is_named(overrides: dict, named: str) -> None:

@@ -12,8 +12,8 @@ import torch
 from avatar import files
 from avatar.dataset import TRAIN, Dataset
 from avatar.errors import UserError
-from avatar.evaluate import Avatar, protocol_rows, render_rows
-from avatar.export import load_gaussians
+from avatar.evaluate import Avatar, load_avatar, protocol_rows, render_rows
+from avatar.export import load_gaussians, save_gaussians
 from avatar.frames import composite
 from avatar.initial import face_colors, scene_extent
 from avatar.metrics import psnr, squared_error
@@ -55,7 +55,7 @@ def _train(scene: Path, rig: HeadRig, preset=TINY, seed: int = 0) -> Trainer:
 
 
 def _score(scene: Path, rig: HeadRig, trainer: Trainer, protocol: str) -> float:
-    avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {})
+    avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
     white = np.ones(3, np.float32)
     with Dataset(scene) as dataset:
         rows = protocol_rows(dataset, protocol)
@@ -112,8 +112,48 @@ def test_only_training_timesteps_are_tuned(scene: Path, rig: HeadRig) -> None:
 
 def test_opacities_are_reset_on_time(scene: Path, rig: HeadRig) -> None:
     density = {"interval": 1000, "first": 0, "last": 1000, "reset_interval": 40}
+    preset = override(TINY, {"images": 80, "density": density})
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, preset)
+        highest = {}
+        for _ in trainer.steps():
+            highest[trainer.images] = float(trainer.gaussians.opacity_logits.sigmoid().max())
+    assert highest[36] > 0.4
+    assert highest[40] <= 0.0101
+    assert highest[80] > highest[40]  # the last image resets nothing: no step would mend it
+
+
+def test_density_control_rests_at_the_last_image(scene: Path, rig: HeadRig) -> None:
+    """As in `paper`, where the last round and the last reset would fall on it."""
+    density = {"interval": 20, "first": 20, "last": 40, "gradient": 0.0, "reset_interval": 40}
     trainer = _train(scene, rig, override(TINY, {"images": 40, "density": density}))
-    assert trainer.gaussians.opacity_logits.sigmoid().max() <= 0.0101
+    assert len(trainer.gaussians) == TINY.density.most  # the round at 20 images took place
+    assert trainer.gaussians.opacity_logits.sigmoid().max() > 0.1
+    longer = override(TINY, {"images": 44, "density": density | {"most": None}})
+    shorter = override(longer, {"images": 40})
+    assert len(_train(scene, rig, longer).gaussians) > len(_train(scene, rig, shorter).gaussians)
+
+
+def test_a_saved_avatar_is_the_trained_one(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
+    """With its basis: the world's Gaussians at a training timestep, before and after the files."""
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, override(TINY, {"images": 24}))
+        for _ in trainer.steps():
+            pass
+    assert trainer.gaussians.basis_means.abs().max() > 0
+    assert trainer.space is not None
+    trained = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
+    save_gaussians(tmp_path / "avatar.safetensors", trainer.gaussians, {"x": 1}, trainer.space)
+    trained.params.save(tmp_path / "rig_params.npz")
+    read = load_avatar(tmp_path, rig)
+    plain = replace(trained, space=None)
+    for timestep in (0, 3):
+        verts, world = trained.pose(rig, timestep)
+        verts_read, world_read = read.pose(rig, timestep)
+        assert torch.equal(verts, verts_read)
+        assert torch.equal(world.means, world_read.means)
+        assert torch.equal(world.sh_coeffs, world_read.sh_coeffs)
+        assert not torch.equal(world.means, plain.pose(rig, timestep)[1].means)
 
 
 def test_harmonics_gain_a_degree_at_every_interval(scene: Path, rig: HeadRig) -> None:
@@ -178,8 +218,11 @@ def test_the_extent_with_one_camera_is_the_heads(rig: HeadRig, tmp_path: Path) -
         assert scene_extent(PAPER, rig, dataset) == rig.head_radius
     ring = write_scene(tmp_path / "four.h5", rig, cameras=4)
     with Dataset(ring) as dataset:
-        # Cameras 0.5 m away over 100 degrees: the outer ones are the farthest from the mean.
-        assert scene_extent(PAPER, rig, dataset) > 1.1 * 0.5 * np.sin(0.87)
+        # Cameras 0.5 m away at -0.87, -0.29, 0.29 and 0.87 rad: the outer ones are the farthest
+        # from the mean of all, which lies on the axis.
+        away = 0.5 * (np.cos(0.87) + np.cos(0.29)) / 2
+        farthest = np.hypot(0.5 * np.sin(0.87), 0.5 * np.cos(0.87) - away)
+        assert scene_extent(PAPER, rig, dataset) == pytest.approx(1.1 * farthest, rel=1e-3)
         assert scene_extent(QUICK, rig, dataset) == rig.head_radius
 
 
@@ -216,6 +259,7 @@ def test_the_command_writes_the_avatar(scene: Path, rig: HeadRig, tmp_path: Path
     assert len(gaussians) == len(rig.faces)
     assert about["preset"]["images"] == 24
     assert about["rig_sha256"] == rig.sha256
+    assert about["extent"] == rig.head_radius
     assert len(RigParams.load(home / "avatar/rig_params.npz")) == 6
     log = (home / "avatar/train_log.csv").read_text().splitlines()
     assert log[0] == "step,images,loss,l1,ssim,position,scale,visible,psnr,gaussians"
@@ -236,3 +280,24 @@ def test_a_bad_setting_is_one_line(
     assert len(errors) == 1
     assert "train.overrides.imagse" in errors[0]
     assert (tmp_path / "results/anna/failures/train.json").exists()
+
+
+@pytest.mark.gpu
+def test_gpu_training_and_the_band_of_its_resume(scene: Path, rig: HeadRig) -> None:
+    """Gradients are summed by atomics there: a resumed run is near the other, not equal to it."""
+    scores = []
+    for stop in (None, 160):
+        with Dataset(scene) as dataset:
+            trainer = Trainer(dataset, rig, TINY, device="cuda")
+            for _ in trainer.steps():
+                if trainer.images == stop:
+                    snapshot = trainer.snapshot()
+                    trainer = Trainer(dataset, rig, TINY, device="cuda")
+                    trainer.restore(snapshot)
+                    break
+            for _ in trainer.steps():
+                pass
+        scores.append(trainer.log.rows[-1].psnr)
+    print(f"PSNR of the last images: whole {scores[0]:.3f}, resumed {scores[1]:.3f} dB")
+    assert min(scores) > 21
+    assert abs(scores[0] - scores[1]) < 0.5

@@ -9,8 +9,9 @@ from avatar.cameras import Cameras
 from avatar.dataset import FrameStore
 from avatar.errors import UserError
 from pipeline import media
+from pipeline.alignment import nearest
 from pipeline.framing import around
-from pipeline.ingest import IngestSettings, ingest, main, nearest
+from pipeline.ingest import IngestSettings, ingest, main
 from pipeline.quality import Quality
 from tests.media_files import camera, grey_frames, real_clip, write_cameras, write_clip
 
@@ -54,6 +55,36 @@ def test_a_slower_camera_gives_its_nearest_frames(tmp_path: Path) -> None:
         assert levels(store, 1) == pytest.approx([40, -1, 60, -1, 80, -1, 100], abs=2)
 
 
+def test_cameras_in_step_are_aligned_by_number(tmp_path: Path) -> None:
+    """The file of camera 1 says 30 frames/s where both ran at 25: its times drift."""
+    write_clip(tmp_path / "capture/talk/cam_0.mp4", [40, 60, 80, 100, 120, 140, 160, 180])
+    write_clip(tmp_path / "capture/talk/cam_1.mp4", [40, 60, 80, 100, 120, 140, 160], fps=30)
+    write_cameras(tmp_path / "capture", {"0": camera(), "1": camera()})
+    quality = ingest(tmp_path / "capture", tmp_path / "out", IngestSettings(align="number"))
+    with FrameStore(tmp_path / "out/frames.h5") as store:
+        expected = [40, 60, 80, 100, 120, 140, 160, -1]
+        assert levels(store, 1) == pytest.approx(expected, abs=2)
+    assert quality.metrics["missing_frames"] == 1
+
+
+def test_offsets_between_cameras_are_reported(tmp_path: Path) -> None:
+    for name in "01":
+        write_clip(tmp_path / f"capture/talk/cam_{name}.mp4", [40, 60, 80, 100])
+    write_cameras(tmp_path / "capture", {"0": camera(), "1": camera(time_offset=0.015)})
+    quality = ingest(tmp_path / "capture", tmp_path / "out")
+    assert quality.metrics["camera_offsets"]["talk"] == pytest.approx({"0": 0, "1": 0.015})
+    assert "camera 1 is 15.0 ms off the first one" in quality.messages[0]
+
+
+def test_damage_is_said_in_quality(tmp_path: Path) -> None:
+    data = bytearray(real_clip("hard_clips/mkv_no_frame_count.mkv").read_bytes())
+    for place in np.random.default_rng(1).integers(len(data) // 2, len(data), 10):
+        data[place] ^= 255
+    (tmp_path / "damaged.mkv").write_bytes(data)
+    quality = ingest(tmp_path / "damaged.mkv", tmp_path / "out")
+    assert any("frames are good" in message for message in quality.messages)
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -87,11 +118,11 @@ def dots(places: np.ndarray, width: int, height: int, radius: float) -> np.ndarr
     return np.repeat((np.clip(image, 0, 1) * 255).astype(np.uint8)[..., None], 3, 2)
 
 
-def centroids(image: np.ndarray, guesses: np.ndarray) -> np.ndarray:
+def centroids(image: np.ndarray, guesses: np.ndarray, radius: float = 8) -> np.ndarray:
     """Centre of mass near each guess."""
     grey = image.mean(2) - 8
     y, x = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
-    weights = [np.clip(grey, 0, None) * (np.hypot(x - g[0], y - g[1]) < 8) for g in guesses]
+    weights = [np.clip(grey, 0, None) * (np.hypot(x - g[0], y - g[1]) < radius) for g in guesses]
     return np.array([[(w * x).sum() / w.sum(), (w * y).sum() / w.sum()] for w in weights])
 
 
@@ -115,6 +146,21 @@ def test_stored_frames_are_pinhole_images_of_the_stored_camera(tmp_path: Path) -
     with FrameStore(tmp_path / "out/frames.h5") as store:
         found = centroids(store.image(0), expected)
     assert np.abs(found - expected).max() < 0.12
+
+
+@pytest.mark.parametrize(("size", "scale"), [(120, 120 / 322), (250, 250 / 322), (400, 400 / 322)])
+def test_a_window_keeps_places_to_a_fraction_of_a_pixel(
+    tmp_path: Path, size: int, scale: float
+) -> None:
+    """Shrunk or enlarged by no whole number: a dot lands where index.json says."""
+    places = np.array([[x, y] for x in (60.0, 161.3, 260.7) for y in (50.0, 120.2, 190.9)])
+    media.write_video(tmp_path / "a.mp4", [dots(places, 322, 240, 8)] * 2, 25, crf=1)
+    ingest(tmp_path / "a.mp4", tmp_path / "out", IngestSettings(size_mono=size))
+    entry = json.loads((tmp_path / "out/index.json").read_text())["cameras"]["0"]
+    assert entry["scale"] == pytest.approx([scale, scale], rel=0.01)
+    with FrameStore(tmp_path / "out/frames.h5") as store:
+        found = centroids(store.image(0), places * entry["scale"], 12 * scale)
+    assert np.abs(found - places * entry["scale"]).max() < 0.1
 
 
 WIDE = np.array([300, 0])
@@ -219,7 +265,7 @@ def test_bad_input_ends_in_one_line(
 
 def test_a_single_frame_is_refused(tmp_path: Path) -> None:
     media.write_video(tmp_path / "one.mp4", grey_frames([50]), 25)
-    with pytest.raises(UserError, match="holds one frame"):
+    with pytest.raises(UserError, match="holds 1 whole frames"):
         ingest(tmp_path / "one.mp4", tmp_path / "out")
 
 

@@ -1,4 +1,7 @@
+import os
 import struct
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import pytest
 
 from avatar.errors import UserError
 from pipeline import media
+from pipeline.media import ask, limits
+from tests.hard_cases import encode, skip_frames
 from tests.media_files import grey_frames, real_clip
 
 
@@ -123,14 +128,25 @@ def test_a_cut_stream_yields_its_good_frames(tmp_path: Path) -> None:
     assert 10 < count < 30
 
 
-def test_damage_costs_frames_not_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    data = bytearray(real_clip("hard_clips/mkv_no_frame_count.mkv").read_bytes())
-    for place in np.random.default_rng(1).integers(3000, len(data), 60):
+def test_damage_costs_frames_and_shows_no_wrong_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Key frames every six: what follows the damage comes back with the next one."""
+    frames = [image for _, image in media.read_video(real_clip("hard_clips/video_only.mp4"))]
+    path = encode(tmp_path / "a.mkv", frames, g="6")
+    clean = [image for _, image in media.read_video(path)]
+    data = bytearray(path.read_bytes())
+    for place in np.random.default_rng(0).integers(len(data) // 3, len(data) // 2, 3):
         data[place] ^= 255
-    (tmp_path / "damaged.mkv").write_bytes(data)
-    frames = [image for _, image in media.read_video(tmp_path / "damaged.mkv")]
-    assert 0 < len(frames) < 30
-    assert "damaged parts were left out" in caplog.text
+    path.write_bytes(data)
+    numbers, errors = [], []
+    for time, image in media.read_video(path):
+        numbers.append(round(time * 30))
+        errors.append(np.abs(image.astype(int) - clean[numbers[-1]]).mean())
+    assert 15 < len(numbers) < 30
+    assert {0, 29} <= set(numbers)
+    assert max(errors) < 1
+    assert f"{len(numbers)} frames are good" in caplog.text
 
 
 def test_samples_are_spread_over_the_clip(tmp_path: Path) -> None:
@@ -197,3 +213,150 @@ def test_odd_file_names_are_only_names(
     media.write_video(name, grey_frames([50, 60]), 25)
     assert len(list(media.read_video(name))) == 2
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def levels(path: Path) -> list[int]:
+    return [round(float(image.mean())) for _, image in media.read_video(path)]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "options"),
+    [
+        ("a.mp4", "libx265", "yuv420p10le", {"x265-params": "log-level=none:lossless=1"}),
+        ("a.mov", "prores_ks", "yuv422p10le", {}),
+        ("a.avi", "mjpeg", "yuvj420p", {"qscale": "2"}),
+        ("a.mkv", "libx264", "yuvj420p", {"crf": "1"}),
+        ("a.webm", "libvpx-vp9", "yuv420p", {"crf": "4"}),
+        ("a.mkv", "ffv1", "yuv420p", {}),
+        ("a.mkv", "libsvtav1", "yuv420p", {"crf": "5"}),
+    ],
+)
+def test_every_kind_of_coding_keeps_grey(
+    tmp_path: Path, name: str, codec: str, pix_fmt: str, options: dict[str, str]
+) -> None:
+    """Limited and full range, 8 and 10 bits: black stays black and white white."""
+    expected = [0, 60, 128, 200, 255]
+    frames = grey_frames(expected, width=128, height=96)
+    path = encode(tmp_path / name, frames, codec, pix_fmt, **options)
+    assert levels(path) == pytest.approx(expected, abs=4)
+
+
+@pytest.mark.parametrize(("width", "height", "space"), [(1280, 720, "ITU709"), (64, 48, "ITU601")])
+def test_untagged_colours_are_guessed_by_size(
+    tmp_path: Path, width: int, height: int, space: str
+) -> None:
+    colour = np.full((height, width, 3), (200, 60, 30), np.uint8)
+    frame = av.VideoFrame.from_ndarray(colour, format="rgb24")
+    converted = frame.reformat(format="yuv444p", dst_colorspace=space, dst_color_range="MPEG")
+    with av.open(str(tmp_path / "a.avi"), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv444p"
+        converted.pts = 0
+        converted.colorspace = 2  # unspecified
+        file.mux(stream.encode(converted))
+        file.mux(stream.encode())
+    ((_, image),) = media.read_video(tmp_path / "a.avi")
+    assert image.mean((0, 1)) == pytest.approx((200, 60, 30), abs=3)
+
+
+def test_times_are_those_of_presentation(tmp_path: Path) -> None:
+    stamps = [0, 1, 3, 4, 6, 7, 37, 38]
+    path = encode(tmp_path / "a.mkv", stamps=stamps, bf="2")
+    expected = np.array(stamps) / 30
+    np.testing.assert_allclose(media.frame_times(path), expected, atol=1e-3)
+    times = [time for time, _ in media.read_video(path)]
+    np.testing.assert_allclose(times, media.frame_times(path), atol=1e-9)
+
+
+def test_an_edit_list_leaves_frames_out(tmp_path: Path) -> None:
+    shades = list(range(20, 220, 10))
+    path = encode(tmp_path / "a.mp4", grey_frames(shades), crf="1", g="20", bf="0")
+    skip_frames(path, 5)
+    assert levels(path) == pytest.approx(shades[5:], abs=3)
+    assert len(media.frame_times(path)) == 15
+
+
+def test_only_wanted_frames_come(tmp_path: Path) -> None:
+    shades = list(range(20, 220, 10))
+    path = encode(tmp_path / "a.mp4", grey_frames(shades), crf="1")
+    wanted = media.frame_times(path)[[2, 3, 11]]
+    read_frames = list(media.read_video(path, wanted.tolist()))
+    np.testing.assert_allclose([time for time, _ in read_frames], wanted)
+    assert [image.mean() for _, image in read_frames] == pytest.approx([40, 50, 130], abs=3)
+
+
+def test_videos_can_be_read_side_by_side_and_left_early(tmp_path: Path) -> None:
+    first, second = (
+        encode(tmp_path / name, grey_frames([level] * 30))
+        for name, level in (("a.mp4", 40), ("b.mp4", 90))
+    )
+    both = zip(media.read_video(first), media.read_video(second), strict=True)
+    for number, ((_, one), (_, other)) in enumerate(both):
+        assert (round(one.mean()), round(other.mean())) == pytest.approx((40, 90), abs=2)
+        if number == 20:
+            break
+    assert len(list(media.read_video(first))) == 30
+
+
+def test_one_process_reads_one_video_after_the_other(tmp_path: Path) -> None:
+    ask.close_idle()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        path = encode(tmp_path / name, grey_frames([40] * 12))
+        assert len(list(media.read_video(path))) == media.probe(path).times.size
+    assert len(ask._idle) == 1
+
+
+def test_a_file_that_changed_is_looked_at_again(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", grey_frames([10] * 4))
+    assert len(media.frame_times(path)) == 4
+    encode(path, grey_frames([10] * 7))
+    assert len(media.frame_times(path)) == 7
+
+
+BOUND = """
+import sys
+from pipeline.media import limits
+limits.bind()
+try:
+    bytearray(limits.MEMORY_BYTES)
+except MemoryError:
+    print("memory")
+try:
+    open(sys.argv[1], "ab", buffering=0).write(b"x")
+except OSError:
+    print("file")
+"""
+
+
+def test_the_worker_is_bound(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"")
+    root = str(Path(__file__).resolve().parents[3])
+    command = [sys.executable, "-c", BOUND, str(path)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": root}, stdout=subprocess.PIPE)
+    assert done.stdout.split() == [b"memory", b"file"]
+    assert path.stat().st_size == 0
+    path.write_bytes(bytes(3 << 20))
+    assert limits.cpu_seconds(path) == limits.BASE_SECONDS + 3 * limits.SECONDS_PER_MIB
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -SEGV $$", r"made the decoder crash \(SIGSEGV\)"),
+        ("kill -XCPU $$", "took more processor time or memory"),
+        ("exit 3", r"made the decoder fail \(exit code 3\)"),
+        ("exec sleep 60", "nothing could be read for 0 s"),
+    ],
+)
+def test_a_worker_that_ends_badly_costs_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    worker = tmp_path / "worker"
+    worker.write_text(f"#!/bin/sh\n{script}\n")
+    worker.chmod(0o755)
+    ask.close_idle()
+    monkeypatch.setattr(sys, "executable", str(worker))
+    monkeypatch.setattr(limits, "SILENCE", 0.3)
+    with pytest.raises(UserError, match=message):
+        media.probe(tmp_path / "a.mp4")

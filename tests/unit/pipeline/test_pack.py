@@ -1,11 +1,15 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from avatar import files
 from avatar.cameras import Cameras
 from avatar.dataset import (
     ALPHA,
@@ -18,40 +22,12 @@ from avatar.dataset import (
     Dataset,
     FrameStore,
     Tables,
-    create,
-    encode_alpha,
-    encode_image,
     verify,
 )
 from avatar.errors import UserError
-from avatar.rig import RigParams
-from pipeline.pack import PackSettings, SplitSettings, main, pack, split_rows
+from pipeline.pack import PackSettings, SplitSettings, main, split_rows
 from pipeline.quality import Quality
-from tests.rigs import toy_rig
-
-SIZE = (12, 8)
-
-
-def tables(sequences: dict[str, int], cameras: int) -> Tables:
-    """Every camera has a frame at every timestep; rows by sequence, camera, index."""
-    names = sorted(sequences)
-    index = np.concatenate([np.arange(sequences[name]) for name in names])
-    sequence = np.repeat(names, [sequences[name] for name in names])
-    rows = [
-        (camera, t)
-        for name in names
-        for camera in range(cameras)
-        for t in np.flatnonzero(sequence == name)
-    ]
-    return Tables(
-        camera_ids=[f"c{k}" for k in range(cameras)],
-        sizes=np.array([SIZE] * cameras),
-        sequence=sequence,
-        index=index,
-        time=index / 25,
-        camera=np.array([camera for camera, _ in rows]),
-        timestep=np.array([t for _, t in rows]),
-    )
+from tests.subject import Subject, tables
 
 
 def of_split(table: Tables, split: np.ndarray, part: int) -> set[tuple[int, int]]:
@@ -119,76 +95,6 @@ def test_a_fraction_of_nothing_or_all_is_refused(fraction: float) -> None:
         SplitSettings(fraction=fraction)
 
 
-class Subject:
-    """A subject's folder with ingest, matte and track done, 4 timesteps and 2 cameras."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "results/ann"
-        self.rig_path = folder / "toy.npz"
-        self.rig = toy_rig()
-        self.rig.save(self.rig_path)
-        self.tables = tables({"main": 4}, 2)
-        random = np.random.default_rng(0)
-        self.write_store("ingest/frames.h5", IMAGE, self.tables)
-        self.write_store("matte/alpha.h5", ALPHA, self.tables)
-        clip = {
-            "sequence": "main",
-            "camera": "c0",
-            "source": "a.mp4",
-            "sha256": "0",
-            "timesteps": [],
-        }
-        files.write_json(
-            self.home / "ingest/index.json",
-            {"version": 1, "capture": "captures/ann", "cameras": {}, "clips": [clip]},
-        )
-        count = len(self.tables.sequence)
-
-        def noise(*shape: int) -> torch.Tensor:
-            return torch.from_numpy(random.normal(size=shape).astype(np.float32))
-
-        self.params = RigParams(
-            shape=noise(self.rig.num_shape),
-            static_offset=noise(self.rig.num_verts, 3),
-            expr=noise(count, self.rig.num_expr),
-            rotation=noise(count, 3),
-            neck_pose=noise(count, 3),
-            jaw_pose=noise(count, 3),
-            eyes_pose=noise(count, 6),
-            translation=noise(count, 3),
-            sequence=self.tables.sequence,
-            index=self.tables.index,
-            time=self.tables.time,
-            valid=np.ones(count, bool),
-            rig=self.rig.name,
-            rig_sha256=self.rig.sha256,
-        )
-        viewmats = np.tile(np.eye(4), (2, 1, 1))
-        viewmats[:, 2, 3] = (0.9, 1.1)
-        Ks = np.tile(np.array([[20.0, 0, 6], [0, 20, 4], [0, 0, 1]]), (2, 1, 1))
-        self.cameras = Cameras(
-            self.tables.camera_ids, Ks, viewmats, self.tables.sizes, np.zeros((2, 5)), np.zeros(2)
-        )
-        self.save()
-        Quality().save(self.home / "track/quality.json")
-
-    def save(self) -> None:
-        self.params.save(self.home / "track/params.npz")
-        self.cameras.save(self.home / "track/cameras.json")
-
-    def write_store(self, name: str, channel: str, table: Tables) -> None:
-        random = np.random.default_rng(1)
-        with create(self.home / name) as writer:
-            for _ in range(len(table.camera)):
-                image = random.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-                blob = encode_image(image) if channel == IMAGE else encode_alpha(image[..., 0])
-                writer.append(channel, blob)
-            writer.write_tables(table)
-
-    def pack(self, settings: PackSettings | None = None) -> None:
-        pack(self.home, self.rig_path, settings)
-
-
 @pytest.fixture
 def subject(tmp_path: Path) -> Subject:
     return Subject(tmp_path)
@@ -208,6 +114,7 @@ def test_the_dataset_holds_everything_unchanged(subject: Subject) -> None:
             assert packed.blob(ALPHA, row).tobytes() == alphas.blob(ALPHA, row).tobytes()
             assert packed.image(row).shape == (8, 12, 3)
             assert packed.alpha(row).shape == (8, 12)
+            assert ((packed.region(row) > 0) == (packed.alpha(row) > 0)).all()
         for name, value in vars(subject.params).items():
             np.testing.assert_array_equal(getattr(packed.params, name), value, err_msg=name)
         np.testing.assert_array_equal(packed.cameras.Ks, subject.cameras.Ks)
@@ -298,3 +205,38 @@ def test_a_damaged_frame_stops_the_packing(subject: Subject) -> None:
     with pytest.raises(UserError, match=r"frames\.h5: image of frame 0"):
         subject.pack()
     assert [p.name for p in subject.home.glob("*dataset*")] == []
+
+
+def test_a_killed_packing_leaves_nothing_under_the_final_name(subject: Subject) -> None:
+    """SIGKILL at random moments: either no dataset.h5 or a whole one, and then it goes on."""
+    table = tables({"main": 150}, 2)
+    subject.lengthen(table)
+    path = subject.home / "dataset.h5"
+    command = [
+        *(sys.executable, "-m", "pipeline.pack", "--subject", "ann", "--rig", subject.rig_path),
+        *("--results", subject.home.parent),
+    ]
+    start = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    whole = time.monotonic() - start
+    verify(path)
+    path.unlink()
+    random = np.random.default_rng(0)
+    killed = 0
+    for _ in range(6):
+        # Most of the time goes by before the file is begun.
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while process.poll() is None and not list(subject.home.glob(".dataset.*")):
+            time.sleep(0.005)
+        time.sleep(float(random.uniform(0, 0.4 * whole)))
+        os.killpg(process.pid, signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        if path.exists():
+            verify(path)
+            path.unlink()
+    assert killed >= 1
+    subprocess.run(command, check=True, capture_output=True)
+    verify(path)
+    assert not list(subject.home.glob(".dataset.*"))  # what was killed is cleared away

@@ -1,0 +1,173 @@
+"""Speed, memory and size of ingest, matte and the frame store.
+
+    make demo && python -m benchmarks.media            # minutes
+    python -m benchmarks.media --clip talk.mp4         # another video
+    python -m benchmarks.media --long                  # 10,000 generated frames: memory
+
+The stages run as the workflow runs them. On a shared machine frames/s say little: CPU milliseconds
+a frame (start-up taken off) and the frames/s that two idle cores would give are beside them.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avatar.dataset import ALPHA, IMAGE, AlphaStore, FrameStore
+from pipeline.media import read_video, write_video
+
+SIZE, LIMIT, READ_LIMIT = 512, 60.0, 0.9
+DEMO_CLIP = Path("results/demo/capture/a_talk/cam_04.mp4")
+
+
+def looped(path: Path, count: int, size: int) -> Iterator[np.ndarray]:
+    """A clip's frames to and fro, resized."""
+    frames = [cv2.resize(image, (size, size)) for _, image in read_video(path)]
+    frames += frames[-2:0:-1]
+    for number in range(count):
+        yield frames[number % len(frames)]
+
+
+def run(module: str, home: Path, *arguments: str) -> tuple[float, float, float]:
+    """Run a stage: wall seconds, CPU seconds of all its processes, peak memory (MiB) of one."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    command = [sys.executable, "-m", module, "--subject", home.name, "--results", str(home.parent)]
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    subprocess.run([*command, *arguments], check=True, capture_output=True, env=environment)
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, spent, after.ru_maxrss / 1024
+
+
+def speed(clip: Path, folder: Path) -> bool:
+    """Print the stages' speed; whether two idle cores would reach the limit."""
+    print("| stage | frames | wall s | frames/s | CPU ms a frame | start-up CPU s |")
+    print("|---|---|---|---|---|---|")
+    capture = ("--capture", str(clip))
+    total = 0.0
+    for stage, settings in (("ingest", {"size_mono": SIZE}), ("matte", {})):
+        home = folder / "bench"
+        more = (*capture, "--settings", json.dumps(settings)) if stage == "ingest" else ()
+        # The same with 120 frames says what does not depend on their number.
+        short = ("--settings", json.dumps({"size_mono": SIZE, "max_frames": 120}))
+        few = folder / "few"
+        for _ in range(2):  # the first may have to compile kernels
+            less = run(f"pipeline.{stage}", few, *(capture + short if stage == "ingest" else ()))[1]
+        wall, spent, _ = run(f"pipeline.{stage}", home, *more)
+        with FrameStore(home / "ingest/frames.h5") as store:
+            count = len(store)
+        each = (spent - less) / (count - 120)
+        total += each
+        print(
+            f"| {stage} | {count} | {wall:.1f} | {count / wall:.0f} | {1000 * each:.1f} "
+            f"| {less - 120 * each:.1f} |"
+        )
+    print(
+        f"ingest + matte: {1000 * total:.1f} CPU ms a frame; two idle cores: "
+        f"{2 / total:.0f} frames/s, to hold {LIMIT:.0f}"
+    )
+    return 2 / total >= LIMIT
+
+
+def reads(home: Path, folder: Path) -> bool:
+    """Print random reads beside a folder of the same JPEGs; whether they are fast enough."""
+    random = np.random.default_rng(0)
+    with FrameStore(home / "ingest/frames.h5") as store:
+        for row in range(len(store)):
+            (folder / f"{row}.jpg").write_bytes(store.blob(IMAGE, row).tobytes())
+
+        def from_folder(row: int) -> np.ndarray:
+            blob = np.fromfile(folder / f"{row}.jpg", np.uint8)
+            return cv2.cvtColor(cv2.imdecode(blob, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+        times: dict[str, list[float]] = {"store": [], "folder": []}
+        for _ in range(15):
+            rows = random.integers(len(store), size=60).tolist()
+            for name, read in (("store", store.image), ("folder", from_folder)):
+                start = time.process_time()
+                for row in rows:
+                    read(row)
+                times[name].append((time.process_time() - start) / len(rows))
+    # Pairs of neighbouring runs, so that what else the machine does weighs on both.
+    ratio = float(np.median(np.array(times["folder"]) / np.array(times["store"])))
+    each = {name: 1000 * min(values) for name, values in times.items()}
+    print(
+        f"random reads, decoded: {each['store']:.2f} ms from the store (checked), "
+        f"{each['folder']:.2f} ms from a folder: {ratio:.2f} of its speed, to hold {READ_LIMIT}"
+    )
+    return ratio >= READ_LIMIT
+
+
+def sizes(home: Path) -> None:
+    """Print bytes a frame beside folders of PNG."""
+    with (
+        FrameStore(home / "ingest/frames.h5") as store,
+        AlphaStore(home / "matte/alpha.h5") as alphas,
+    ):
+        rows = np.linspace(0, len(store) - 1, 20).round().astype(int)
+        png = [
+            len(cv2.imencode(".png", cv2.cvtColor(store.image(row), cv2.COLOR_RGB2BGR))[1])
+            for row in rows
+        ]
+        images = [len(store.blob(IMAGE, row)) for row in rows]
+        mattes = [len(alphas.blob(ALPHA, row)) for row in rows]
+        default = [len(cv2.imencode(".png", alphas.alpha(row))[1]) for row in rows]
+    print(
+        f"bytes a frame: image {np.mean(images):.0f} (as PNG {np.mean(png):.0f}), "
+        f"alpha {np.mean(mattes):.0f} (OpenCV's PNG default {np.mean(default):.0f})"
+    )
+
+
+def memory(clip: Path, folder: Path) -> None:
+    """Print the peak memory of the stages at 1,000 and at 10,000 frames of 64 pixels."""
+    for count in (1000, 10000):
+        video, home = folder / f"{count}.mp4", folder / f"m{count}"
+        write_video(video, looped(clip, count, 64), 25)
+        for stage, more in (
+            ("ingest", ("--capture", str(video), "--settings", json.dumps({"size_mono": 64}))),
+            ("matte", ()),
+        ):
+            wall, spent, peak = run(f"pipeline.{stage}", home, *more)
+            print(
+                f"{count} frames of 64 pixels, {stage}: {wall:.0f} s, {spent:.0f} s CPU, "
+                f"largest process so far {peak:.0f} MiB",
+                flush=True,
+            )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clip", type=Path, help="a video; else the demo's, at 512 x 512")
+    parser.add_argument("--frames", type=int, default=600, help="of the demo's clip")
+    parser.add_argument("--long", action="store_true", help="memory with 10,000 frames instead")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory(prefix="media-") as name:
+        folder = Path(name)
+        if args.long:
+            memory(args.clip or DEMO_CLIP, folder)
+            return 0
+        clip = args.clip
+        if clip is None:
+            clip = folder / "clip.mp4"
+            write_video(clip, looped(DEMO_CLIP, args.frames, SIZE), 25)
+        good = speed(clip, folder)
+        (folder / "jpegs").mkdir()
+        good &= reads(folder / "bench", folder / "jpegs")
+        sizes(folder / "bench")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
