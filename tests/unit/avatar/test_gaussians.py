@@ -15,6 +15,7 @@ def test_the_start_is_one_gaussian_per_face_as_the_method_says() -> None:
     assert gaussians.sh_dc.shape == (5, 1, 3)
     assert gaussians.sh_rest.shape == (5, 8, 3)
     assert gaussians.sh_degree == 2
+    assert gaussians.basis_means.shape == (5, 3, 0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -27,6 +28,8 @@ def test_activation_worked_by_hand(dtype: torch.dtype) -> None:
         opacity_logits=torch.zeros(1, dtype=dtype),
         sh_dc=color_to_sh(torch.tensor([[[1.0, 0.5, 0]]], dtype=dtype)),
         sh_rest=torch.zeros(1, 3, 3, dtype=dtype),
+        basis_means=torch.zeros(1, 3, 0, dtype=dtype),
+        basis_colors=torch.zeros(1, 3, 0, dtype=dtype),
         binding=torch.tensor([0]),
     )
     world = gaussians.activate(verts, torch.tensor([[0, 1, 2]]))
