@@ -82,6 +82,11 @@ class HeadMesh:
             "scalp": scalp,
         }
 
+    @property
+    def cavity(self) -> Bool[np.ndarray, "V"]:
+        """The inside of the mouth."""
+        return self.masks["inner_mouth"]
+
     @cached_property
     def hairline(self) -> Float[np.ndarray, "V"]:
         """Height (m) above the line at which hair begins; negative below it."""

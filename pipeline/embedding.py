@@ -28,11 +28,16 @@ EXPRESSIONS: tuple[dict[str, float], ...] = (
     {"mouthPucker": 0.6},
 )
 SHAPE_SPREAD = 0.6  # standard deviations of the random identities
+EXPR_SPREAD = 0.4  # the same of expressions that have no names, on top of the open jaw
 REACH = 4  # pixels from a landmark that lies in the eye or mouth to the surface it belongs to
 LANDMARKS = [*range(RIGHT_IRIS), RIGHT_IRIS, LEFT_IRIS]  # of MediaPipe's 478; irises' centres
 MIN_COSINE = 0.35  # between a surface's normal and the view: grazing hits are worth little
 MIN_SHARE = 0.25  # of the renders in which a landmark must hit its surface
 MAX_SPREAD = 0.0045  # m; above, a landmark slides over the surface (the face's outline)
+
+
+class NoFace(RuntimeError):
+    """The detector finds no face in most renders of a rig."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,12 @@ def embed(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Landmarks:
     Returns:
         The landmarks that hit the surface reliably, iris centres on the eyeballs among them.
     Raises:
-        RuntimeError: the detector finds no face in most of the renders.
+        NoFace: the detector finds no face in most of the renders.
     """
     views = list(_views(rig, texture))
     detections = detect_images(view.image for view in views)
     if detections.found.mean() < 0.5:
-        raise RuntimeError(f"rig {rig.name}: a face in {detections.found.mean():.0%} of renders")
+        raise NoFace(f"rig {rig.name}: a face in {detections.found.mean():.0%} of renders")
     faces = rig.faces.numpy()
     hit_faces, hit_weights = _cast(rig, views, detections.points)
     chosen = []
@@ -105,19 +110,37 @@ def _cast(
 def _views(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Iterator[View]:
     """Renders of random identities: all directions, the expressions taking turns."""
     rng = np.random.default_rng(0)
+    middle = _head_middle(rig)
     directions = [(yaw, pitch) for yaw in YAWS for pitch in PITCHES]
     for turn in range(len(EXPRESSIONS)):
         for number, (yaw, pitch) in enumerate(directions):
             strengths = EXPRESSIONS[(number + turn) % len(EXPRESSIONS)]
             shape = torch.from_numpy(rng.normal(0, SHAPE_SPREAD, rig.num_shape)).float()
-            yield render(rig, pose(rig, strengths, shape), texture, yaw, pitch)
+            expr = None
+            if rig.principal_expr:
+                expr = torch.from_numpy(rng.normal(0, EXPR_SPREAD, rig.num_expr)).float()
+            yield render(rig, pose(rig, strengths, shape, expr) - middle, texture, yaw, pitch)
+
+
+def _head_middle(rig: HeadRig) -> Float[np.ndarray, "3"]:
+    """What the cameras look at: the middle of the head's box, to the millimetre (m)."""
+    head = rig.v_template[rig.masks["skin"] & ~rig.masks["neck"]].numpy()
+    return ((head.min(0) + head.max(0)) / 2).round(3)
 
 
 def pose(
-    rig: HeadRig, strengths: dict[str, float], shape: Float[torch.Tensor, "S"]
+    rig: HeadRig,
+    strengths: dict[str, float],
+    shape: Float[torch.Tensor, "S"],
+    expr: Float[torch.Tensor, "E"] | None = None,
 ) -> Float[np.ndarray, "V 3"]:
-    """Vertices (m) of a rig with ARKit's expressions, looking straight ahead."""
+    """Vertices (m) of a rig with ARKit's expressions, looking straight ahead.
+
+    A rig with other expressions takes of them what is a rotation (the jaw's), and `expr`.
+    """
     parameters = arkit.from_arkit(arkit.named(dict(strengths), 1)[0])
+    if rig.principal_expr:
+        parameters["expr"] = torch.zeros(rig.num_expr) if expr is None else expr
     still = torch.zeros(3)
     with torch.no_grad():
         verts = rig(shape, rotation=still, neck_pose=still, translation=still, **parameters)

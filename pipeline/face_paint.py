@@ -5,14 +5,15 @@ Everything is drawn in the base mesh's frame, in millimetres, symmetric in x whe
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import map_coordinates
 
 from avatar.render.mesh import interpolate, rasterize_mesh
-from pipeline.anny_head import PARTS, HeadMesh, above_hairline
+from pipeline.anny_head import PARTS, above_hairline
 
 MM = 1000.0
 IRIS_RADIUS, PUPIL_RADIUS = 5.9, 2.2  # mm on the eyeball
@@ -42,7 +43,28 @@ class Palette:
     clothed: bool = True
 
 
-def texture(head: HeadMesh, size: int, palette: Palette) -> UInt8[np.ndarray, "{size} {size} 3"]:
+@runtime_checkable
+class Surface(Protocol):
+    """What can be painted: a mesh in MakeHuman's base frame (m) with texture coordinates.
+
+    `part` is a vertex's place in `PARTS`, `cavity` whether it lies inside the mouth.
+    """
+
+    @property
+    def verts(self) -> Float[np.ndarray, "V 3"]: ...
+    @property
+    def faces(self) -> Int[np.ndarray, "F 3"]: ...
+    @property
+    def uv(self) -> Float[np.ndarray, "U 2"]: ...
+    @property
+    def uv_faces(self) -> Int[np.ndarray, "F 3"]: ...
+    @property
+    def part(self) -> Int[np.ndarray, "V"]: ...
+    @property
+    def cavity(self) -> Bool[np.ndarray, "V"]: ...
+
+
+def texture(head: Surface, size: int, palette: Palette) -> UInt8[np.ndarray, "{size} {size} 3"]:
     """The texture map of a head; row 0 is v = 1. Unused texels repeat their nearest neighbour."""
     where = np.concatenate([head.uv[:, :1], 1 - head.uv[:, 1:], np.ones((len(head.uv), 1))], 1)
     scale = np.diag([size, size, 1.0])
@@ -50,7 +72,7 @@ def texture(head: HeadMesh, size: int, palette: Palette) -> UInt8[np.ndarray, "{
     used = face_ids >= 0
     points = interpolate(head.verts * MM, head.faces, face_ids, barycentric)[used]
     part = head.part[head.faces[face_ids[used], 0]]
-    cavity = head.masks["inner_mouth"][head.faces[face_ids[used]]].any(1)
+    cavity = head.cavity[head.faces[face_ids[used]]].any(1)
     image = np.zeros((size, size, 3), np.uint8)
     image[used] = np.clip(paint(points, part, cavity, palette) * 255 + 0.5, 0, 255)
     _, nearest = cv2.distanceTransformWithLabels(

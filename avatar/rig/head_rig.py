@@ -19,6 +19,7 @@ from avatar.errors import UserError
 from avatar.rig.rotations import axis_angle_to_matrix
 
 ROOT, NECK, JAW, EYE_L, EYE_R = range(5)
+PRINCIPAL = "principal"  # how the names of expressions begin that are directions of variance
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class HeadRig(torch.nn.Module):
     """Vertices from identity, expression and pose.
 
     `verts = LBS(v_template + shapedirs shape + exprdirs expr + posedirs (R - I) + static_offset)`
-    about joints that are linear in `shape`, as FLAME (Li et al. 2017, eq. 2-5) defines it. The
+    about joints that are linear in `shape`, as FLAME (Li et al. 2017, eq. 2-5) defines it; in
+    practice FLAME's joints are regressed from the face with its expression, `joint_exprdirs`. The
     joints are root, neck, jaw, left eye, right eye; `rotation` turns the root, `translation` is
     added last. Static offsets move the surface and leave the joints where they are.
 
@@ -55,7 +57,8 @@ class HeadRig(torch.nn.Module):
 
     Attributes:
         v_template [V,3] m, shapedirs [V,3,S] (unit variance), exprdirs [V,3,E],
-        posedirs [V,3,36] or None, joint_template [5,3], joint_shapedirs [5,3,S], parents [5],
+        posedirs [V,3,36] or None, joint_template [5,3], joint_shapedirs [5,3,S],
+        joint_exprdirs [5,3,E] or None, parents [5],
         skin_weights [V,5] (rows sum to one), faces [F,3], uv [U,2], uv_faces [F,3],
         landmarks: `Landmarks` or None before an embedding is baked,
         expr_names: E names, masks: name -> bool [V] (`face`, `eyes`, `mouth`, `neck`, `scalp`).
@@ -67,6 +70,7 @@ class HeadRig(torch.nn.Module):
     posedirs: Float[Tensor, "V 3 36"] | None
     joint_template: Float[Tensor, "5 3"]
     joint_shapedirs: Float[Tensor, "5 3 S"]
+    joint_exprdirs: Float[Tensor, "5 3 E"] | None
     parents: Int[Tensor, "5"]
     skin_weights: Float[Tensor, "V 5"]
     faces: Int[Tensor, "F 3"]
@@ -77,6 +81,7 @@ class HeadRig(torch.nn.Module):
         "v_template", "shapedirs", "exprdirs", "joint_template", "joint_shapedirs", "parents",
         "skin_weights", "faces", "uv", "uv_faces",
     )  # fmt: skip
+    _OPTIONAL = ("posedirs", "joint_exprdirs")
 
     def __init__(
         self,
@@ -85,21 +90,23 @@ class HeadRig(torch.nn.Module):
         expr_names: list[str],
         masks: dict[str, Tensor],
         landmarks: Landmarks | None = None,
+        source_sha256: str = "",
     ) -> None:
         """Check shapes and keep the tensors.
 
         Args:
-            name: `anny`, `flame2023`, ...
-            tensors: the attributes above by name; `posedirs` may be absent.
+            name: `anny`, `flame`, ...
+            tensors: the attributes above by name; those of `_OPTIONAL` may be absent.
+            source_sha256: of the file the rig was made from, where it was made from one.
         Raises:
             ValueError: a tensor is missing, or its shape does not fit `v_template`.
         """
         super().__init__()
-        self.name = name
+        self.name, self.source_sha256 = name, source_sha256
         self.expr_names = list(expr_names)
         self.masks = dict(masks)
         self.landmarks = landmarks
-        for key in (*self._TENSORS, "posedirs"):
+        for key in (*self._TENSORS, *self._OPTIONAL):
             self.register_buffer(key, tensors.get(key))
         self._check()
         self._parents = self.parents.tolist()  # asked for at every pose: not from a device
@@ -124,6 +131,8 @@ class HeadRig(torch.nn.Module):
         }  # fmt: skip
         if self.posedirs is not None:
             expected["posedirs"] = (verts, 3, 36)
+        if self.joint_exprdirs is not None:
+            expected["joint_exprdirs"] = (5, 3, exprs)
         for key, shape in expected.items():
             if tuple(getattr(self, key).shape) != shape:
                 got = tuple(getattr(self, key).shape)
@@ -145,15 +154,25 @@ class HeadRig(torch.nn.Module):
     def num_expr(self) -> int:
         return self.exprdirs.shape[2]
 
+    @property
+    def principal_expr(self) -> bool:
+        """Whether expressions are directions of unit variance, as FLAME's, not actions of 0..1."""
+        return all(name.startswith(PRINCIPAL) for name in self.expr_names)
+
     @cached_property
     def head_radius(self) -> float:
         """Radius (m) of the head without the neck: the scene's extent for training."""
         head = self.v_template[~self.masks["neck"]]
         return float((head - head.mean(0)).norm(dim=1).max())
 
-    def joints(self, shape: Float[Tensor, "*B S"]) -> Float[Tensor, "*B 5 3"]:
-        """Rest positions (m) of the joints of an identity."""
-        return self.joint_template + torch.einsum("jcs,...s->...jc", self.joint_shapedirs, shape)
+    def joints(
+        self, shape: Float[Tensor, "*#B S"], expr: Float[Tensor, "*#B E"] | None = None
+    ) -> Float[Tensor, "... 5 3"]:
+        """Rest positions (m) of the joints of an identity and, where it matters, expression."""
+        joints = self.joint_template + torch.einsum("jcs,...s->...jc", self.joint_shapedirs, shape)
+        if expr is not None and self.joint_exprdirs is not None:
+            joints = joints + torch.einsum("jce,...e->...jc", self.joint_exprdirs, expr)
+        return joints
 
     def rest(
         self,
@@ -196,7 +215,7 @@ class HeadRig(torch.nn.Module):
             eye = torch.eye(3, dtype=local.dtype, device=local.device)
             feature = (local[..., 1:, :, :] - eye).flatten(-3)
             verts = verts + torch.einsum("vcp,...p->...vc", self.posedirs, feature)
-        turns, shifts = self.joint_transforms(local, self.joints(shape))
+        turns, shifts = self.joint_transforms(local, self.joints(shape, expr))
         weighted_turn = torch.einsum("vj,...jab->...vab", self.skin_weights, turns)
         weighted_shift = torch.einsum("vj,...ja->...va", self.skin_weights, shifts)
         posed = (weighted_turn @ verts[..., None]).squeeze(-1) + weighted_shift
@@ -236,10 +255,12 @@ class HeadRig(torch.nn.Module):
     def save(self, path: str | Path) -> None:
         """Write the rig's file (`results/rigs/<rig>.npz`), atomically, without pickles."""
         arrays = {key: getattr(self, key).cpu().numpy() for key in self._TENSORS}
-        if self.posedirs is not None:
-            arrays["posedirs"] = self.posedirs.cpu().numpy()
+        for key in self._OPTIONAL:
+            if (tensor := getattr(self, key)) is not None:
+                arrays[key] = tensor.cpu().numpy()
         arrays |= {f"mask_{key}": mask.cpu().numpy() for key, mask in self.masks.items()}
         arrays["name"] = np.array(self.name)
+        arrays["source_sha256"] = np.array(self.source_sha256)
         arrays["expr_names"] = np.array(self.expr_names)
         if self.landmarks is not None:
             arrays |= {f"landmark_{k}": v.cpu().numpy() for k, v in vars(self.landmarks).items()}
@@ -262,7 +283,7 @@ class HeadRig(torch.nn.Module):
             raise UserError(f"{path} is not a rig's npz file ({problem}): bake it again") from None
         tensors = {
             key: torch.from_numpy(arrays[key])
-            for key in (*cls._TENSORS, "posedirs")
+            for key in (*cls._TENSORS, *cls._OPTIONAL)
             if key in arrays
         }
         masks = {
@@ -274,4 +295,7 @@ class HeadRig(torch.nn.Module):
         if "landmark_ids" in arrays:
             names = ("ids", "faces", "barycentric", "spread")
             landmarks = Landmarks(*(torch.from_numpy(arrays[f"landmark_{n}"]) for n in names))
-        return cls(str(arrays["name"]), tensors, list(arrays["expr_names"]), masks, landmarks)
+        return cls(
+            str(arrays["name"]), tensors, [str(name) for name in arrays["expr_names"]], masks,
+            landmarks, str(arrays.get("source_sha256", "")),
+        )  # fmt: skip

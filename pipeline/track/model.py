@@ -192,6 +192,9 @@ def _bases(
     joints = np.zeros((5, 3, vertices.shape[-1]))
     joints[..., 0] = _numpy(rig.joint_template)
     joints[..., 1 : 1 + rig.num_shape] = _numpy(rig.joint_shapedirs)
+    if rig.joint_exprdirs is not None:
+        first = 1 + rig.num_shape
+        joints[..., first : first + rig.num_expr] = _numpy(rig.joint_exprdirs)
     return vertices, joints
 
 

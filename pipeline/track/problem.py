@@ -278,7 +278,7 @@ class Problem:
         total += float((self.second_differences(state) ** 2 * self.smooth_precision).sum())
         change = state.shape - self.hint.shape
         total += float(change @ self.hint.hessian @ change + 2 * self.hint.gradient @ change)
-        return total / 2 + self.priors.sparse * float(np.abs(state.expr).sum())
+        return total / 2 + float((self._sparse() * np.abs(state.expr)).sum())
 
     def linearise(self, state: State, free: Free) -> Normal:
         """Gauss-Newton's quadratic model in the free unknowns, smoothness left out.
@@ -391,7 +391,7 @@ class Problem:
         frame, shared = self._prior_precision()
         normal.frame += frame[np.ix_(free.frame, free.frame)]
         gradient = self._values(state) @ frame
-        gradient[:, EXPR:] += self.priors.sparse * np.sign(state.expr)
+        gradient[:, EXPR:] += self._sparse() * np.sign(state.expr)
         normal.frame_gradient += gradient[:, free.frame]
         hint, full = self.hint, np.diag(shared)
         full[:-1, :-1] += hint.hessian
@@ -399,6 +399,10 @@ class Problem:
         pull[:-1] += hint.hessian @ (state.shape - hint.shape) + hint.gradient
         normal.shared += full[np.ix_(free.shared, free.shared)]
         normal.shared_gradient += pull[free.shared]
+
+    def _sparse(self) -> Float[np.ndarray, "E"]:
+        """Cost per unit of each action; directions of either sign have none."""
+        return np.where(self.bounds[0, 9:] < 0, 0.0, self.priors.sparse)
 
     def _smooth_precision(self) -> Float[np.ndarray, "P0"]:
         priors = self.priors

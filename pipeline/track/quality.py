@@ -13,7 +13,7 @@ from pipeline.track.settings import Gate
 
 EYE_CORNERS = (33, 263)  # MediaPipe's outer corners, the subject's right and left
 WINDOW = 15  # timesteps over which the worst range is sought
-SATURATED = 0.995  # a blendshape coefficient above is at its limit
+SATURATED = 0.995  # share of its bound at which a blendshape coefficient is at its limit
 STILL = 0.004  # eye distances a frame: slower is a still stretch
 
 
@@ -98,7 +98,7 @@ def judge(
             "reprojection_percent": _per_camera(per_cent, names),
             "reprojection_percent_mean": float(np.nanmean(per_cent)),
             "jitter_per_mille": 1000 * jitter(problem, state),
-            "saturation": float((state.expr >= SATURATED).mean()),
+            "saturation": float((state.expr >= SATURATED * problem.bounds[1, 9:]).mean()),
             "shape_largest": float(np.abs(state.shape).max()),
             "focal_factor": float(np.exp(state.zoom)),
         }

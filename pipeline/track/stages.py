@@ -13,6 +13,7 @@ from pipeline.track.problem import CENTRE, EXPR, EYES, JAW, ROTATION, Free, Prob
 log = logging.getLogger(__name__)
 
 JAW_RANGE = ((-0.02, 0.5), (-0.1, 0.1))  # rad: opening, sideways
+PRINCIPAL_RANGE = (-3.0, 3.0)  # of expressions that are directions of unit variance
 EYE_RANGE = ((-0.35, 0.35), (-0.55, 0.55))  # rad: down positive, subject's left positive
 
 # How freely an action moves, by how its name begins; the rest by 1. Landmarks see lids, smiles,
@@ -21,6 +22,7 @@ EASE = {
     "eyeBlink": 4.0, "mouthSmile": 2.0, "mouthPucker": 2.0, "browInnerUp": 1.5,
     "cheekPuff": 0.1, "cheekSquint": 0.5, "noseSneer": 0.5, "tongueOut": 0.1,
 }  # fmt: skip
+PRINCIPAL_EASE = 2.5  # the prior's 0.4 of an action's full strength is one deviation here
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ REFINEMENT = (
 def bounds(rig: HeadRig) -> Float[np.ndarray, "2 D"]:
     """Lowest and highest hinges (rad) and blendshapes: the jaw is a hinge, the eyes do not roll."""
     hinges = [*JAW_RANGE, (0, 0), *EYE_RANGE, (0, 0), *EYE_RANGE, (0, 0)]
-    return np.array([*hinges, *[(0.0, 1.0)] * rig.num_expr]).T
+    expr = PRINCIPAL_RANGE if rig.principal_expr else (0.0, 1.0)
+    return np.array([*hinges, *[expr] * rig.num_expr]).T
 
 
 def blinks(rig: HeadRig) -> tuple[int, int] | None:
@@ -72,7 +75,12 @@ def blinks(rig: HeadRig) -> tuple[int, int] | None:
 
 
 def ease(rig: HeadRig) -> Float[np.ndarray, "E"]:
-    """How freely each of a rig's expressions moves, by its ARKit name."""
+    """How freely each of a rig's expressions moves, by its ARKit name.
+
+    Principal directions have their own measure, unit variance, in which they move alike.
+    """
+    if rig.principal_expr:
+        return np.full(rig.num_expr, PRINCIPAL_EASE)
     starts = [
         next((start for start in EASE if name.startswith(start)), "") for name in rig.expr_names
     ]

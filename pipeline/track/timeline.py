@@ -88,12 +88,14 @@ def rig_params(
         neck_share: see `split_turn`; the head stays where the solver put it.
         valid: whether a timestep was solved, not bridged.
     """
-    k = np.zeros(model.root.shape[1])
-    k[0], k[1 : 1 + model.num_shape] = 1.0, state.shape
-    root, neck = model.root @ k, model.neck @ k
+    count = len(state.expr)
+    still = np.zeros((count, model.root.shape[1] - 1 - model.num_shape - model.num_expr))
+    shape = np.tile(np.append(1.0, state.shape), (count, 1))
+    k = np.concatenate([shape, state.expr, still], 1)
+    root, neck = k @ model.root.T, k @ model.neck.T
     clip = np.unique(tables.sequence, return_inverse=True)[1]
     torso, nod = split_turn(state.rotation, clip, neck_share)
-    pivot_to_neck = state.centre + (neck - model.pivot) @ state.rotation.swapaxes(1, 2)
+    pivot_to_neck = state.centre + _turned(state.rotation, neck - model.pivot)
     arrays = {
         "shape": state.shape,
         "static_offset": static_offset,
@@ -102,10 +104,16 @@ def rig_params(
         "neck_pose": rotations.log(nod),
         "jaw_pose": state.hinges[:, :3],
         "eyes_pose": state.hinges[:, 3:],
-        "translation": pivot_to_neck - (neck - root) @ torso.swapaxes(1, 2) - root,
+        "translation": pivot_to_neck - _turned(torso, neck - root) - root,
     }
     tensors = {name: torch.from_numpy(np.asarray(a, np.float32)) for name, a in arrays.items()}
     return RigParams(
         **tensors, sequence=tables.sequence, index=tables.index, time=tables.time, valid=valid,
         rig=rig.name, rig_sha256=rig.sha256,
     )  # fmt: skip
+
+
+def _turned(
+    turns: Float[np.ndarray, "T 3 3"], arms: Float[np.ndarray, "T 3"]
+) -> Float[np.ndarray, "T 3"]:
+    return (turns @ arms[..., None])[..., 0]

@@ -31,7 +31,10 @@ HEADER = "# Made by `python -m tests.workflow.schema` from the stages' dataclass
 
 def config_schema() -> dict[str, Any]:
     """The JSON schema of config.yaml: types and names, no defaults (the dataclasses own them)."""
-    properties: dict[str, Any] = {"rig": {"type": "string", "pattern": f"^{names.PATTERN}$"}}
+    properties: dict[str, Any] = {
+        "rig": {"type": "string", "pattern": f"^{names.PATTERN}$"},
+        "flame": {"type": ["string", "null"]},
+    }
     definitions: dict[str, Any] = {}
     for stage, settings in STAGES.items():
         schema = TypeAdapter(settings).json_schema()

@@ -145,3 +145,14 @@ def test_the_workflow_is_tidy() -> None:
     snakemake = Path(sys.executable).with_name("snakemake")
     answer = subprocess.run([snakemake, "--lint"], cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
+
+
+def test_flame_needs_the_users_file(snakemake: Run, project: Path) -> None:
+    (project / "captures/anna.mp4").touch()
+    result = snakemake("-n", "anna", "--config", "rig=flame")
+    assert result.returncode != 0
+    assert "error: config/config.yaml: flame is None, which is no file" in result.stderr
+    (project / "flame 2023.pkl").touch()
+    result = snakemake("-n", "-p", "anna", "--config", "rig=flame", "flame=flame 2023.pkl")
+    assert result.returncode == 0, result.stderr
+    assert "--name flame --flame 'flame 2023.pkl' --out results/rigs/flame.npz" in result.stdout

@@ -144,6 +144,21 @@ def rig_of(wildcards):
     )
 
 
+def flame_of(wildcards):
+    """The user's FLAME file, for the rig made from it."""
+    return [config["flame"]] if wildcards.rig == "flame" and config["flame"] else []
+
+
+def check_flame():
+    """A rig without its file is noticed before anything runs."""
+    rigs = {row_of(subject).get("rig") or config["rig"] for subject in SUBJECTS}
+    if "flame" in rigs and not Path(config["flame"] or "").is_file():
+        stop(
+            f"config/config.yaml: flame is {config['flame']!r}, which is no file: the rig flame "
+            "is made from your own FLAME file (README.md, FLAME)"
+        )
+
+
 def group_of(wildcards):
     return row_of(wildcards.subject).get("group", "")
 
@@ -172,3 +187,4 @@ SUBJECT_TABLE = read_subject_table("config/subjects.tsv")
 CAPTURE_OF = find_captures()
 check_names(CAPTURE_OF)
 SUBJECTS = [*sorted(CAPTURE_OF), DEMO]
+check_flame()

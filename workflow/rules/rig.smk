@@ -1,4 +1,6 @@
 rule rig:
+    input:
+        flame_of,
     output:
         "results/rigs/{rig}.npz",
     log:
@@ -8,6 +10,8 @@ rule rig:
         mem_mb=3000,
         runtime=20,
     params:
+        flame=lambda wildcards, input: f"--flame {shlex.quote(input[0])}" if input else "",
         version=STAGE_VERSIONS["rig"],
     shell:
-        '"$PYTHON" -m pipeline.rig --name {wildcards.rig:q} --out {output:q} 2>&1 | tee {log:q}'
+        '"$PYTHON" -m pipeline.rig --name {wildcards.rig:q} {params.flame} --out {output:q} '
+        "2>&1 | tee {log:q}"

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from avatar.rig import HeadRig
+from avatar.rig.head_rig import ROOT
 from pipeline.track import rotations
 from pipeline.track.model import LandmarkModel
 from tests.rigs import toy_rig
@@ -10,12 +11,14 @@ from tests.rigs import toy_rig
 
 @pytest.fixture
 def rig() -> HeadRig:
-    """The toy rig with pose blendshapes, which anny has for the jaw."""
+    """The toy rig with pose blendshapes, and joints that expressions move, which FLAME has."""
     rig = toy_rig(torch.float64)
     generator = torch.Generator().manual_seed(0)
     rig.posedirs = 0.01 * torch.randn(
         rig.num_verts, 3, 36, generator=generator, dtype=torch.float64
     )
+    rig.joint_exprdirs = 0.01 * torch.randn(5, 3, 4, generator=generator, dtype=torch.float64)
+    rig.joint_exprdirs[ROOT] = 0  # so that the tests may turn about one point
     return rig
 
 

@@ -46,6 +46,20 @@ def test_the_schedule_finds_identity_and_motion_from_noisy_landmarks() -> None:
         assert np.corrcoef(got, true)[0, 1] > 0.95
 
 
+def test_principal_expressions_go_either_way_at_no_cost_of_sparseness() -> None:
+    scene = toy(timesteps=12, cams=3)
+    scene.rig.expr_names = [f"principal{number}" for number in range(4)]
+    truth = replace(scene.truth, expr=3 * (scene.truth.expr - 0.5))
+    priors, bounds = replace(LOOSE, sparse=50.0), stages.bounds(scene.rig)
+    model, observed = scene.problem.model, scene.problem.observations
+    problem = Problem(model, observed, priors, bounds, ease=stages.ease(scene.rig))
+    problem.points = problem.project(truth, problem.in_cameras(truth))
+    start = problem.initial(truth.rotation, truth.centre)
+    found = stages.run(problem, start, known_focal=True)
+    assert truth.expr.min() < -0.5
+    assert np.abs(found.expr - truth.expr).mean() < 0.1 * np.abs(truth.expr).mean()
+
+
 def test_a_wrong_focal_length_is_corrected_where_the_head_comes_near() -> None:
     scene = toy(timesteps=40, cams=1, priors=replace(LOOSE, focal=1.0))
     problem, truth = scene.problem, scene.truth
