@@ -78,7 +78,8 @@ def run(variant: str, overrides: dict[str, Any], seed: int, args: argparse.Names
                 "overrides": json.dumps(overrides, sort_keys=True),
             })  # fmt: skip
     _append(args.table, rows)
-    print(f"{variant}, seed {seed}: " + ", ".join(f"{r['psnr']:.2f}" for r in rows if r["n"]), flush=True)
+    found = ", ".join(f"{row['psnr']:.2f}" for row in rows if row["n"])
+    print(f"{variant}, seed {seed}: {found}", flush=True)
 
 
 def _preset(dataset: Dataset, args: argparse.Namespace, overrides: dict[str, Any]) -> Preset:
