@@ -118,21 +118,19 @@ def _ending(case: Case, code: int, said: str, results: Path) -> Ending:
 def main() -> int:
     with quiet_stderr():
         import mediapipe.python.solutions.face_mesh  # noqa: F401  (once, not in every child)
-    endings = [run(case) for case in cli.progress(CASES, "cases")]
     print(INTRODUCTION)
-    counts = Counter(ending.outcome for ending in endings)
-    print(
-        f"{len(CASES)} cases: {', '.join(f'{n} {name}' for name, n in sorted(counts.items()))}.\n"
-    )
     print("| input | outcome | message |\n|---|---|---|")
-    for case, ending in zip(CASES, endings, strict=True):
+    outcomes: Counter[str] = Counter()
+    faults = 0
+    for case in cli.progress(CASES, "cases"):
+        ending = run(case)
         fault = f" **{ending.fault}**" if ending.fault else ""
-        print(f"| {case.name} | {ending.outcome} | {ending.message}{fault} |")
-        if ending.fault:
-            print(
-                f"{case.name}: {ending.outcome} {ending.message}: {ending.fault}", file=sys.stderr
-            )
-    return int(any(ending.fault for ending in endings))
+        print(f"| {case.name} | {ending.outcome} | {ending.message}{fault} |", flush=True)
+        outcomes[ending.outcome] += 1
+        faults += bool(fault)
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
+    print(f"\n{len(CASES)} cases: {counts}; {faults} ended otherwise than they should.")
+    return int(faults > 0)
 
 
 if __name__ == "__main__":

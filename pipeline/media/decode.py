@@ -56,8 +56,10 @@ def _shortfall(path: Path, times: Float[np.ndarray, "N"], packets: int) -> list[
         alone = len(container.streams) == 1
     if said is None or stream.frames or not alone:  # sound may last longer
         return []
-    promised, there = said / 1e6, float(times[-1] - times[0])
-    if promised - there > max(_SHORT, 3 * there / max(1, len(times) - 1)):
+    # Such containers count from zero, wherever the first frame is.
+    promised, there = said / 1e6, float(times[-1])
+    frame = float(times[-1] - times[0]) / max(1, len(times) - 1)
+    if promised - there > max(_SHORT, 3 * frame):
         return [f"it breaks off: {len(times)} frames, {there:.1f} of {promised:.1f} s are there"]
     return []
 
