@@ -120,6 +120,7 @@ class Trainer:
                 self._density.act(self._optimiser, self.images, before, generator)
             self._write_log()
             yield rows.size
+        self._close_feed()
 
     def _advance(self, rows: Int[np.ndarray, "B C"]) -> None:
         """One step: render, compare, step along the gradient."""
@@ -183,11 +184,15 @@ class Trainer:
 
     def _feed_at(self, shrink: int) -> FrameFeed:
         if self._feed is None or shrink != self._shrink:
-            if self._feed is not None:
-                self._feed.close()
+            self._close_feed()
             self._shrink = shrink
             self._feed = FrameFeed(self._dataset, self._order, self._preset.cache_mib, shrink)
         return self._feed
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
 
     def _sh_degree(self) -> int:
         most, interval = self._preset.sh_degree, self._preset.sh_interval
