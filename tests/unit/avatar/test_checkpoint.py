@@ -209,7 +209,8 @@ def _finished(dataset: Dataset, rig: HeadRig, preset: Preset) -> Trainer:
     kind = preset.density.kind
     if kind not in _runs:
         _runs[kind] = Trainer(dataset, rig, preset)
-        _advance(_runs[kind], preset.images)
+        for _ in _runs[kind].steps():
+            pass
         assert len(_runs[kind].gaussians) > len(rig.faces)
     return _runs[kind]
 
