@@ -17,6 +17,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+
 from avatar import cli
 from pipeline.ingest import main as main_of_ingest
 from pipeline.landmarks import quiet_stderr
@@ -116,6 +118,7 @@ def _ending(case: Case, code: int, said: str, results: Path) -> Ending:
 
 
 def main() -> int:
+    cv2.setNumThreads(1)  # its threads would not be there after a fork, and be waited for
     with quiet_stderr():
         import mediapipe.python.solutions.face_mesh  # noqa: F401  (once, not in every child)
     print(INTRODUCTION)
