@@ -10,7 +10,9 @@ rule rig:
         mem_mb=3000,
         runtime=20,
     params:
-        flame=lambda wildcards, input: f"--flame {shlex.quote(input[0])}" if input else "",
+        flame=lambda wildcards, input: (
+            f"--flame {shlex.quote(input[0])}" if input else ""
+        ),
         version=STAGE_VERSIONS["rig"],
     shell:
         '"$PYTHON" -m pipeline.rig --name {wildcards.rig:q} {params.flame} --out {output:q} '
