@@ -35,7 +35,7 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from avatar import files
+from avatar import files, jpeg
 from avatar.cameras import Cameras
 from avatar.errors import UserError
 
@@ -54,10 +54,6 @@ ALPHA: str = "alpha"
 REGION: str = "region"
 BACKGROUND, TORSO, NECK, HEAD = range(4)  # values of the region map
 
-_JPEG = [
-    *(cv2.IMWRITE_JPEG_QUALITY, 95),
-    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-]
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 _PIECE = 1 << 16  # bytes by which a blob array grows: little is left over at its end
 
@@ -408,7 +404,7 @@ class FrameStore(_Store):
         Raises:
             UserError: its bytes are damaged.
         """
-        return decode_image(self.blob(IMAGE, row))
+        return jpeg.decode(self.blob(IMAGE, row))
 
 
 class AlphaStore(_Store):
@@ -530,31 +526,16 @@ class Dataset(FrameStore, AlphaStore):
         )
 
 
-def encode_image(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
-    """An RGB image as JPEG, quality 95, colour at full resolution."""
-    return _encode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG)
-
-
-def decode_image(blob: UInt8[np.ndarray, "B"]) -> UInt8[np.ndarray, "H W 3"]:
-    """The RGB image of a JPEG."""
-    image = cv2.imdecode(blob, cv2.IMREAD_COLOR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-
-
 def encode_alpha(alpha: UInt8[np.ndarray, "H W"]) -> bytes:
     """An alpha image or a region map as PNG, without loss."""
-    return _encode(".png", alpha, _PNG)
+    done, blob = cv2.imencode(".png", alpha, _PNG)
+    assert done, f"OpenCV could not encode {alpha.shape}"
+    return blob.tobytes()
 
 
 def decode_alpha(blob: UInt8[np.ndarray, "B"]) -> UInt8[np.ndarray, "H W"]:
     """The alpha image or region map of a PNG."""
     return cv2.imdecode(blob, cv2.IMREAD_GRAYSCALE)
-
-
-def _encode(suffix: str, image: np.ndarray, parameters: list[int]) -> bytes:
-    done, blob = cv2.imencode(suffix, image, parameters)
-    assert done, f"OpenCV could not encode {image.shape} as {suffix}"
-    return blob.tobytes()
 
 
 if __name__ == "__main__":

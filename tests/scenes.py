@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from avatar import dataset as layout
+from avatar import jpeg
 from avatar.cameras import Cameras
 from avatar.dataset import ALPHA, IMAGE, TEST, TRAIN, VAL, Tables, create
 from avatar.render.mesh import interpolate, rasterize_mesh
@@ -88,7 +89,7 @@ def write_scene(path: Path, rig: HeadRig, cameras: int = 4, seed: int = 0) -> Pa
                 verts, faces, views.viewmats[c], views.Ks[c], SIZE, SIZE
             )
             image = interpolate(colors, faces, ids, weights)
-            writer.append(IMAGE, layout.encode_image((image * 255).astype(np.uint8)))
+            writer.append(IMAGE, jpeg.encode((image * 255).astype(np.uint8)))
             writer.append(ALPHA, layout.encode_alpha(((ids >= 0) * 255).astype(np.uint8)))
         writer.write_tables(
             Tables(

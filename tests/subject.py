@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar import files
+from avatar import files, jpeg
 from avatar.cameras import Cameras
-from avatar.dataset import ALPHA, IMAGE, Tables, create, encode_alpha, encode_image
+from avatar.dataset import ALPHA, IMAGE, Tables, create, encode_alpha
 from avatar.rig import RigParams
 from pipeline.pack import PackSettings, pack
 from pipeline.quality import Quality
@@ -105,7 +105,7 @@ class Subject:
         with create(self.home / name) as writer:
             for _ in range(len(table.camera)):
                 image = random.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-                blob = encode_image(image) if channel == IMAGE else encode_alpha(image[..., 0])
+                blob = jpeg.encode(image) if channel == IMAGE else encode_alpha(image[..., 0])
                 writer.append(channel, blob)
             writer.write_tables(table)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatar import dataset
+from avatar import dataset, jpeg
 from avatar.dataset import (
     ALPHA,
     IMAGE,
@@ -64,7 +64,7 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "store.h5"
     with create(path) as writer:
         for image in images(5):
-            writer.append(IMAGE, dataset.encode_image(image))
+            writer.append(IMAGE, jpeg.encode(image))
             writer.append(ALPHA, dataset.encode_alpha(image[..., 0]))
         writer.write_tables(tables())
         writer.write_attributes({"note": "grüße " * 20000})
@@ -88,7 +88,7 @@ def test_images_keep_their_colours_at_full_resolution() -> None:
     """4:4:4: two colours side by side do not bleed into each other."""
     image = np.zeros((16, 16, 3), np.uint8)
     image[:, ::2], image[:, 1::2] = (200, 40, 40), (40, 40, 200)
-    read = dataset.decode_image(np.frombuffer(dataset.encode_image(image), np.uint8))
+    read = jpeg.decode(np.frombuffer(jpeg.encode(image), np.uint8))
     assert np.abs(read.astype(int) - image).mean() < 8
 
 
@@ -237,7 +237,7 @@ def test_a_file_of_something_else_is_refused(
 def test_a_channel_that_is_not_there_is_named(tmp_path: Path) -> None:
     with create(tmp_path / "a.h5") as writer:
         for image in images(5):
-            writer.append(IMAGE, dataset.encode_image(image))
+            writer.append(IMAGE, jpeg.encode(image))
         writer.write_tables(tables())
     with (
         AlphaStore(tmp_path / "a.h5") as alphas,
@@ -339,7 +339,7 @@ def test_a_part_of_a_frame_keeps_its_camera(packed: Path) -> None:
 def test_a_frame_that_is_not_there_is_named(path: Path) -> None:
     with create(path.parent / "d.h5") as writer:
         for image in images(5):
-            writer.append(IMAGE, dataset.encode_image(image))
+            writer.append(IMAGE, jpeg.encode(image))
             writer.append(ALPHA, dataset.encode_alpha(image[..., 0]))
         writer.write_tables(tables())
         writer.write_arrays("frames", {"split": np.zeros(5, np.uint8)})

@@ -14,3 +14,13 @@ def test_the_bytes_are_those_of_opencv() -> None:
     ]
     _, expected = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     assert jpeg.encode(image) == expected.tobytes()
+
+
+def test_the_pixels_are_those_of_opencv() -> None:
+    random = np.random.default_rng(1)
+    for shape in ((9, 7, 3), (64, 48, 3), (1, 1, 3)):
+        blob = np.frombuffer(jpeg.encode(random.integers(0, 256, shape, dtype=np.uint8)), np.uint8)
+        expected = cv2.imdecode(blob, cv2.IMREAD_COLOR)[..., ::-1]
+        found = jpeg.decode(blob)
+        assert np.array_equal(found, expected)
+        found[0, 0] = 0  # the caller's own, to write to

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar import dataset
+from avatar import dataset, jpeg
 from avatar.rig import HeadRig
 from pipeline.track import rotations, stages
 from pipeline.track.model import LandmarkModel
@@ -46,7 +46,7 @@ def write_store(
 ) -> None:
     """Store frames of one sequence, camera by camera: RGB images, or alphas where they are grey."""
     channel = dataset.IMAGE if frames[0].ndim == 3 else dataset.ALPHA
-    encode = dataset.encode_image if frames[0].ndim == 3 else dataset.encode_alpha
+    encode = jpeg.encode if frames[0].ndim == 3 else dataset.encode_alpha
     height, width = frames[0].shape[:2]
     with dataset.create(path) as writer:
         for frame in frames:
