@@ -5,7 +5,6 @@ training timesteps) and train_log.csv. SIGTERM, SIGUSR1 and Ctrl-C leave a check
 results/<subject>/checkpoints/ and exit with 75; the next call goes on from it.
 """
 
-import ctypes
 import logging
 import signal
 import time
@@ -22,6 +21,7 @@ from avatar.dataset import TRAIN, Dataset
 from avatar.errors import Busy, UserError
 from avatar.evaluate import load_avatar
 from avatar.export import save_gaussians, save_ply
+from avatar.memory import keep_freed_memory
 from avatar.presets import Preset, TrainSettings, resolve
 from avatar.render import default_device
 from avatar.rig import HeadRig
@@ -143,18 +143,6 @@ def _write(
     save_ply(folder / "point_cloud.ply", gaussians)
     trainer.tuned_params().save(folder / "rig_params.npz")
     files.write_text(folder / "train_log.csv", trainer.log.table())
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep what is freed: a step otherwise takes hundreds of pages anew from the kernel.
-
-    Does nothing where the C library has no `mallopt`.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-        mallopt(mmap_threshold, 1 << 30)
-        mallopt(trim_threshold, (1 << 31) - 1)
 
 
 def main(argv: list[str] | None = None) -> int:

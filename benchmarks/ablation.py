@@ -28,10 +28,10 @@ from avatar.checkpoint import run_key
 from avatar.dataset import TRAIN, Dataset
 from avatar.evaluate import PROTOCOLS, Avatar, protocol_rows, render_rows
 from avatar.frames import composite
+from avatar.memory import keep_freed_memory
 from avatar.metrics import psnr, squared_error, ssim
 from avatar.presets import Preset, TrainSettings, override, resolve
 from avatar.rig import HeadRig
-from avatar.train import keep_freed_memory
 from avatar.trainer import Trainer
 
 WHITE = np.ones(3, np.float32)

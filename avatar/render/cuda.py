@@ -25,6 +25,7 @@ CAPABILITY = (7, 0)  # gsplat partitions warps by label, which older devices can
 # Threads of a warp. gsplat 1.5.3 adds up the gradients of equal indices within a warp: with fewer
 # Gaussians than threads a warp reaches into the next timestep, and theirs are mixed.
 _WARP = 32
+_HIDE = "set CUDA_VISIBLE_DEVICES= to use the CPU"
 _BUILD_LINE = 300  # characters of a compiler's complaint that fit a line
 
 
@@ -87,8 +88,8 @@ def load() -> ModuleType:
     capability = torch.cuda.get_device_capability()
     if capability < CAPABILITY:
         raise _unusable(
-            "{} has compute capability {}.{}, expected {}.{} or more".format(
-                torch.cuda.get_device_name(), *capability, *CAPABILITY
+            "{} has compute capability {}.{}, expected {}.{} or more: {}".format(
+                torch.cuda.get_device_name(), *capability, *CAPABILITY, _HIDE
             )
         )
     try:
@@ -96,11 +97,11 @@ def load() -> ModuleType:
         from gsplat.cuda._backend import _C as kernels
     except Exception as problem:  # whatever the compiler, the linker or the loader says
         text = " ".join(str(problem).split())[:_BUILD_LINE]
-        raise _unusable(f"its CUDA sources do not compile ({text})") from problem
+        raise _unusable(f"its CUDA sources do not compile ({text}): {_HIDE}") from problem
     if kernels is None:
         raise _unusable(
             f"there is no CUDA compiler: install the toolkit of CUDA {torch.version.cuda} and put"
-            " its nvcc on the PATH, or its folder into CUDA_HOME"
+            f" its nvcc on the PATH, or its folder into CUDA_HOME; or {_HIDE}"
         )
     import gsplat
 
@@ -108,9 +109,7 @@ def load() -> ModuleType:
 
 
 def _unusable(why: str) -> UserError:
-    return UserError(
-        f"backend 'gsplat' cannot be used: {why}; or set CUDA_VISIBLE_DEVICES= to use the CPU"
-    )
+    return UserError(f"backend 'gsplat' cannot be used: {why}")
 
 
 def _by_gsplat(

@@ -36,6 +36,11 @@ class PersonMasks:
         mask: Float[np.ndarray, "h w"] = np.sqrt(general * landscape)
         return mask
 
+    def __del__(self) -> None:
+        # A graph that still runs keeps its memory, and a long clip starts one every piece.
+        for network in getattr(self, "_networks", ()):
+            network.close()
+
 
 class Segmentation:
     """Alphas of one clip from the images alone."""

@@ -1,6 +1,5 @@
 """Matting in processes side by side: MediaPipe and the kernels keep to one core each."""
 
-import ctypes
 import itertools
 import math
 import os
@@ -20,6 +19,7 @@ import numpy as np
 
 from avatar.dataset import FrameStore, encode_alpha
 from avatar.errors import UserError
+from avatar.memory import keep_freed_memory
 from pipeline.matting import Choice, start
 from pipeline.matting.steady import Steady
 
@@ -140,12 +140,7 @@ def _settle_in() -> None:
     """Make a worker fast, quiet on Ctrl-C and gone when its parent is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    # Keep freed images for the next ones: glibc gives large blocks back to the system at once,
-    # and fetching them anew costs a fifth of the time.  -3: mmap threshold, -1: trim threshold.
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(-3, 1 << 26)
-        mallopt(-1, 1 << 28)
+    keep_freed_memory(1 << 26, 1 << 28)  # fetching images' pages anew costs a fifth of the time
     parent = parent_process()
     assert parent is not None
 
