@@ -81,6 +81,7 @@ def embed(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Landmarks:
         faces=torch.tensor([face for _, face, *_ in chosen]),
         barycentric=torch.from_numpy(np.stack([weights for *_, weights, _ in chosen])).float(),
         spread=torch.tensor([spread for *_, spread in chosen]),
+        response=torch.zeros(len(chosen), 3, 1 + rig.num_shape + rig.num_expr + 9),
     )
 
 
@@ -110,7 +111,7 @@ def _cast(
 def _views(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Iterator[View]:
     """Renders of random identities: all directions, the expressions taking turns."""
     rng = np.random.default_rng(0)
-    middle = _head_middle(rig)
+    middle = head_middle(rig)
     directions = [(yaw, pitch) for yaw in YAWS for pitch in PITCHES]
     for turn in range(len(EXPRESSIONS)):
         for number, (yaw, pitch) in enumerate(directions):
@@ -122,7 +123,7 @@ def _views(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Iterator[View]:
             yield render(rig, pose(rig, strengths, shape, expr) - middle, texture, yaw, pitch)
 
 
-def _head_middle(rig: HeadRig) -> Float[np.ndarray, "3"]:
+def head_middle(rig: HeadRig) -> Float[np.ndarray, "3"]:
     """What the cameras look at: the middle of the head's box, to the millimetre (m)."""
     head = rig.v_template[rig.masks["skin"] & ~rig.masks["neck"]].numpy()
     return ((head.min(0) + head.max(0)) / 2).round(3)

@@ -7,11 +7,12 @@ python -m pipeline.rig --name flame --flame FLAME2023.pkl --out results/rigs/fla
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from avatar import cli
 from avatar.errors import UserError
-from pipeline import anny_bake
+from pipeline import anny_bake, response
 from pipeline.embedding import NoFace, embed
 from pipeline.flame import bake as flame_bake
 
@@ -40,6 +41,7 @@ def bake_rig(name: str, out: str | Path, flame: str | Path | None = None) -> Non
         raise UserError(f"no rig is called {name!r}: expected one of {', '.join(NAMES)}")
     try:
         rig.landmarks = embed(rig, texture)
+        rig.landmarks = replace(rig.landmarks, response=response.learn(rig, texture))
     except NoFace as problem:
         raise UserError(f"{flame or name}: {problem}: is it a head?") from None
     rig.save(out)

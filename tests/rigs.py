@@ -133,4 +133,5 @@ def _landmarks(
         faces=torch.tensor([*picked, *irises]),
         barycentric=torch.full((42, 3), 1 / 3, dtype=dtype),
         spread=torch.full((42,), 0.002, dtype=dtype),
+        response=torch.zeros((42, 3, 1 + SHAPES + EXPRS + 9), dtype=dtype),
     )

@@ -1,6 +1,7 @@
 """A FLAME-shaped head rig: linear identity and expression, joints, linear blend skinning."""
 
 import hashlib
+import dataclasses
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -24,16 +25,23 @@ PRINCIPAL = "principal"  # how the names of expressions begin that are direction
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Where a detector's landmarks lie on the surface.
+    """Where a detector's landmarks lie on the surface, and where it puts them instead.
 
-    `ids` are MediaPipe face-mesh indices (0..477); `spread` (m) is the deviation of the
-    detections that were averaged: the weight of a landmark in a fit is its inverse square.
+    Attributes:
+        ids [L]: MediaPipe face-mesh indices (0..477).
+        faces [L], barycentric [L,3]: the surface point.
+        spread [L]: m; deviation of the detections that were averaged: the weight of a landmark
+            in a fit is its inverse square.
+        response [L,3,1+S+E+9]: m in the head's frame; what the detector adds to the point, a
+            constant and per unit of shape, expression and the jaw's rotation matrix (less the
+            identity, row by row).
     """
 
     ids: Int[Tensor, "L"]
     faces: Int[Tensor, "L"]
     barycentric: Float[Tensor, "L 3"]
     spread: Float[Tensor, "L"]
+    response: Float[Tensor, "L 3 K"]
 
     def points(
         self, verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]
@@ -293,7 +301,9 @@ class HeadRig(torch.nn.Module):
         }
         landmarks = None
         if "landmark_ids" in arrays:
-            names = ("ids", "faces", "barycentric", "spread")
+            names = [field.name for field in dataclasses.fields(Landmarks)]
+            if missing := [name for name in names if f"landmark_{name}" not in arrays]:
+                raise UserError(f"{path} lacks landmark_{missing[0]}: bake it again")
             landmarks = Landmarks(*(torch.from_numpy(arrays[f"landmark_{n}"]) for n in names))
         return cls(
             str(arrays["name"]), tensors, [str(name) for name in arrays["expr_names"]], masks,

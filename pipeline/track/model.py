@@ -32,7 +32,8 @@ class LandmarkModel:
 
     where the last 27 numbers drive the rig's pose blendshapes (if it has any), `B_j` holds the
     joint's share of the three vertices relative to the joint (which is linear in shape, too)
-    and `B_0` the rest. This is `HeadRig.forward` without approximation.
+    and `B_0` the rest. This is `HeadRig.forward` without approximation, and the detector's
+    response added to `B_0`: a landmark is where the detector puts it, not where it lies.
 
     Attributes:
         ids [L]: MediaPipe indices; spread [L] m; normals [L,3] on the template.
@@ -78,6 +79,8 @@ class LandmarkModel:
             basis = np.einsum("lk,lkcp->clp", shares[rows, :, joint], vertices[rows]) - origin
             self.rigid[:, rows] += origin
             self.hinges.append(Hinge(rows, np.ascontiguousarray(basis)))
+        response = _numpy(rig.landmarks.response)[chosen].swapaxes(0, 1)
+        self.rigid[..., : response.shape[2]] += response
         self.root, self.neck = joints[ROOT], joints[NECK]
         template = vertices[..., 0]
         edges = template[:, 1:] - template[:, :1]
@@ -101,7 +104,7 @@ class LandmarkModel:
             hinges: axis-angle (rad) of the jaw, left eye and right eye.
         """
         turns = rotations.exp(hinges.reshape(-1, 3, 3))
-        k = _coefficients(shape, expr, turns)
+        k = coefficients(shape, expr, turns)
         points = _apply(self.rigid, k)
         for joint, hinge in enumerate(self.hinges):
             points[:, :, hinge.rows] += turns[:, joint] @ _apply(hinge.basis, k)
@@ -124,7 +127,7 @@ class LandmarkModel:
         """
         angles = hinges.reshape(-1, 3, 3)
         turns, axes = rotations.exp(angles), rotations.left_jacobian(angles)
-        k = _coefficients(shape, expr, turns)
+        k = coefficients(shape, expr, turns)
         first = 1 + self.num_shape
         last = first + self.num_expr
         by_pose = self._by_basis(turns, slice(last, None)) @ _feature_jacobian(turns, axes)[:, None]
@@ -149,11 +152,12 @@ class LandmarkModel:
         return result
 
 
-def _coefficients(
+def coefficients(
     shape: Float[np.ndarray, "S"],
     expr: Float[np.ndarray, "T E"],
     turns: Float[np.ndarray, "T 3 3 3"],
 ) -> Float[np.ndarray, "T K"]:
+    """`k` of `LandmarkModel`; `turns` are the hinges' matrices."""
     count = len(expr)
     identity = np.broadcast_to(np.concatenate([[1.0], shape]), (count, 1 + len(shape)))
     return np.concatenate([identity, expr, (turns - np.eye(3)).reshape(count, 27)], 1)
