@@ -69,9 +69,9 @@ def as_problem(
 
 def _check_in_view(problem: Problem, state: State, track: ReadyTrack, store: FrameStore) -> None:
     """The middle of the face must lie in some camera's frame, most of the time."""
-    middle = problem.in_cameras(state).mean(2, keepdims=True)
-    pixel = problem.project(state, middle)[:, :, 0]
-    inside = (middle[:, :, 0, 2] > 0) & ((pixel > 0) & (pixel < store.sizes)).all(-1)
+    points = problem.in_cameras(state)
+    pixel = problem.project(state, points).mean(2)
+    inside = (points[..., 2] > 0).all(2) & ((pixel > 0) & (pixel < store.sizes)).all(-1)
     share = float(inside.any(1).mean())
     if share < 0.5:
         raise UserError(
