@@ -57,9 +57,12 @@ class Clip:
         return media.VideoInfo(width, height, times, kind, "rgb24", [[1, 0], [0, 1]], [])
 
     def times(self) -> Float[np.ndarray, "N"]:
-        """Times (s, ascending, the first is 0) of the frames on the clip's own clock."""
+        """Times (s, ascending) of the frames on the clip's own clock.
+
+        The first is 0, except of images that a layout has numbered: their clock is the sequence's.
+        """
         times = self._times()
-        return times - times[0]
+        return times if self.images is not None else times - times[0]
 
     def numbers(self) -> Int[np.ndarray, "N"]:
         """What each frame of `times` is called: images by their number, a video's from 0."""

@@ -67,7 +67,7 @@ def film(folder: Path, rig: HeadRig, colours: np.ndarray, given: Moves) -> Path:
         world = SCALE * verts @ euler(given["rotation"][step]).T + given["translation"][step]
         faces = rig.faces.numpy()
         image, _ = shade(world, faces, colours, viewmat, K, SIZE, SIZE, 0.6)
-        frames.append(np.ascontiguousarray((image[..., ::-1] * 255).astype(np.uint8)))
+        frames.append(np.ascontiguousarray((image * 255).astype(np.uint8)))
     encode(home / f"sequences/{SEQUENCE}/images/cam_{SERIAL}.mp4", frames)
     write_benchmark(home / f"sequences/{SEQUENCE}/tracking/flame2023_tracking.npz", given, SCALE)
     params = {"intrinsics": {SERIAL: K.tolist()}, "world_2_cam": {SERIAL: viewmat.tolist()}}
