@@ -100,7 +100,9 @@ class RigParams:
         try:
             return cls.from_arrays({field.name: arrays[field.name] for field in fields(cls)})
         except (TypeError, ValueError) as wrong:
-            raise UserError(f"{path} holds other things than numbers ({wrong})") from None
+            raise UserError(
+                f"{path} holds other things than numbers ({wrong}): make it again"
+            ) from None
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "RigParams":
