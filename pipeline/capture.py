@@ -3,12 +3,14 @@
 A layout is one small module of `pipeline.layouts`; each gives the same `Capture`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from avatar.errors import UserError
 from pipeline.footage import Capture, Clip, read_image
 from pipeline.layouts import nersemble, own, transforms
+from pipeline.layouts.own import PARAMS_FILE
 
 __all__ = ["Capture", "Clip", "read_capture", "read_image"]
 
@@ -47,7 +49,9 @@ def read_capture(path: str | Path, image_fps: float = 30.0) -> Capture:
     if not folder:
         return Capture(path, [Clip("main", "0", path)], {}, None, layout="one video")
     try:
-        return next(layout for layout in LAYOUTS if layout.matches(path)).read(path, image_fps)
+        capture = next(layout for layout in LAYOUTS if layout.matches(path)).read(path, image_fps)
+        params = path / PARAMS_FILE  # of headsplat, whatever the layout
+        return replace(capture, params=params) if params.is_file() else capture
     except OSError as problem:
         name = problem.filename or path
         raise UserError(f"{name} cannot be read ({problem.strerror}): check its rights") from None

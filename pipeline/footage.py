@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageOps
 
 from avatar.cameras import Cameras
@@ -57,9 +57,18 @@ class Clip:
         return media.VideoInfo(width, height, times, kind, "rgb24", [[1, 0], [0, 1]], [])
 
     def times(self) -> Float[np.ndarray, "N"]:
-        """Times (s, ascending, the first is 0) of the frames on the clip's own clock."""
+        """Times (s, ascending) of the frames on the clip's own clock.
+
+        The first is 0, except of images that a layout has numbered: their clock is the sequence's.
+        """
         times = self._times()
-        return times - times[0]
+        return times if self.images is not None else times - times[0]
+
+    def numbers(self) -> Int[np.ndarray, "N"]:
+        """What each frame of `times` is called: images by their number, a video's from 0."""
+        if self.is_video:
+            return np.arange(len(self._times()))
+        return np.array([number for number, _ in self._numbered()])
 
     def frames(
         self,
@@ -121,6 +130,21 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class FlameTracks:
+    """Files of FLAME's parameters over time, made by another tracker.
+
+    Attributes:
+        files: sequence to one file with a row for every frame of its clips, or to the file of
+            each frame by its number (`Clip.numbers`).
+        worlds: sequence to the matrix that carries its own world to the cameras' world (a rigid
+            motion, metres); the same world where there is none.
+    """
+
+    files: dict[str, Path | dict[int, Path]]
+    worlds: dict[str, Float[np.ndarray, "4 4"]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Capture:
     """A capture as it was understood, whatever its layout.
 
@@ -130,6 +154,7 @@ class Capture:
         plates: camera to the image of its empty scene.
         cameras: calibration of exactly the cameras that have clips, or None.
         colours: camera to its colour correction, where there is one.
+        params, flame: tracks that came with it, of headsplat and of FLAME, or None.
         layout: name of the layout, for people.
         remarks: what a user should know, one sentence each.
     """
@@ -139,6 +164,8 @@ class Capture:
     plates: dict[str, Path]
     cameras: Cameras | None
     colours: dict[str, ColourCorrection] = field(default_factory=dict)
+    params: Path | None = None
+    flame: FlameTracks | None = None
     layout: str = "headsplat"
     remarks: list[str] = field(default_factory=list)
 

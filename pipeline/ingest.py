@@ -39,7 +39,7 @@ class _Stored:
     sequence: list[str] = field(default_factory=list)
     camera: list[str] = field(default_factory=list)
     place: list[int] = field(default_factory=list)
-    source_time: list[float] = field(default_factory=list)
+    source_frame: list[int] = field(default_factory=list)
 
 
 def ingest(
@@ -126,21 +126,21 @@ def _store(
     cv2.setNumThreads(1)
     stored = _Stored()
 
-    def encode(job: tuple[Clip, float, int, np.ndarray]) -> tuple[Clip, float, int, bytes]:
-        clip, time, place, image = job
+    def encode(job: tuple[Clip, int, int, np.ndarray]) -> tuple[Clip, int, int, bytes]:
+        clip, number, place, image = job
         framing = framings[clip.camera]
         cut = framing.early is not None
         framed = framing.finish(image) if cut else framing.apply(image, str(clip.source))
-        return clip, time, place, jpeg.encode(framed)
+        return clip, number, place, jpeg.encode(framed)
 
     total = sum(len(wanted) for plan in plans.values() for wanted in plan.wanted.values())
     done = threaded(encode, _wanted_frames(capture, plans, framings, remark))
-    for clip, time, place, blob in cli.progress(done, "ingest", total):
+    for clip, number, place, blob in cli.progress(done, "ingest", total):
         writer.append(dataset.IMAGE, blob)
         stored.sequence.append(clip.sequence)
         stored.camera.append(clip.camera)
         stored.place.append(place)
-        stored.source_time.append(time)
+        stored.source_frame.append(number)
     return stored
 
 
@@ -149,13 +149,13 @@ def _wanted_frames(
     plans: dict[str, Plan],
     framings: dict[str, Framing],
     remark: Callable[[str], None],
-) -> Iterator[tuple[Clip, float, int, UInt8[np.ndarray, "H W 3"]]]:
+) -> Iterator[tuple[Clip, int, int, UInt8[np.ndarray, "H W 3"]]]:
+    """Clip, number in it, timestep's place and image of every frame to store."""
     for clip in capture.clips:
         wanted = plans[clip.sequence].wanted[clip.camera]
-        times = clip.times()
         window = framings[clip.camera].early
         for number, image in clip.frames(sorted(wanted), window, remark):
-            yield clip, float(times[number]), wanted[number], image
+            yield clip, number, wanted[number], image
 
 
 def tabulate(
@@ -204,7 +204,8 @@ def _index(
     capture: Capture, framings: dict[str, Framing], tables: dataset.Tables, stored: _Stored
 ) -> dict[str, Any]:
     """What `index.json` holds: for every camera the way back to the source's pixels, for every
-    clip its source, and its frames' timesteps and times on the source's clock."""
+    clip its source and how many frames that has, and its stored frames' timesteps, their times on
+    the source's clock and their numbers (from 0) there."""
     clips = []
     for clip in capture.clips:
         rows = [
@@ -212,6 +213,7 @@ def _index(
             for row, key in enumerate(zip(stored.sequence, stored.camera, strict=True))
             if key == (clip.sequence, clip.camera)
         ]
+        frames, times = [stored.source_frame[row] for row in rows], clip.times()
         clips.append(
             {
                 "sequence": clip.sequence,
@@ -219,7 +221,9 @@ def _index(
                 "source": str(clip.source),
                 "sha256": None if clip.source.is_dir() else files.sha256(clip.source),
                 "timesteps": tables.timestep[rows].tolist(),
-                "source_times": [round(stored.source_time[row], 6) for row in rows],
+                "source_times": times[frames].round(6).tolist(),
+                "source_frames": frames,
+                "source_length": len(times),
             }
         )
     cameras = {name: framing.to_json() for name, framing in framings.items()}

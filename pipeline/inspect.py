@@ -116,7 +116,7 @@ def report(found: Inspection) -> str:
             f"{capture.path}: layout {capture.layout}, {len(capture.sequences)} sequences x "
             f"{len(capture.camera_ids)} cameras, {len(capture.plates)} clean plates, "
             f"{'calibrated' if capture.cameras else 'no calibration'}, "
-            f"{len(capture.colours)} colour matrices"
+            f"{len(capture.colours)} colour matrices, {_tracks(capture)}"
         )
         table = [COLUMNS, *found.rows]
         widths = [max(len(row[k]) for row in table) for k in range(len(COLUMNS))]
@@ -124,6 +124,14 @@ def report(found: Inspection) -> str:
     lines += [f"warning: {text}" for text in found.warnings]
     lines += [f"error: {text}" for text in found.errors]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _tracks(capture: Capture) -> str:
+    if capture.params is not None:
+        return f"ready tracks in {capture.params.name}"
+    if capture.flame is not None:
+        return f"FLAME tracks of {len(capture.flame.files)} sequences"
+    return "no ready tracks"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -215,19 +215,8 @@ def _check(
             f"{path} was tracked with the rig {params.rig} {params.rig_sha256[:12]}, "
             f"the rig given is {rig.name} {rig.sha256[:12]}: {again}"
         )
-    steps, verts = len(frames.sequence), rig.num_verts
-    expected = {
-        "expr": (steps, rig.num_expr), "shape": (rig.num_shape,), "static_offset": (verts, 3),
-        "rotation": (steps, 3), "neck_pose": (steps, 3), "jaw_pose": (steps, 3),
-        "eyes_pose": (steps, 6), "translation": (steps, 3),
-        "sequence": (steps,), "index": (steps,), "time": (steps,), "valid": (steps,),
-    }  # fmt: skip
-    for name, shape in expected.items():
-        array = np.asarray(getattr(params, name))
-        if array.shape != shape:
-            raise UserError(f"{path}: {name} has shape {array.shape}, expected {shape}: {again}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise UserError(f"{path}: {name} holds NaN or infinity: {again}")
+    if misfit := params.misfit(rig, len(frames.sequence)):
+        raise UserError(f"{path}: {misfit}: {again}")
     for name in ("sequence", "index"):
         if not np.array_equal(getattr(params, name), getattr(frames, name)):
             raise UserError(f"{path}: {name} differs from {frames.path}:/timesteps: {again}")

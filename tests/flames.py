@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csc_matrix
+from scipy.spatial.transform import Rotation
 
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK, ROOT
 from pipeline import anny_bake
@@ -60,6 +61,39 @@ def flame_arrays() -> dict[str, np.ndarray]:
         "weights": weights,
         "kintree_table": np.array([[2**32 - 1, 0, 1, 1, 1], range(5)], np.uint32),
     }
+
+
+def vertices(
+    shape: np.ndarray,
+    expr: np.ndarray,
+    rotation: np.ndarray,
+    neck_pose: np.ndarray,
+    jaw_pose: np.ndarray,
+    eyes_pose: np.ndarray,
+    static_offset: np.ndarray | float = 0.0,
+) -> np.ndarray:
+    """The model of these arrays in float64, joint by joint (Li et al. 2017, eq. 2-5), untranslated.
+
+    Joints are regressed from the whole face, static offsets included.
+    """
+    arrays = flame_arrays()
+    turns = Rotation.from_rotvec(
+        np.stack([rotation, neck_pose, jaw_pose, *eyes_pose.reshape(2, 3)])
+    ).as_matrix()
+    face = arrays["v_template"] + arrays["shapedirs"] @ np.append(shape, expr) + static_offset
+    joints = arrays["J_regressor"] @ face
+    verts = face + arrays["posedirs"] @ (turns[1:] - np.eye(3)).ravel()
+    world: list[np.ndarray] = []
+    posed = np.zeros_like(verts)
+    for joint, parent in enumerate([-1, 0, 1, 1, 1]):
+        local = np.eye(4)
+        local[:3, :3], local[:3, 3] = turns[joint], joints[joint]
+        if parent >= 0:
+            local[:3, 3] -= joints[parent]
+        world.append(local if parent < 0 else world[parent] @ local)
+        moved = (verts - joints[joint]) @ world[-1][:3, :3].T + world[-1][:3, 3]
+        posed += arrays["weights"][:, [joint]] * moved
+    return posed
 
 
 def save_npz(path: Path, **changed: np.ndarray) -> Path:

@@ -66,7 +66,8 @@ class HeadRig(torch.nn.Module):
     Attributes:
         v_template [V,3] m, shapedirs [V,3,S] (unit variance), exprdirs [V,3,E],
         posedirs [V,3,36] or None, joint_template [5,3], joint_shapedirs [5,3,S],
-        joint_exprdirs [5,3,E] or None, parents [5],
+        joint_exprdirs [5,3,E] or None, parents [5], joint_regressor [5,V] or None (joints as shares
+        of vertices, which other programs also apply to static offsets),
         skin_weights [V,5] (rows sum to one), faces [F,3], uv [U,2], uv_faces [F,3],
         landmarks: `Landmarks` or None before an embedding is baked,
         expr_names: E names, masks: name -> bool [V] (`face`, `eyes`, `mouth`, `neck`, `scalp`).
@@ -79,6 +80,7 @@ class HeadRig(torch.nn.Module):
     joint_template: Float[Tensor, "5 3"]
     joint_shapedirs: Float[Tensor, "5 3 S"]
     joint_exprdirs: Float[Tensor, "5 3 E"] | None
+    joint_regressor: Float[Tensor, "5 V"] | None
     parents: Int[Tensor, "5"]
     skin_weights: Float[Tensor, "V 5"]
     faces: Int[Tensor, "F 3"]
@@ -89,7 +91,7 @@ class HeadRig(torch.nn.Module):
         "v_template", "shapedirs", "exprdirs", "joint_template", "joint_shapedirs", "parents",
         "skin_weights", "faces", "uv", "uv_faces",
     )  # fmt: skip
-    _OPTIONAL = ("posedirs", "joint_exprdirs")
+    _OPTIONAL = ("posedirs", "joint_exprdirs", "joint_regressor")
 
     def __init__(
         self,
@@ -141,6 +143,8 @@ class HeadRig(torch.nn.Module):
             expected["posedirs"] = (verts, 3, 36)
         if self.joint_exprdirs is not None:
             expected["joint_exprdirs"] = (5, 3, exprs)
+        if self.joint_regressor is not None:
+            expected["joint_regressor"] = (5, verts)
         for key, shape in expected.items():
             if tuple(getattr(self, key).shape) != shape:
                 got = tuple(getattr(self, key).shape)

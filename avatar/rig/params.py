@@ -13,6 +13,7 @@ from torch import Tensor
 
 from avatar import files
 from avatar.errors import UserError
+from avatar.rig.head_rig import HeadRig
 
 POSES = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")
 
@@ -48,6 +49,22 @@ class RigParams:
         identity = {"shape": self.shape, "static_offset": self.static_offset}
         return identity | {name: getattr(self, name)[timesteps] for name in POSES}
 
+    def misfit(self, rig: HeadRig, count: int) -> str | None:
+        """The first array that is not finite or not of the shape a rig and T ask for, in words."""
+        expected = {
+            "shape": (rig.num_shape,), "static_offset": (rig.num_verts, 3),
+            "expr": (count, rig.num_expr), "rotation": (count, 3), "neck_pose": (count, 3),
+            "jaw_pose": (count, 3), "eyes_pose": (count, 6), "translation": (count, 3),
+            "sequence": (count,), "index": (count,), "time": (count,), "valid": (count,),
+        }  # fmt: skip
+        for name, shape in expected.items():
+            array = np.asarray(getattr(self, name))
+            if array.shape != shape:
+                return f"{name} has shape {array.shape}, expected {shape}"
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                return f"{name} holds NaN or infinity"
+        return None
+
     def to(self, device: torch.device | str) -> "RigParams":
         """The same parameters with their tensors on a device."""
         moved: dict[str, Any] = {
@@ -75,12 +92,17 @@ class RigParams:
                 arrays = {name: archive[name] for name in archive.files}
         except FileNotFoundError:
             raise UserError(f"{path} does not exist: run the stage that writes it") from None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
-            raise UserError(f"{path} is damaged ({problem}): make it again") from None
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as wrong:
+            raise UserError(f"{path} is damaged ({wrong}): make it again") from None
         missing = [field.name for field in fields(cls) if field.name not in arrays]
         if missing:
             raise UserError(f"{path} lacks {', '.join(missing)}: track the subject again")
-        return cls.from_arrays({field.name: arrays[field.name] for field in fields(cls)})
+        try:
+            return cls.from_arrays({field.name: arrays[field.name] for field in fields(cls)})
+        except (TypeError, ValueError) as wrong:
+            raise UserError(
+                f"{path} holds other things than numbers ({wrong}): make it again"
+            ) from None
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "RigParams":

@@ -106,6 +106,7 @@ def _tensors(flame: source.Flame, added: teeth.Teeth) -> dict[str, torch.Tensor]
         joint_template=flame.joints,
         joint_shapedirs=np.einsum("jv,vcs->jcs", flame.joint_regressor, flame.shapedirs),
         joint_exprdirs=np.einsum("jv,vcs->jcs", flame.joint_regressor, flame.exprdirs),
+        joint_regressor=np.pad(flame.joint_regressor, ((0, 0), (0, 2 * half))),
         parents=np.array(source.PARENTS),
         skin_weights=np.concatenate([flame.weights, carrier]),
     )

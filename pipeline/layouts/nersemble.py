@@ -7,6 +7,7 @@
 <participant>/calibration/color_calibration.json   optional: a colour matrix per serial
 <participant>/sequences/<name>/images/cam_<serial>.mp4     or directly in <name>/
 <participant>/sequences/BACKGROUND/image_<serial>.jpg      optional: the empty scene
+<participant>/sequences/<name>/tracking/flame2023_tracking.npz   optional: FLAME tracks (benchmark)
 
 Written from the published description and reader of the dataset, not from its files: these are
 given out on request only, and none was at hand.
@@ -24,12 +25,13 @@ from avatar.cameras import VERSION, Cameras
 from avatar.errors import UserError
 from pipeline import media
 from pipeline.colour import ColourCorrection
-from pipeline.footage import IMAGE_SUFFIXES, Capture, Clip
+from pipeline.footage import IMAGE_SUFFIXES, Capture, Clip, FlameTracks
 from pipeline.layouts.own import absent_clips, entries
 
 PARAMS = Path("calibration") / "camera_params.json"
 COLOURS = Path("calibration") / "color_calibration.json"
 BACKGROUND = "BACKGROUND"
+TRACKING = Path("tracking") / "flame2023_tracking.npz"
 CALIBRATED_SIZE = (2200, 3208)  # of the one matrix that all cameras share
 _NAME = re.compile(r"(?:cam|image)_([A-Za-z0-9_-]+)")
 
@@ -44,6 +46,7 @@ def read(folder: Path, image_fps: float) -> Capture:
     remarks: list[str] = []
     clips: list[Clip] = []
     taken: dict[str, str] = {}
+    tracks: dict[str, Path | dict[int, Path]] = {}
     for sequence in entries(folder / "sequences"):
         if not sequence.is_dir() or sequence.name == BACKGROUND:
             continue
@@ -52,6 +55,8 @@ def read(folder: Path, image_fps: float) -> Capture:
             raise UserError(f"{sequence}: its name and {taken[name]!r} both become {name!r}")
         found = _videos(sequence)
         clips += [Clip(name, serial, path) for serial, path in sorted(found.items())]
+        if found and (sequence / TRACKING).is_file():
+            tracks[name] = sequence / TRACKING
         if (sequence / "alpha_maps").is_dir():
             remarks.append(f"sequence {name} comes with alpha maps: the matte is made anew")
         if not found:
@@ -68,8 +73,9 @@ def read(folder: Path, image_fps: float) -> Capture:
         else {},
         read_cameras(folder / PARAMS, {serial: _size(clips, serial) for serial in ids}),
         _colours(folder / COLOURS, ids, remarks),
-        "NeRSemble",
-        remarks + absent_clips(clips),
+        flame=FlameTracks(tracks) if tracks else None,
+        layout="NeRSemble",
+        remarks=remarks + absent_clips(clips),
     )
 
 

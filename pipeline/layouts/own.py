@@ -5,6 +5,7 @@ captures/<subject>/<sequence>/cam_<id>.mp4     a clip for each sequence and came
 captures/<subject>/<sequence>/cam_<id>/NNNNNN.png   or a folder of numbered images (.png, .jpg)
 captures/<subject>/plates/cam_<id>.png         optional: the empty scene (.png, .jpg)
 captures/<subject>/cameras.json                needed where there are several cameras
+captures/<subject>/params.npz                  optional: ready tracks (see pipeline.track.ready)
 """
 
 import logging
@@ -17,6 +18,7 @@ from pipeline import media
 from pipeline.footage import IMAGE_SUFFIXES, Capture, Clip
 
 CAMERAS_FILE = "cameras.json"
+PARAMS_FILE = "params.npz"
 PLATES = "plates"
 PREFIX = "cam_"
 
@@ -31,7 +33,8 @@ def matches(folder: Path) -> bool:
 def read(folder: Path, image_fps: float) -> Capture:
     """Read a folder of this layout; raises as `pipeline.capture.read_capture`."""
     folders = [p for p in entries(folder) if p.is_dir() and p.name != PLATES]
-    others = [p for p in entries(folder) if not p.is_dir() and p.name != CAMERAS_FILE]
+    ours = (CAMERAS_FILE, PARAMS_FILE)
+    others = [p for p in entries(folder) if not p.is_dir() and p.name not in ours]
     known = [p for p in others if p.suffix.lower() in media.SUFFIXES]
     videos = known or others
     if folders and known:

@@ -4,8 +4,9 @@
 <folder>/images/<timestep>_<camera>.png      or ../<sequence folder>/images/..., as the files say
 
 Every frame says file_path, timestep_index, camera_index, transform_matrix (camera to world, OpenGL
-axes: y up, looking along -z), w, h and fl_x fl_y cx cy (or camera_angle_x). The exporter moves
-the world of each sequence to its mean head; that shift is taken back, so that cameras stand still.
+axes: y up, looking along -z), w, h and fl_x fl_y cx cy (or camera_angle_x); flame_param_path is
+the npz of its timestep's FLAME parameters. The exporter moves the world of each sequence to its
+mean head; that shift is taken back, so that cameras stand still.
 
 Written from the format's published reader and writer; no such folder was at hand.
 """
@@ -20,7 +21,7 @@ from jaxtyping import Float
 
 from avatar.cameras import VERSION, Cameras
 from avatar.errors import UserError
-from pipeline.footage import Capture, Clip
+from pipeline.footage import Capture, Clip, FlameTracks
 from pipeline.layouts.nersemble import clean, read_object
 from pipeline.layouts.own import CAMERAS_FILE, absent_clips
 
@@ -41,6 +42,7 @@ def read(folder: Path, image_fps: float) -> Capture:
     """Read a dataset folder; raises as `pipeline.capture.read_capture`."""
     frames = _frames(folder)
     images: dict[tuple[str, str], dict[int, Path]] = defaultdict(dict)
+    tracks: dict[str, dict[int, Path]] = defaultdict(dict)
     entries: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for frame in frames:
         path, timestep = _image(folder, frame), frame.get("timestep_index")
@@ -49,6 +51,8 @@ def read(folder: Path, image_fps: float) -> Capture:
         sequence, camera = _sequence(folder, path), camera_of(frame, path)
         if images[sequence, camera].setdefault(timestep, path) != path:
             raise UserError(f"{folder}: timestep {timestep} of camera {camera!r} is listed twice")
+        if track := _track(folder, frame):
+            tracks[sequence][timestep] = track
         same = entries[sequence].setdefault(camera, frame)
         if not np.allclose(pose(same, folder), pose(frame, folder), atol=STILL):
             raise UserError(f"{folder}: camera {camera!r} moves: only cameras at rest are read")
@@ -64,11 +68,17 @@ def read(folder: Path, image_fps: float) -> Capture:
         )
         for (sequence, camera), found in sorted(images.items())
     ]
+    cameras, worlds = _cameras(folder, entries)
+    files: dict[str, Path | dict[int, Path]] = {
+        sequence: {timestep - first[sequence]: path for timestep, path in found.items()}
+        for sequence, found in tracks.items()
+    }
     return Capture(
         folder,
         clips,
         {},
-        _cameras(folder, entries),
+        cameras,
+        flame=FlameTracks(files, worlds) if files else None,
         layout="GaussianAvatars/VHAP",
         remarks=_remarks(folder, frames) + absent_clips(clips),
     )
@@ -90,18 +100,33 @@ def _frames(folder: Path) -> list[dict[str, Any]]:
 
 
 def _image(folder: Path, frame: dict[str, Any]) -> Path:
-    """The frame's file; it may lie in a folder beside, but nowhere else."""
+    """The frame's file."""
     name = frame.get("file_path")
     if not isinstance(name, str) or "\0" in name:
         raise UserError(f"{folder}: a frame lacks file_path: export it again")
-    path = (folder / (name if Path(name).suffix else f"{name}.png")).resolve()
-    if not path.is_relative_to(folder.resolve().parent):
-        raise UserError(
-            f"{folder}: file_path {name!r} leads out of the dataset's folder: put the images "
-            "beside its transforms file"
-        )
+    path = _inside(folder, name if Path(name).suffix else f"{name}.png", "file_path")
     if not path.is_file():
         raise UserError(f"{folder}: file_path {name!r} does not exist: copy the images too")
+    return path
+
+
+def _track(folder: Path, frame: dict[str, Any]) -> Path | None:
+    """The file of the frame's FLAME parameters, where there is one."""
+    name = frame.get("flame_param_path")
+    if not isinstance(name, str) or "\0" in name:
+        return None
+    path = _inside(folder, name, "flame_param_path")
+    return path if path.is_file() else None
+
+
+def _inside(folder: Path, name: str, key: str) -> Path:
+    """A path that a frame names: it may lie in a folder beside, but nowhere else."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve().parent):
+        raise UserError(
+            f"{folder}: {key} {name!r} leads out of the dataset's folder: put the files "
+            "beside its transforms file"
+        )
     return path
 
 
@@ -152,9 +177,12 @@ def entry_of(frame: dict[str, Any], viewmat: np.ndarray, where: Path) -> dict[st
     }
 
 
-def _cameras(folder: Path, entries: dict[str, dict[str, dict[str, Any]]]) -> Cameras:
-    """One pose for every camera, in the world of the first sequence."""
+def _cameras(
+    folder: Path, entries: dict[str, dict[str, dict[str, Any]]]
+) -> tuple[Cameras, dict[str, Float[np.ndarray, "4 4"]]]:
+    """One pose for every camera, in the world of the first sequence; the way there from each."""
     poses: dict[str, np.ndarray] = {}
+    worlds: dict[str, np.ndarray] = {}
     cameras: dict[str, dict[str, Any]] = {}
     for sequence, frames in sorted(entries.items()):
         own = {camera: pose(frame, folder) for camera, frame in frames.items()}
@@ -164,6 +192,7 @@ def _cameras(folder: Path, entries: dict[str, dict[str, dict[str, Any]]]) -> Cam
             to_world = poses[shared[0]] @ np.linalg.inv(own[shared[0]])
         elif poses:
             raise UserError(f"{folder}: sequence {sequence} shares no camera with the others")
+        worlds[sequence] = to_world
         for camera, matrix in own.items():
             placed = to_world @ matrix
             if not np.allclose(poses.setdefault(camera, placed), placed, atol=STILL):
@@ -174,7 +203,7 @@ def _cameras(folder: Path, entries: dict[str, dict[str, dict[str, Any]]]) -> Cam
             viewmat = np.linalg.inv(poses[camera])
             cameras.setdefault(camera, entry_of(frames[camera], viewmat, folder))
     value = {"version": VERSION, "units": "m", "cameras": cameras}
-    return Cameras.from_json(value, folder)
+    return Cameras.from_json(value, folder), worlds
 
 
 def _remarks(folder: Path, frames: list[dict[str, Any]]) -> list[str]:

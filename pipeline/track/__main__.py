@@ -1,9 +1,10 @@
 """Track one subject: landmarks, then rig parameters, cameras, overlay and quality.
 
-    python -m pipeline.track --subject S --rig results/rigs/anny.npz
+    python -m pipeline.track --subject S --rig results/rigs/anny.npz --capture captures/S
 
-Reads `ingest/` and, where it exists, `matte/`; writes `track/`. Ends well even where
-quality.json says fail: the subject keeps its overlay, and pack enforces the gate.
+Reads `ingest/` and, where it exists, `matte/`; writes `track/`. Ready tracks that the capture
+brings take the fit's place. Ends well even where quality.json says fail: the subject keeps its
+overlay, and pack enforces the gate.
 """
 
 import os
@@ -23,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 
     parser = cli.stage_parser(__doc__)
     parser.add_argument("--rig", type=Path, required=True, help="the rig's npz file")
+    parser.add_argument("--capture", type=Path, help="capture, for tracks that it brings")
     args = parser.parse_args(argv)
     return cli.run_stage(
         "track",
@@ -31,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
             args.results / args.subject,
             args.rig,
             cli.read_settings(TrackSettings, args.settings),
+            args.capture,
         ),
     )
 

@@ -75,6 +75,7 @@ def judge(
     store: FrameStore,
     found: Detections,
     overlaps: dict[str, float],
+    ready: bool = False,
 ) -> Quality:
     """Measures of a track, with remarks where they pass a limit.
 
@@ -83,6 +84,7 @@ def judge(
         valid: which of all timesteps those are.
         found: detections of every row of `store`.
         overlaps: of mesh and alpha, `silhouette_iou` among them; empty without a matte.
+        ready: the track was not fitted to the detections, which only measure it.
     """
     names = store.camera_ids
     where = [f"{name} {index}" for name, index in zip(store.sequence, store.index, strict=True)]
@@ -96,7 +98,7 @@ def judge(
             "face_share_per_camera": dict(zip(names, shares.tolist(), strict=True)),
             "reprojection_px": _per_camera(error, names),
             "reprojection_percent": _per_camera(per_cent, names),
-            "reprojection_percent_mean": float(np.nanmean(per_cent)),
+            "reprojection_percent_mean": _mean(per_cent),
             "jitter_per_mille": 1000 * jitter(problem, state),
             "saturation": float((state.expr >= SATURATED * problem.bounds[1, 9:]).mean()),
             "shape_largest": float(np.abs(state.shape).max()),
@@ -106,8 +108,10 @@ def judge(
     )
     gaps = ", ".join(_ranges(~valid, where)[:3])
     worst = worst_range(per_cent, np.flatnonzero(valid), names, where)
+    tracked = "a track of" if ready else "a face in"
     remarks = {
-        "face_share": f"a face in {{:.0%}} of the timesteps, none in {gaps}: is it in view?",
+        "face_share": f"{tracked} {{:.0%}} of the timesteps, none {'of' if ready else 'in'} {gaps}"
+        + ("" if ready else ": is it in view?"),
         "reprojection_percent_mean": "landmarks miss by {:.1f} % of the eye distance, "
         f"worst {worst}",
         "jitter_per_mille": "landmarks jitter by {:.1f} thousandths of the eye distance",
@@ -131,6 +135,12 @@ def judge(
     return quality
 
 
+def _mean(values: Float[np.ndarray, "N C"]) -> float:
+    """Mean of what was measured; NaN where nothing was."""
+    measured = values[np.isfinite(values)]
+    return float(measured.mean()) if len(measured) else np.nan
+
+
 def _per_camera(values: Float[np.ndarray, "T C"], names: list[str]) -> dict[str, float]:
     counts = np.isfinite(values).sum(0)
     means = np.nansum(values, 0) / np.where(counts > 0, counts, np.nan)
@@ -149,6 +159,8 @@ def worst_range(
     )
     column = values[:, camera]
     seen = np.flatnonzero(np.isfinite(column))
+    if not len(seen):
+        return "nowhere"
     width = min(WINDOW, len(seen))
     sums = np.convolve(column[seen], np.ones(width) / width, "valid")
     start = int(sums.argmax())

@@ -35,6 +35,8 @@ class TrackSettings:
     """What a user may set about tracking.
 
     Attributes:
+        ready: `auto` takes tracks that the capture brings and the rig fits, `fit` none; else the
+            path of ready tracks, `{subject}` in it filled in (see pipeline.track.ready.choose).
         workers: processes that detect landmarks side by side.
         focal: focal length of a camera without calibration, over the larger side of the frame
             as filmed: 1.35 is a phone's or a webcam's.
@@ -45,6 +47,7 @@ class TrackSettings:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
+    ready: str = "auto"
     workers: int = 2
     focal: float = 1.35
     overlay: int = 640

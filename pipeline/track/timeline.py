@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int
 
 from avatar.dataset import Tables
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.params import POSES
 from pipeline.track import rotations
 from pipeline.track.model import LandmarkModel
 from pipeline.track.problem import State
@@ -88,11 +89,7 @@ def rig_params(
         neck_share: see `split_turn`; the head stays where the solver put it.
         valid: whether a timestep was solved, not bridged.
     """
-    count = len(state.expr)
-    still = np.zeros((count, model.root.shape[1] - 1 - model.num_shape - model.num_expr))
-    shape = np.tile(np.append(1.0, state.shape), (count, 1))
-    k = np.concatenate([shape, state.expr, still], 1)
-    root, neck = k @ model.root.T, k @ model.neck.T
+    root, neck = _root_and_neck(model, state.shape, state.expr)
     clip = np.unique(tables.sequence, return_inverse=True)[1]
     torso, nod = split_turn(state.rotation, clip, neck_share)
     pivot_to_neck = state.centre + _turned(state.rotation, neck - model.pivot)
@@ -111,6 +108,39 @@ def rig_params(
         **tensors, sequence=tables.sequence, index=tables.index, time=tables.time, valid=valid,
         rig=rig.name, rig_sha256=rig.sha256,
     )  # fmt: skip
+
+
+def solver_state(model: LandmarkModel, params: RigParams, cameras: int) -> State:
+    """The state that puts the landmarks where a rig's parameters do: `rig_params` turned round.
+
+    Args:
+        model: of the rig, the parameters' static offset added to its template.
+        cameras: how many there are.
+    """
+    shape = params.shape.double().numpy()
+    arrays = {name: getattr(params, name).double().numpy() for name in POSES}
+    root, neck = _root_and_neck(model, shape, arrays["expr"])
+    torso, nod = rotations.exp(arrays["rotation"]), rotations.exp(arrays["neck_pose"])
+    arm = neck - root + _turned(nod, model.pivot - neck)
+    return State(
+        shape,
+        zoom=0.0,
+        rotation=torso @ nod,
+        centre=root + arrays["translation"] + _turned(torso, arm),
+        hinges=np.concatenate([arrays["jaw_pose"], arrays["eyes_pose"]], 1),
+        expr=arrays["expr"],
+        bias=np.zeros((cameras, model.num_landmarks, 2)),
+    )
+
+
+def _root_and_neck(
+    model: LandmarkModel, shape: Float[np.ndarray, "S"], expr: Float[np.ndarray, "T E"]
+) -> tuple[Float[np.ndarray, "T 3"], Float[np.ndarray, "T 3"]]:
+    """Root and neck joint at rest (m) of an identity with each timestep's expression."""
+    count = len(expr)
+    still = np.zeros((count, model.root.shape[1] - 1 - model.num_shape - model.num_expr))
+    k = np.concatenate([np.tile(np.append(1.0, shape), (count, 1)), expr, still], 1)
+    return k @ model.root.T, k @ model.neck.T
 
 
 def _turned(

@@ -147,6 +147,20 @@ def test_the_workflow_is_tidy() -> None:
     assert answer.returncode == 0, answer.stderr
 
 
+def test_ready_tracks_by_path_are_an_input(snakemake: Run, project: Path) -> None:
+    (project / "captures/anna.mp4").touch()
+    for name in ("params.npz", "cameras.json"):
+        (project / "tracks/anna").mkdir(parents=True, exist_ok=True)
+        (project / "tracks/anna" / name).touch()
+    config = project / "config/config.yaml"
+    config.write_text(config.read_text().replace("ready: auto", "ready: tracks/{subject}"))
+    answer = snakemake("-n", "-p", "--cores", "1", "anna")
+    assert answer.returncode == 0, answer.stderr
+    track = answer.stdout.split("rule track:")[1].split("rule pack:")[0]
+    assert "input: tracks/anna/cameras.json, tracks/anna/params.npz" in track
+    assert "--capture captures/anna.mp4" in track
+
+
 def test_flame_needs_the_users_file(snakemake: Run, project: Path) -> None:
     (project / "captures/anna.mp4").touch()
     result = snakemake("-n", "anna", "--config", "rig=flame")

@@ -21,7 +21,7 @@ DEMO = "demo"
 STARTED = time.time()
 # Raise a stage's number when its code changes what it writes: finished subjects are then redone.
 STAGE_VERSIONS = dict(
-    rig=1, demo_capture=1, ingest=2, matte=2, track=1, pack=2, train=2, evaluate=1
+    rig=2, demo_capture=1, ingest=3, matte=2, track=2, pack=2, train=2, evaluate=1
 )
 
 # Rules call "$PYTHON". Numba reads its own variable; Snakemake sets OMP_NUM_THREADS to the job's
@@ -129,6 +129,15 @@ def capture_files(wildcards):
     if not capture.is_dir():
         return [str(capture)]
     return sorted(str(path) for path in capture.rglob("*") if path.is_file())
+
+
+def ready_files(wildcards):
+    """Ready tracks that are given by their path; a change to them redoes the track."""
+    path = Path(config["track"]["ready"].replace("{subject}", wildcards.subject))
+    found = path.iterdir() if path.is_dir() else [path]
+    return sorted(
+        str(p) for p in found if p.suffix in (".npz", ".json") and p.is_file()
+    )
 
 
 def row_of(subject):

@@ -1,5 +1,6 @@
 rule track:
     input:
+        ready_files,
         rig=rig_of,
         frames="results/{subject}/ingest/frames.h5",
         alpha="results/{subject}/matte/alpha.h5",
@@ -15,8 +16,9 @@ rule track:
         mem_mb=4000,
         runtime=60,
     params:
+        capture=capture_of,
         settings=settings_of("track"),
         version=STAGE_VERSIONS["track"],
     shell:
         '"$PYTHON" -m pipeline.track --subject {wildcards.subject:q} --rig {input.rig:q} '
-        "--settings {params.settings:q} 2>&1 | tee {log:q}"
+        "--capture {params.capture:q} --settings {params.settings:q} 2>&1 | tee {log:q}"

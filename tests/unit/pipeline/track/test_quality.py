@@ -111,6 +111,16 @@ def test_the_silhouette_decides(scene: Toy, tmp_path: Path, overlap: float, stat
     assert judged.status == status
 
 
+def test_a_ready_track_without_any_face_is_not_judged_by_landmarks(
+    scene: Toy, tmp_path: Path
+) -> None:
+    nothing = np.zeros_like(scene.problem.observations.seen)
+    scene.problem.observations = replace(scene.problem.observations, seen=nothing)
+    judged = _judged(scene, tmp_path, found=np.zeros(40, bool))
+    assert judged.status == "pass"
+    assert np.isnan(judged.metrics["reprojection_percent_mean"])
+
+
 def test_saturated_blendshapes_are_remarked(scene: Toy, tmp_path: Path) -> None:
     expr = scene.truth.expr.copy()
     expr[:, 0] = 1.0

@@ -72,6 +72,41 @@ def test_a_subject_from_frames_to_files(
     assert judged["metrics"]["silhouette_iou"] > 0.85
 
 
+def test_a_fit_given_as_a_ready_track_comes_out_the_same(
+    anny_rig: HeadRig, anny_rig_path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One uncalibrated camera: the fit's own cameras lie beside its params."""
+    home = tmp_path / "ann"
+    frames, alphas, _ = _film(anny_rig)
+    _write_capture(home, frames, STEPS)
+    write_store(home / "matte" / "alpha.h5", alphas, 1, STEPS)
+    arguments = ["--subject", "ann", "--results", str(tmp_path), "--rig", str(anny_rig_path)]
+    assert main(arguments) == 0
+    given = (home / "track").rename(tmp_path / "given")
+    settings = ["--settings", json.dumps({"ready": str(given)})]
+    assert main([*arguments, *settings]) == 0
+
+    fitted = RigParams.load(given / "params.npz")
+    for name, value in vars(RigParams.load(home / "track" / "params.npz")).items():
+        np.testing.assert_array_equal(value, getattr(fitted, name), err_msg=name)
+    assert (home / "track/cameras.json").read_text() == (given / "cameras.json").read_text()
+    before, after = (
+        json.loads((folder / "quality.json").read_text())["metrics"]
+        for folder in (given, home / "track")
+    )
+    assert after["source"] == f"ready tracks: {given / 'params.npz'}"
+    # Static offsets lie on the face, too, where only the second measure has them.
+    assert after["reprojection_percent_mean"] == pytest.approx(
+        before["reprojection_percent_mean"], abs=0.5
+    )
+    assert after["silhouette_iou"] == pytest.approx(before["silhouette_iou"], abs=1e-6)
+    assert len(list(media.read_video(home / "track" / "overlay.mp4"))) == STEPS // 2
+
+    (given / "cameras.json").unlink()
+    assert main([*arguments, *settings]) == 2
+    assert "camera '0' has no calibration" in capfd.readouterr().err
+
+
 def test_no_face_is_one_clear_line(
     anny_rig_path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

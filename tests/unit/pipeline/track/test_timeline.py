@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from avatar.dataset import Tables
 from pipeline.track import rotations, timeline
+from pipeline.track.model import LandmarkModel
 from tests.unit.pipeline.track.capture import Toy, toy
 
 
@@ -84,3 +86,28 @@ def test_the_rigs_parameters_put_the_landmarks_where_the_solver_had_them(neck_sh
     above = scene.problem.points.shape[2] * [True] if neck_share == 0 else _above_neck(scene)
     assert got[:, above] == pytest.approx(expected[:, above], abs=1e-6)
     assert (np.abs(params.neck_pose.numpy()).max() > 0.05) == (neck_share == 1.0)
+
+
+def test_a_state_comes_back_from_the_rigs_parameters() -> None:
+    """With a static offset and a neck that turns: the landmarks are where the rig puts them."""
+    scene = toy(timesteps=5, cams=2)
+    rig, time = scene.rig, np.arange(5) / 30
+    offset = 0.003 * np.sin(30 * rig.v_template.numpy())
+    names = np.array(["main"] * 5)
+    tables = Tables(
+        ["0"], np.array([[4, 4]]), names, np.arange(5), time, np.zeros(5, int), np.arange(5)
+    )
+    valid = np.ones(5, bool)
+    params = timeline.rig_params(rig, scene.problem.model, scene.truth, offset, 0.7, valid, tables)
+    assert float(params.neck_pose.abs().max()) > 0.02
+    shaped = copy.deepcopy(rig)
+    shaped.v_template = rig.v_template + params.static_offset
+    model = LandmarkModel(shaped)
+    state = timeline.solver_state(model, params, 2)
+    got = model.points(state.shape, state.expr, state.hinges).swapaxes(1, 2) - model.pivot
+    got = got @ state.rotation.swapaxes(1, 2) + state.centre[:, None]
+    verts = rig(**{name: value.double() for name, value in params.poses(torch.arange(5)).items()})
+    assert rig.landmarks is not None
+    expected = rig.landmarks.points(verts, rig.faces).numpy()
+    above = _above_neck(scene)
+    np.testing.assert_allclose(got[:, above], expected[:, above], atol=1e-6)
