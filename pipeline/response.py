@@ -26,7 +26,7 @@ PRINCIPAL_SPREAD = 0.6  # the same of expressions that have no names
 LARGEST = 60  # principal directions, at most, to which an answer is learnt
 GAZE_SPREAD = 0.5  # of a full look aside
 RIDGE = 3.0  # draws to zero what few renders show
-ROUNDS = 8  # times that hidden landmarks are filled in
+ROUNDS = 20  # times that hidden landmarks are filled in
 EDGES = (80, 55)  # degrees between normal and view at which a landmark is hidden, and plain
 
 
@@ -68,10 +68,10 @@ def learn(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Float[torch.Tens
     return torch.from_numpy(response).float()
 
 
-def draw(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"], renders: int) -> Sample:
+def draw(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"], renders: int, seed: int = 0) -> Sample:
     """Random faces from random directions, and where the detector finds their landmarks."""
     assert rig.landmarks is not None
-    middle, rng, still = embedding.head_middle(rig), np.random.default_rng(0), torch.zeros(3)
+    middle, rng, still = embedding.head_middle(rig), np.random.default_rng(seed), torch.zeros(3)
     images, rows = [], []
     for _ in range(renders):
         shape, parameters = _parameters(rig, rng)
@@ -135,10 +135,12 @@ def _strengths(rng: np.random.Generator) -> dict[str, float]:
     if rng.random() < 0.3:
         strengths |= dict.fromkeys(("eyeBlinkLeft", "eyeBlinkRight"), rng.uniform(0, 1))
     side, up = np.clip(rng.normal(0, GAZE_SPREAD, 2), -1, 1)
-    sideways = ("OutLeft", "InRight") if side > 0 else ("InLeft", "OutRight")
-    upwards = ("UpLeft", "UpRight") if up > 0 else ("DownLeft", "DownRight")
-    for names, strength in ((sideways, side), (upwards, up)):
-        strengths |= {f"eyeLook{name}": abs(float(strength)) for name in names}
+    looks = {
+        ("OutLeft", "InRight") if side > 0 else ("InLeft", "OutRight"): side,
+        ("UpLeft", "UpRight") if up > 0 else ("DownLeft", "DownRight"): up,
+    }
+    for eyes, strength in looks.items():
+        strengths |= {f"eyeLook{eye}": abs(float(strength)) for eye in eyes}
     return strengths
 
 

@@ -3,6 +3,9 @@
 Fast to build, and every number of it can be worked out by hand.
 """
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -133,5 +136,14 @@ def _landmarks(
         faces=torch.tensor([*picked, *irises]),
         barycentric=torch.full((42, 3), 1 / 3, dtype=dtype),
         spread=torch.full((42,), 0.002, dtype=dtype),
-        response=torch.zeros((42, 3, 1 + SHAPES + EXPRS + 9), dtype=dtype),
+        response=torch.zeros((42, 3, 1 + 3 + len(EXPR_NAMES) + 9), dtype=dtype),
     )
+
+
+def without_response(rig: HeadRig) -> HeadRig:
+    """A copy whose landmarks are where they lie: seen by a detector without habits."""
+    other = copy.copy(rig)
+    assert rig.landmarks is not None
+    nothing = torch.zeros_like(rig.landmarks.response)
+    other.landmarks = replace(rig.landmarks, response=nothing)
+    return other

@@ -4,6 +4,8 @@ Beside a jaw joint and eye joints, eleven of the actions would say things twice:
 rotations here, the other 41 are the rig's expressions of the same names.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -91,7 +93,7 @@ def to_arkit(
     return torch.stack(columns, -1)
 
 
-def named(strengths: dict[str, float | Float[np.ndarray, "T"]], length: int) -> Tensor:
+def named(strengths: Mapping[str, float | Float[np.ndarray, "T"]], length: int) -> Tensor:
     """ARKit coefficients [length, 52] (float32) with the named strengths, all else 0.
 
     Raises:

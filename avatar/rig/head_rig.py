@@ -1,7 +1,7 @@
 """A FLAME-shaped head rig: linear identity and expression, joints, linear blend skinning."""
 
-import hashlib
 import dataclasses
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from avatar.rig import HeadRig
 from avatar.rig.head_rig import ROOT
 from pipeline.track import rotations
 from pipeline.track.model import LandmarkModel
-from tests.rigs import toy_rig
+from tests.rigs import toy_rig, without_response
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_normals_look_outwards(rig: HeadRig) -> None:
 
 
 def test_on_anny(anny_rig: HeadRig) -> None:
-    rig = anny_rig
+    rig = without_response(anny_rig)
     model = LandmarkModel(rig)
     rng = np.random.default_rng(0)
     shape, expr = rng.normal(size=rig.num_shape), rng.uniform(0, 0.6, (1, rig.num_expr))
@@ -101,3 +103,20 @@ def test_on_anny(anny_rig: HeadRig) -> None:
     expected = _with_torch(rig, *tensors, still, still)[0]
     got = model.points(shape, expr, hinges)[0].T
     assert got == pytest.approx(expected.numpy(), abs=2e-6)
+
+
+def test_landmarks_are_expected_where_the_detector_puts_them(
+    rig: HeadRig, pose: dict[str, np.ndarray]
+) -> None:
+    """A constant, and per unit of shape, expression and the jaw's matrix, in the head's frame."""
+    assert rig.landmarks is not None
+    plain = LandmarkModel(rig).points(**pose)
+    generator = torch.Generator().manual_seed(3)
+    response = torch.randn(42, 3, 17, generator=generator, dtype=torch.float64)
+    rig.landmarks = replace(rig.landmarks, response=response)
+    jaw = rotations.exp(pose["hinges"][:, :3]) - np.eye(3)
+    k = np.concatenate(
+        [np.ones((2, 1)), np.tile(pose["shape"], (2, 1)), pose["expr"], jaw.reshape(2, 9)], 1
+    )
+    moved = np.einsum("lik,tk->til", response.numpy(), k)
+    np.testing.assert_allclose(LandmarkModel(rig).points(**pose), plain + moved, atol=1e-12)
