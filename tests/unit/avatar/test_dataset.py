@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -82,6 +84,32 @@ def test_what_is_written_is_read_by_row(path: Path) -> None:
         assert [[frames.row(t, c) for c in (0, 1)] for t in range(3)] == [[0, 2], [1, 3], [4, -1]]
         assert frames.attrs["note"] == "grüße " * 20000
         assert frames.describe(3) == "sequence calm index 1 camera b"
+
+
+def faults(path: Path, line: str) -> int:
+    """Pages that a fresh process fetches for twenty reads of a frame, after forty."""
+    code = (
+        "import resource, sys; from avatar import dataset\n"
+        f"{line}\nstore = dataset.FrameStore(sys.argv[1])\n"
+        "def read(n): [store.image(0) for _ in range(n)]; "
+        "return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "print(-read(40) + read(20))"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def test_reading_frames_fetches_no_pages_anew(tmp_path: Path) -> None:
+    """An image of 512 x 512 lies in 192 pages; each read makes some copies of it."""
+    one = np.array([0])
+    with create(tmp_path / "s.h5") as writer:
+        writer.append(IMAGE, jpeg.encode(np.full((512, 512, 3), 90, np.uint8)))
+        writer.write_tables(
+            Tables(["a"], np.array([[512, 512]]), np.array(["s"]), one, one / 1.0, one, one)
+        )
+    assert faults(tmp_path / "s.h5", "") < 20
+    left_alone = faults(tmp_path / "s.h5", "dataset.keep_freed_memory = lambda *sizes: None")
+    assert left_alone > 20 * 100
 
 
 def test_images_keep_their_colours_at_full_resolution() -> None:
