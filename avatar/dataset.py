@@ -17,7 +17,8 @@ them. Any number of threads and processes may read a file, also one opened befor
 
     python -m avatar.dataset verify FILE...       reads every byte
     python -m avatar.dataset info FILE            what is in it
-    python -m avatar.dataset export FILE FOLDER   images, alphas, regions, cameras, parameters
+    python -m avatar.dataset export FILE FOLDER   images, alphas, regions, cameras, parameters;
+                                                  with --cutouts RGBA images too
 """
 
 import os
