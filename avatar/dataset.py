@@ -17,7 +17,8 @@ them. Any number of threads and processes may read a file, also one opened befor
 
     python -m avatar.dataset verify FILE...       reads every byte
     python -m avatar.dataset info FILE            what is in it
-    python -m avatar.dataset export FILE FOLDER   images, alphas, regions, cameras, parameters
+    python -m avatar.dataset export FILE FOLDER   images, alphas, regions, cameras, parameters;
+                                                  with --cutouts RGBA images too
 """
 
 import os
@@ -38,6 +39,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from avatar import files, jpeg
 from avatar.cameras import Cameras
 from avatar.errors import UserError
+from avatar.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from avatar.rig import RigParams
@@ -229,6 +231,9 @@ class _Store:
         Raises:
             UserError: absent, not a file of this layout and version, or damaged.
         """
+        # A decoded frame is some megabytes, soon freed: fetched from the kernel anew for each,
+        # their pages cost more than the decoding.
+        keep_freed_memory(1 << 26, 1 << 28)
         self.path = Path(path)
         if not self.path.is_file():
             raise UserError(f"{self.path} does not exist: run the stage that writes it")

@@ -5,6 +5,9 @@ import csv
 import logging
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from avatar import cli, files
 from avatar.dataset import ALPHA, IMAGE, REGION, SPLITS, Dataset, FrameStore, verify
 from avatar.errors import UserError
@@ -43,12 +46,15 @@ def describe(path: str | Path) -> str:
     return "\n".join(lines)
 
 
-def export(path: str | Path, folder: str | Path) -> None:
+def export(path: str | Path, folder: str | Path, cutouts: bool = False) -> None:
     """Write a dataset as plain files: the stored bytes, nothing is encoded anew.
 
     `<folder>/<sequence>/cam_<id>/<channel>/NNNNNN.<jpg|png>`, `cameras.json`, `params.npz` and
     `frames.csv` (a row per frame: sequence, index, time, camera, split, file).
 
+    Args:
+        cutouts: also write `.../cutout/NNNNNN.png`, RGBA with straight alpha, the old background
+            taken out of the colours at the edge: fit to lay over anything.
     Raises:
         UserError: the dataset is damaged, or the folder holds something.
     """
@@ -66,6 +72,11 @@ def export(path: str | Path, folder: str | Path) -> None:
                 file = folder / place / channel / f"{index:06d}{SUFFIXES[channel]}"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(store.blob(channel, row).tobytes())
+            if cutouts:
+                cutout = folder / place / "cutout" / f"{index:06d}.png"
+                cutout.parent.mkdir(parents=True, exist_ok=True)
+                pixels = np.dstack([store.foreground(row), store.alpha(row)])
+                Image.fromarray(pixels).save(cutout, compress_level=1)
             name = place / IMAGE / f"{index:06d}{SUFFIXES[IMAGE]}"
             time = float(store.time[timestep])
             rows.append((sequence, index, time, camera, SPLITS[store.split[row]], name))
@@ -89,6 +100,9 @@ def main(argv: list[str] | None = None) -> int:
     unpack = verbs.add_parser("export", help="write a dataset as plain files")
     unpack.add_argument("file", type=Path)
     unpack.add_argument("folder", type=Path)
+    unpack.add_argument(
+        "--cutouts", action="store_true", help="also RGBA images without the old background"
+    )
     args = parser.parse_args(argv)
 
     def work() -> None:
@@ -99,6 +113,6 @@ def main(argv: list[str] | None = None) -> int:
         elif args.verb == "info":
             print(describe(args.file))
         else:
-            export(args.file, args.folder)
+            export(args.file, args.folder, args.cutouts)
 
     return cli.run_command(work)

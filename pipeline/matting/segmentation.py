@@ -12,9 +12,8 @@ from pipeline.matting.refine import disk, fit, follow_edges, one_person, shrink,
 class PersonMasks:
     """Rough masks of the images of one clip.
 
-    The geometric mean of MediaPipe's two segmentation networks, the general one and the
-    landscape one: each takes some patch of background for a person now and then, seldom both
-    the same.
+    The lesser of MediaPipe's two segmentation networks, the general one and the landscape one:
+    each takes some patch of background for a person now and then, seldom both the same.
     """
 
     def __init__(self) -> None:
@@ -33,7 +32,7 @@ class PersonMasks:
         general, landscape = (
             network.process(small).segmentation_mask for network in self._networks
         )
-        mask: Float[np.ndarray, "h w"] = np.sqrt(general * landscape)
+        mask: Float[np.ndarray, "h w"] = np.minimum(general, landscape)
         return mask
 
     def __del__(self) -> None:
@@ -62,9 +61,9 @@ def refined(
     Args:
         small, mask: the image and its mask at working size.
     """
-    # The mask's edges waver by three pixels of the working size: so far the image's edges lead,
-    # and no further, lest a dark rail behind a dark shirt counts as shirt.
-    reach = cv2.dilate((mask > 0.5).astype(np.uint8), disk(3))
+    # The mask's edges waver by two or three pixels of the working size: the image's edges may
+    # lead by two, no further, lest a dark rail behind a dark shirt counts as shirt.
+    reach = cv2.dilate((mask > 0.5).astype(np.uint8), disk(2))
     alpha = follow_edges(image, small, mask, 4, 1e-4)
     alpha *= fit(cv2.blur(reach.astype(np.float32), (3, 3)), image)
     return one_person(alpha)

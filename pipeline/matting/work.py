@@ -5,13 +5,13 @@ import math
 import os
 import signal
 import threading
-from collections import deque
+import traceback
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,6 @@ import numpy as np
 
 from avatar.dataset import FrameStore, encode_alpha
 from avatar.errors import UserError
-from avatar.memory import keep_freed_memory
 from pipeline.matting import Choice, start
 from pipeline.matting.steady import Steady
 
@@ -117,30 +116,84 @@ def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:
         # A process takes some seconds to start.
         yield from map(matte_piece, pieces)
         return
-    # A fresh interpreter: MediaPipe does not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _settle_in) as pool:
+    crew = [_hire() for _ in range(min(workers, len(pieces)))]
+    try:
+        yield from _shared([line for _, line in crew], pieces)
+    finally:
+        for process, line in crew:
+            line.close()
+            process.terminate()
+            process.join()
+
+
+def _shared(crew: list[Connection], pieces: list[Piece]) -> Iterator[Matted]:
+    """Hand the pieces to whoever is idle; their results in order.
+
+    Raises:
+        UserError: as `matted`.
+    """
+    idle, busy, done = list(crew), dict[Connection, int](), dict[int, Matted]()
+    begun = 0
+    for place in range(len(pieces)):
+        while place not in done:
+            try:
+                # Nobody runs far ahead of a slow piece: results wait in memory.
+                while idle and begun < min(len(pieces), place + 3 * len(crew)):
+                    line = idle.pop()
+                    line.send(pieces[begun])
+                    busy[line] = begun
+                    begun += 1
+                answered = wait(list(busy))
+                ready = [line for line in busy if line in answered]
+                results = [line.recv() for line in ready]
+            except (EOFError, OSError):  # before, or in the middle of a message
+                raise UserError(
+                    "a matting process was killed, most likely for want of memory: "
+                    "give the job more, or set matte.workers to 1"
+                ) from None
+            for line, result in zip(ready, results, strict=True):
+                if isinstance(result, Exception):
+                    raise result
+                done[busy.pop(line)] = result
+                idle.append(line)
+        yield done.pop(place)
+
+
+def _hire() -> tuple[SpawnProcess, Connection]:
+    """A worker and the line to it.
+
+    A line each, whose other end only the worker holds: if it is killed, at any moment, the line
+    ends. In a `ProcessPoolExecutor` all share one: killed while it hands over a result, a worker
+    leaves that half written and everybody waiting for the rest.
+    """
+    context = get_context("spawn")  # a fresh interpreter: MediaPipe does not survive a fork
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _work(line: Connection) -> None:
+    """Matte what comes until the line ends."""
+    _settle_in()
+    while True:
         try:
-            flying: deque[Future[Matted]] = deque()
-            for piece in pieces:
-                flying.append(pool.submit(matte_piece, piece))
-                if len(flying) > 2 * workers:
-                    yield flying.popleft().result()
-            while flying:
-                yield flying.popleft().result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a matting process was killed, most likely for want of memory: "
-                "give the job more, or set matte.workers to 1"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+            piece = line.recv()
+        except EOFError:
+            return
+        try:
+            result: Matted | Exception = matte_piece(piece)
+        except Exception as problem:
+            problem.add_note(traceback.format_exc())  # it does not travel by itself
+            result = problem
+        line.send(result)
 
 
 def _settle_in() -> None:
     """Make a worker fast, quiet on Ctrl-C and gone when its parent is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    keep_freed_memory(1 << 26, 1 << 28)  # fetching images' pages anew costs a fifth of the time
     parent = parent_process()
     assert parent is not None
 

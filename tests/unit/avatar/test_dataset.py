@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from avatar import dataset, jpeg
 from avatar.dataset import (
@@ -82,6 +85,32 @@ def test_what_is_written_is_read_by_row(path: Path) -> None:
         assert [[frames.row(t, c) for c in (0, 1)] for t in range(3)] == [[0, 2], [1, 3], [4, -1]]
         assert frames.attrs["note"] == "grüße " * 20000
         assert frames.describe(3) == "sequence calm index 1 camera b"
+
+
+def faults(path: Path, line: str) -> int:
+    """Pages that a fresh process fetches for twenty reads of a frame, after forty."""
+    code = (
+        "import resource, sys; from avatar import dataset\n"
+        f"{line}\nstore = dataset.FrameStore(sys.argv[1])\n"
+        "def read(n): [store.image(0) for _ in range(n)]; "
+        "return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "print(-read(40) + read(20))"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def test_reading_frames_fetches_no_pages_anew(tmp_path: Path) -> None:
+    """An image of 512 x 512 lies in 192 pages; each read makes some copies of it."""
+    one = np.array([0])
+    with create(tmp_path / "s.h5") as writer:
+        writer.append(IMAGE, jpeg.encode(np.full((512, 512, 3), 90, np.uint8)))
+        writer.write_tables(
+            Tables(["a"], np.array([[512, 512]]), np.array(["s"]), one, one / 1.0, one, one)
+        )
+    assert faults(tmp_path / "s.h5", "") < 20
+    left_alone = faults(tmp_path / "s.h5", "dataset.keep_freed_memory = lambda *sizes: None")
+    assert left_alone > 20 * 100
 
 
 def test_images_keep_their_colours_at_full_resolution() -> None:
@@ -386,3 +415,33 @@ def test_the_command_line(packed: Path, tmp_path: Path, capsys: pytest.CaptureFi
     flip(packed, extents(packed)["blobs/image"][0][0] + 3, 1)
     assert main(["verify", str(packed)]) == 2
     assert "image of frame 0" in capsys.readouterr().err
+
+
+def test_cutouts_carry_no_old_background(tmp_path: Path) -> None:
+    """A red disk filmed before green: laid over blue, its rim holds no green."""
+    y, x = np.mgrid[:48, :48]
+    cover = np.clip((20 - np.hypot(x - 24, y - 24)) / 4 + 0.5, 0, 1)[..., None]
+    image = np.rint(cover * [200, 30, 30] + (1 - cover) * [20, 220, 20]).astype(np.uint8)
+    alpha = np.rint(255 * cover[..., 0]).astype(np.uint8)
+    subject = Subject(tmp_path)
+    subject.pack()
+    with Dataset(subject.home / "dataset.h5") as old, create(tmp_path / "d.h5") as writer:
+        for _ in range(len(old)):
+            writer.append(IMAGE, jpeg.encode(image))
+            writer.append(ALPHA, dataset.encode_alpha(alpha))
+        writer.write_tables(old.tables)
+        for group, names in (
+            ("cameras", ["K", "viewmat"]),
+            ("timesteps", ["valid"]),
+            ("frames", ["split"]),
+            ("rig", old.arrays("rig")),
+        ):
+            writer.write_arrays(group, {name: old.array(group, name) for name in names})
+        writer.write_attributes({name: str(old.attrs[name]) for name in ("rig", "rig_sha256")})
+    assert main(["export", str(tmp_path / "d.h5"), str(tmp_path / "out"), "--cutouts"]) == 0
+    cutout = np.asarray(Image.open(tmp_path / "out/main/cam_c1/cutout/000002.png"))
+    assert cutout.shape == (48, 48, 4)
+    np.testing.assert_array_equal(cutout[..., 3], alpha)
+    rim = (alpha > 40) & (alpha < 215)
+    assert cutout[rim][:, 1].max() < 60  # green; 30 is the disk's own
+    assert image[rim][:, 1].max() > 150
