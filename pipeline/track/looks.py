@@ -16,6 +16,7 @@ from pipeline.track.skin import Skin
 Frames = Callable[[int, int], UInt8[np.ndarray, "H W 3"] | None]
 
 DENSITY = 700.0  # pixels per metre at the face's depth above which frames are scaled down
+NEARLY = 0.8  # a scale nearer to one than this gains little time and blurs
 DARK = 8.0  # of 255; added to colours, so that the logarithm of dark ones is not all noise
 CHANNELS = 2  # log brightness, log red to green: lips and lids show in the latter in any light
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -86,12 +87,13 @@ def look(
             K[[0, 1], [0, 1]] *= np.exp(state.zoom)
             viewmat = observed.viewmats[camera]
             depth = verts[place] @ viewmat[2, :3] + viewmat[2, 3]
-            scale = min(1.0, DENSITY * float(depth.mean()) / K[0, 0])
+            scale = DENSITY * float(depth.mean()) / K[0, 0]
+            scale = scale if scale < NEARLY else 1.0
             small, K = crop(image, project(verts[place], viewmat, K), K, scale)
             if not small.size:
                 continue
             visible = skin.visible(
-                verts[place], normals, viewmat, K, small.shape[1::-1],
+                verts[place], normals, viewmat, K, (small.shape[1], small.shape[0]),
                 max(2, round(1.5 * blur)),
             )  # fmt: skip
             looks.visible[place, camera] = visible
@@ -128,7 +130,7 @@ def crop(
 
 def features(image: UInt8[np.ndarray, "H W 3"], blur: float) -> Float[np.ndarray, "H W D"]:
     """Logarithms of blurred brightness and of red over green: light adds to them."""
-    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), blur) + DARK
+    smooth = np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), blur), np.float32) + DARK
     result = np.empty((*image.shape[:2], CHANNELS), np.float32)
     result[..., 0] = np.log(smooth @ np.array(LUMA, np.float32))
     result[..., 1] = np.log(smooth[..., 0] / smooth[..., 1])

@@ -31,9 +31,9 @@ from pipeline.track.skin import Skin
 
 log = logging.getLogger(__name__)
 
-SHARE = 0.03  # neighbouring points err together: each counts as this much of one
+SHARE = 0.06  # neighbouring points err together: each counts as this much of one
 OUTLIER = 2.5  # residual in standard deviations from which a point loses its say
-LOOKS = 256  # frames that colours are learnt from, spread over time
+LOOKS = 128  # frames that colours are learnt from, spread over time
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def learn(
     observed: Observations, state: State, skin: Skin, frame: Frames, blur: float
 ) -> Appearance:
     """The skin's colours in some frames, spread over time."""
-    count = max(LOOKS // observed.seen.shape[1], 8)
+    count = int(LOOKS / observed.seen.sum(1).mean())
     chosen = np.unique(np.linspace(0, len(observed) - 1, count).round().astype(int))
     looks = list(_looks(observed, state, skin, frame, blur, chosen))
     return appearance.learn(
@@ -200,9 +200,7 @@ def _looks(
     blur: float,
     timesteps: Int[np.ndarray, "B"],
 ) -> Iterator[Looks]:
-    return threaded(
-        lambda part: look(skin, observed, state, part, frame, blur), _parts(timesteps)
-    )
+    return threaded(lambda part: look(skin, observed, state, part, frame, blur), _parts(timesteps))
 
 
 def _parts(timesteps: Int[np.ndarray, "B"]) -> list[Int[np.ndarray, "b"]]:

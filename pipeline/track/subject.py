@@ -48,7 +48,12 @@ def track_subject(
         overlaps: dict[str, float] = {}
         if matte.is_file():
             with AlphaStore(matte) as alphas:
-                track, overlaps = fit.by_outlines(track, store, given, alphas, known)
+                track = fit.by_outlines(track, store, given, alphas, known)
+        if settings.photometric:
+            track = fit.by_colours(track, store)
+        if matte.is_file():
+            with AlphaStore(matte) as alphas:
+                track, overlaps = fit.with_offsets(track, store, given, alphas)
         judged = quality.judge(
             settings.gate, track.problem, track.state, track.valid, store, found, overlaps
         )
