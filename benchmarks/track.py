@@ -6,7 +6,8 @@
 Needs `ingest/` (and, for outlines, `matte/`) of the subject. Prints frames per second of landmark
 detection and of the fit, peak memory, and against a truth (the demo's): the distance of the face's
 vertices after a similarity alignment per timestep, beside that of the unfitted mean head, the
-head's rotation after one constant turn, and the correlation of every action that moves.
+head's rotation after one constant turn, and of every action that moves the correlation and the
+slope of the line from the true values to the tracked.
 `--camera` fits one camera alone, its calibration withheld.
 """
 
@@ -41,6 +42,7 @@ class Score:
     mean_head_mm: float
     rotation_degrees: float
     correlations: dict[str, float]
+    slopes: dict[str, float]
 
 
 def score(rig: HeadRig, params: RigParams, truth: RigParams, verts: np.ndarray) -> Score:
@@ -66,11 +68,15 @@ def score(rig: HeadRig, params: RigParams, truth: RigParams, verts: np.ndarray) 
         for i in moving
         if ours[:, i].std() > 0
     } | {arkit.ARKIT_NAMES[i]: 0.0 for i in moving if ours[:, i].std() == 0}
+    slopes = {
+        arkit.ARKIT_NAMES[i]: float(np.polyfit(theirs[:, i], ours[:, i], 1)[0]) for i in moving
+    }
     return Score(
         1e3 * float(np.linalg.norm(aligned(got, true) - true, axis=-1).mean()),
         1e3 * float(np.linalg.norm(aligned(mean_head, true) - true, axis=-1).mean()),
         float(np.degrees(np.linalg.norm(turn, axis=1)).mean()),
         correlations,
+        slopes,
     )
 
 
@@ -120,6 +126,7 @@ def main() -> None:
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
     parser.add_argument("--truth", type=Path)
     parser.add_argument("--camera", help="fit this camera alone, uncalibrated")
+    parser.add_argument("--landmarks-only", action="store_true", help="no photometric refinement")
     args = parser.parse_args()
     home, settings = args.results / args.subject, TrackSettings()
     rig = HeadRig.load(args.rig)
@@ -137,17 +144,30 @@ def main() -> None:
         track = fit.by_landmarks(rig, model, observed, known, settings.priors)
         fitting = time.perf_counter() - start
         matte, outlining = home / "matte" / "alpha.h5", 0.0
-        if matte.is_file() and args.camera is None:
+        outlined = matte.is_file() and args.camera is None
+        if outlined:
             with AlphaStore(matte) as alphas:
                 start = time.perf_counter()
-                track, overlaps = fit.by_outlines(track, store, given, alphas, known)
+                track = fit.by_outlines(track, store, given, alphas, known)
                 outlining = time.perf_counter() - start
+        start = time.perf_counter()
+        if not args.landmarks_only:
+            track = fit.by_colours(track, store)
+        colouring = time.perf_counter() - start
+        if outlined:
+            with AlphaStore(matte) as alphas:
+                start = time.perf_counter()
+                track, overlaps = fit.with_offsets(track, store, given, alphas)
+                outlining += time.perf_counter() - start
             print("overlaps", {name: round(value, 3) for name, value in overlaps.items()})
         params = track.params(store)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"{len(store)} frames, {len(params)} timesteps, {len(store.camera_ids)} cameras")
         print(f"detection  {len(store) / detection:7.1f} frames/s  {detection:6.1f} s")
         print(f"fit        {len(params) / fitting:7.1f} timesteps/s  {fitting:3.1f} s")
+        print(
+            f"colours    {len(params) / max(colouring, 1e-9):7.1f} timesteps/s  {colouring:3.1f} s"
+        )
         print(f"outlines   {outlining:24.1f} s")
         print(f"memory     {memory:7.2f} GiB at most")
     if args.truth is not None:
@@ -156,9 +176,11 @@ def main() -> None:
         less = 1 - got.face_mm / got.mean_head_mm
         print(f"face       {got.face_mm:.2f} mm, mean head {got.mean_head_mm:.2f} mm ({-less:.0%})")
         print(f"rotation   {got.rotation_degrees:.2f} degrees")
-        print(f"actions    {np.mean(list(got.correlations.values())):.2f} mean correlation")
-        for name, value in sorted(got.correlations.items(), key=lambda item: -item[1]):
-            print(f"  {name:22s} {value:5.2f}")
+        correlations, slopes = got.correlations, got.slopes
+        print(f"actions    {np.mean(list(correlations.values())):.2f} mean correlation")
+        print(f"           {np.mean(list(slopes.values())):.2f} mean slope")
+        for name, value in sorted(correlations.items(), key=lambda item: -item[1]):
+            print(f"  {name:22s} {value:5.2f} {slopes[name]:5.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From observed landmarks, and outlines where there is a matte, to a track."""
+"""From observed landmarks, colours, and outlines where there is a matte, to a track."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from avatar.cameras import Cameras
 from avatar.dataset import AlphaStore, FrameStore
 from avatar.errors import UserError
 from avatar.rig import HeadRig, RigParams
-from pipeline.track import initial, silhouette, stages, timeline
+from pipeline.track import initial, looks, photometric, silhouette, skin, stages, timeline
 from pipeline.track.model import LandmarkModel
 from pipeline.track.problem import Observations, Priors, Problem, State
 
@@ -92,15 +92,11 @@ def by_landmarks(
 
 def by_outlines(
     fit: Fit, store: FrameStore, given: Cameras, alphas: AlphaStore, known: bool
-) -> tuple[Fit, dict[str, float]]:
-    """Refine a fit by the alpha's outlines: the identity, the neck, then static offsets.
+) -> Fit:
+    """Refine a fit's identity by the alpha's outlines.
 
     One camera's outline is as much a matter of its unknown focal length and of the head's
-    depth as of the identity, so there only the offsets are fitted.
-
-    Returns:
-        The fit (the offsets stay zero where they do not bring mesh and alpha closer together),
-        and the overlaps of mesh and alpha without and with offsets.
+    depth as of the identity, so there nothing changes.
     """
     cameras = fit.cameras(given)
     rows = silhouette.choose_rows(alphas, fit.valid)
@@ -109,6 +105,27 @@ def by_outlines(
         problem = fit.problem.hinted(silhouette.shape_hint(fit.rig, rim, fit.state.shape))
         state = stages.run(problem, fit.state, known, stages.REFINEMENT)
         fit = replace(fit, problem=problem, state=state)
+    return fit
+
+
+def by_colours(fit: Fit, store: FrameStore) -> Fit:
+    """Refine a fit's motion by the colours of the face's skin."""
+    points = skin.skin(fit.rig, fit.problem.model.pivot)
+    frame = looks.frames(store, np.flatnonzero(fit.valid))
+    return replace(fit, state=photometric.refine(fit.problem, fit.state, points, frame))
+
+
+def with_offsets(
+    fit: Fit, store: FrameStore, given: Cameras, alphas: AlphaStore
+) -> tuple[Fit, dict[str, float]]:
+    """Give a fit what outlines say beside the identity: the neck's share, then static offsets.
+
+    Returns:
+        The fit (the offsets stay zero where they do not bring mesh and alpha closer together),
+        and the overlaps of mesh and alpha without and with offsets.
+    """
+    cameras = fit.cameras(given)
+    rows = silhouette.choose_rows(alphas, fit.valid)
     fit = _with_neck(fit, store, cameras, alphas, rows)
     rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
     shaped = replace(fit, static_offset=silhouette.static_offset(fit.rig, rim))

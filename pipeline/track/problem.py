@@ -6,6 +6,7 @@ E expression coefficients. Shared by all timesteps are the S shape coefficients 
 logarithm of the zoom (one factor on every focal length).
 """
 
+import copy
 import itertools
 from dataclasses import dataclass, replace
 
@@ -138,6 +139,19 @@ class Normal:
     shared_gradient: Float[np.ndarray, "Q"]
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What images say of the motion beside the landmarks: a quadratic cost about `state`.
+
+    `hessian [T,P0,P0]` and `gradient [T,P0]` are those of the cost there, by all unknowns of a
+    timestep; what is shared counts as known.
+    """
+
+    state: State
+    hessian: Float[np.ndarray, "T P0 P0"]
+    gradient: Float[np.ndarray, "T P0"]
+
+
 class Problem:
     """The cost of a state and its derivatives."""
 
@@ -166,6 +180,7 @@ class Problem:
         self.ease = np.ones(model.num_expr) if ease is None else ease
         nothing = np.zeros(model.num_shape)
         self.hint = hint or Hint(nothing, np.zeros((model.num_shape, model.num_shape)), nothing)
+        self.evidence: Evidence | None = None
         self.deviation = np.hypot(model.spread, priors.noise)
         self.points = np.nan_to_num(observations.points.astype(np.float64))
         self.trust: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3])
@@ -186,6 +201,12 @@ class Problem:
         return Problem(
             self.model, self.observations, self.priors, self.bounds, self.blinks, self.ease, hint
         )
+
+    def with_evidence(self, evidence: Evidence) -> "Problem":
+        """The same problem, weights and all, with evidence beside the landmarks."""
+        other = copy.copy(self)
+        other.evidence = evidence
+        return other
 
     def initial(self, rotation: np.ndarray, centre: np.ndarray) -> State:
         """The mean head at rest, in given poses."""
@@ -278,6 +299,10 @@ class Problem:
         total += float((self.second_differences(state) ** 2 * self.smooth_precision).sum())
         change = state.shape - self.hint.shape
         total += float(change @ self.hint.hessian @ change + 2 * self.hint.gradient @ change)
+        if self.evidence is not None:
+            step = self._step(self.evidence.state, state)
+            force = (self.evidence.hessian @ step[..., None])[..., 0]
+            total += float((step * (force + 2 * self.evidence.gradient)).sum())
         return total / 2 + float((self._sparse() * np.abs(state.expr)).sum())
 
     def linearise(self, state: State, free: Free) -> Normal:
@@ -392,6 +417,11 @@ class Problem:
         normal.frame += frame[np.ix_(free.frame, free.frame)]
         gradient = self._values(state) @ frame
         gradient[:, EXPR:] += self._sparse() * np.sign(state.expr)
+        if self.evidence is not None:
+            step = self._step(self.evidence.state, state)
+            normal.frame += self.evidence.hessian[:, free.frame[:, None], free.frame]
+            gradient += self.evidence.gradient
+            gradient += (self.evidence.hessian @ step[..., None])[..., 0]
         normal.frame_gradient += gradient[:, free.frame]
         hint, full = self.hint, np.diag(shared)
         full[:-1, :-1] += hint.hessian
@@ -426,6 +456,12 @@ class Problem:
         """A timestep's unknowns side by side; a rotation has no value, only changes."""
         turn = np.zeros((len(state.expr), 3))
         return np.concatenate([turn, state.centre, state.hinges, state.expr], 1)
+
+    def _step(self, before: State, after: State) -> Float[np.ndarray, "T P0"]:
+        """The step of the timesteps' unknowns that leads from one state to another."""
+        step = self._values(after) - self._values(before)
+        step[:, ROTATION] = rotations.log(before.rotation.swapaxes(1, 2) @ after.rotation)
+        return step
 
     def _shared(self, state: State) -> Float[np.ndarray, "Q0"]:
         return np.append(state.shape, state.zoom)

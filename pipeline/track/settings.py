@@ -40,6 +40,7 @@ class TrackSettings:
         workers: processes that detect landmarks side by side.
         focal: focal length of a camera without calibration, over the larger side of the frame
             as filmed: 1.35 is a phone's or a webcam's.
+        photometric: whether the motion is refined by the colours of the skin.
         overlay: longer side of the overlay video, pixels.
         priors: what is believed before any frame is seen.
         gate: limits of quality.json.
@@ -50,6 +51,7 @@ class TrackSettings:
     ready: str = "auto"
     workers: int = 2
     focal: float = 1.35
+    photometric: bool = True
     overlay: int = 640
     priors: Priors = field(default_factory=Priors)
     gate: Gate = field(default_factory=Gate)

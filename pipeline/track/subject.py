@@ -76,7 +76,7 @@ def _fitted(
     known: bool,
     alphas: AlphaStore | None,
 ) -> tuple[RigParams, Cameras, Quality]:
-    """The fit to detected landmarks and outlines, and how good it is."""
+    """The fit to detected landmarks, outlines and colours, and how good it is."""
     if not found.found.any():
         raise UserError(
             f"{store.path}: no face in any of {len(store)} frames: the head must be in view, "
@@ -87,7 +87,11 @@ def _fitted(
     track = fit.by_landmarks(rig, model, observed, known, settings.priors)
     overlaps: dict[str, float] = {}
     if alphas is not None:
-        track, overlaps = fit.by_outlines(track, store, given, alphas, known)
+        track = fit.by_outlines(track, store, given, alphas, known)
+    if settings.photometric:
+        track = fit.by_colours(track, store)
+    if alphas is not None:
+        track, overlaps = fit.with_offsets(track, store, given, alphas)
     judged = quality.judge(
         settings.gate, track.problem, track.state, track.valid, store, found, overlaps
     )

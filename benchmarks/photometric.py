@@ -1,0 +1,100 @@
+"""Whether photometric refinement lowers the error on frames it has not seen.
+
+    python -m benchmarks.photometric --subject demo
+    python -m benchmarks.photometric --subject demo --camera 04
+
+Needs `ingest/` (and, for outlines, `matte/`) of a subject. Withholds every tenth timestep, or all
+frames of one camera, from the refinement, and compares the track by landmarks with the refined
+one: the mean difference between the brightness of the skin's points and what was learnt from the
+other frames (with the same track), on frames withheld and not; landmarks' reprojection and jitter;
+and what the refinement costs.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as pipeline.track does; before NumPy is loaded
+
+import numpy as np
+from jaxtyping import UInt8
+
+from avatar.dataset import AlphaStore, FrameStore
+from avatar.rig import HeadRig
+from pipeline import landmarks
+from pipeline.track import fit, looks, observe, photometric, quality, skin
+from pipeline.track.problem import Problem, State
+from pipeline.track.settings import TrackSettings
+
+EVERY = 10
+BLUR = 1.0  # pixels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--subject", default="demo")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser.add_argument("--camera", help="withhold this camera, not every tenth timestep")
+    args = parser.parse_args()
+    home, settings = args.results / args.subject, TrackSettings()
+    with FrameStore(home / "ingest" / "frames.h5") as store:
+        track = _by_landmarks(home, HeadRig.load(args.rig), store, settings)
+        problem, state = track.problem, track.state
+        points = skin.skin(track.rig, problem.model.pivot)
+        every = looks.frames(store, np.flatnonzero(track.valid))
+
+        def withheld(timestep: int, camera: int) -> bool:
+            if args.camera is not None:
+                return store.camera_ids[camera] == args.camera
+            return timestep % EVERY == EVERY // 2
+
+        def kept(timestep: int, camera: int) -> UInt8[np.ndarray, "H W 3"] | None:
+            return None if withheld(timestep, camera) else every(timestep, camera)
+
+        def held_out(timestep: int, camera: int) -> UInt8[np.ndarray, "H W 3"] | None:
+            return every(timestep, camera) if withheld(timestep, camera) else None
+
+        start = time.perf_counter()
+        refined = photometric.refine(problem, state, points, kept)
+        seconds = time.perf_counter() - start
+        print(f"{len(state.expr)} timesteps, {seconds:.1f} s: {len(state.expr) / seconds:.1f} a s")
+        print(f"{'':12s}{'held out':>10s}{'seen':>8s}{'reproj.':>9s}{'jitter':>8s}")
+        for name, some in (("landmarks", state), ("refined", refined)):
+            learnt = photometric.learn(problem.observations, some, points, kept, BLUR)
+            errors = [
+                photometric.difference(problem.observations, some, points, learnt, which, BLUR)
+                for which in (held_out, kept)
+            ]
+            print(f"{name:12s}{errors[0]:9.2f}%{errors[1]:7.2f}%", end="")
+            print(f"{_reprojection(problem, some):8.2f}%{1e3 * quality.jitter(problem, some):8.2f}")
+
+
+def _by_landmarks(home: Path, rig: HeadRig, store: FrameStore, settings: TrackSettings) -> fit.Fit:
+    model = fit.landmark_model(rig)
+    given, known = observe.cameras(home / "ingest", store, settings.focal)
+    found = landmarks.detect_store(store.path, settings.workers)
+    observed = observe.observations(store, given, found, model.ids)
+    track = fit.by_landmarks(rig, model, observed, known, settings.priors)
+    matte = home / "matte" / "alpha.h5"
+    if not matte.is_file():
+        return track
+    with AlphaStore(matte) as alphas:
+        return fit.by_outlines(track, store, given, alphas, known)
+
+
+def _reprojection(problem: Problem, state: State) -> float:
+    """Per cent of the eyes' distance."""
+    problem.reweight(state)
+    return float(
+        np.nanmean(
+            100 * quality.reprojection(problem, state) / quality.eye_distance(problem, state)
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
