@@ -110,6 +110,7 @@ def _vertex_model(
     landmarks = Landmarks(
         torch.from_numpy(vertices), torch.from_numpy(face[vertices]),
         torch.from_numpy(np.eye(3)[corner[vertices]]), torch.zeros(len(vertices)),
+        torch.zeros(len(vertices), 3, 0),
     )  # fmt: skip
     model = LandmarkModel(HeadRig(rig.name, tensors, rig.expr_names, rig.masks, landmarks))
     model.pivot = pivot
