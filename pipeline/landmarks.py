@@ -296,7 +296,8 @@ def _upright(image: Callable[[int], UInt8[np.ndarray, "H W 3"]], samples: list[i
 def _detect_turned(
     mesh: FaceMesh, image: UInt8[np.ndarray, "H W 3"], quarters: int
 ) -> Float[np.ndarray, "K 478 2"]:
-    return turn_back(mesh.detect(np.rot90(image, quarters)), image.shape[1::-1], quarters)
+    height, width = image.shape[:2]
+    return turn_back(mesh.detect(np.rot90(image, quarters)), (width, height), quarters)
 
 
 def turn_back(

@@ -227,6 +227,4 @@ def _rolls(poses: Poses) -> Float[np.ndarray, "C"]:
     tilt = np.arctan2(poses.turn[..., 1, 0], poses.turn[..., 0, 0])
     # A mean of directions, since angles have a seam at 180 degrees.
     weight = poses.found.astype(float)
-    return np.degrees(
-        np.arctan2((np.sin(tilt) * weight).sum(0), (np.cos(tilt) * weight).sum(0))
-    )
+    return np.degrees(np.arctan2((np.sin(tilt) * weight).sum(0), (np.cos(tilt) * weight).sum(0)))
