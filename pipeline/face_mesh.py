@@ -61,18 +61,28 @@ class FaceMesh:
         self.close()
 
 
-class FaceCount:
-    """Counts the faces in an image, however many persons there are."""
+class FaceFinder:
+    """Where faces are, without landmarks: how many, and how surely."""
 
     def __init__(self) -> None:
         with quiet_stderr():
             from mediapipe.python.solutions.face_detection import FaceDetection
 
-            self._detection = FaceDetection(model_selection=1, min_detection_confidence=0.6)
+            self._far = FaceDetection(model_selection=1, min_detection_confidence=0.6)
+            self._near = FaceDetection(model_selection=0, min_detection_confidence=0.1)
 
-    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> int:
-        """How many faces an RGB image shows."""
-        return len(self._detection.process(np.ascontiguousarray(image)).detections or [])
+    def count(self, image: UInt8[np.ndarray, "H W 3"]) -> int:
+        """How many faces an RGB image shows, however many persons there are."""
+        return len(self._far.process(np.ascontiguousarray(image)).detections or [])
+
+    def score(self, image: UInt8[np.ndarray, "H W 3"]) -> float:
+        """0..1: how surely there is a face; the highest where it stands upright.
+
+        Measured on six persons: 0.92 to 0.97 upright, 0.74 to 0.94 lying, 0 to 0.79 upside
+        down, where the face mesh finds a face all the same, but puts the eyes on the mouth.
+        """
+        found = self._near.process(np.ascontiguousarray(image)).detections or []
+        return max((float(face.score[0]) for face in found), default=0.0)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ from pipeline.face_mesh import LEFT_EYE, RIGHT_EYE
 
 LEAP, SPEED = 0.15, 4.0  # face sizes, and face sizes a second: no head moves farther
 GROWTH, GROWTH_SPEED = 0.2, 1.0  # of the logarithm of a face's size, and a second
+SHORT = 0.25  # s; a longer absence allows no longer way
 TILT = 60.0  # degrees that a head does not roll within `SHORT`
-SHORT = 0.2  # s
 MEMORY = 2.0  # s; after that any place is as likely as any other
 JUMP = 1.0  # s of detections that a leap must gain to be believed
 
@@ -101,5 +101,6 @@ def _way(
     moved = np.linalg.norm(centre[second] - centre[first], axis=-1) / mean
     grown = np.abs(np.log(size[second] / size[first]))
     turned = np.abs((tilt[second] - tilt[first] + 180) % 360 - 180)
-    way = np.maximum(moved / (LEAP + SPEED * elapsed), grown / (GROWTH + GROWTH_SPEED * elapsed))
+    short = np.minimum(elapsed, SHORT)
+    way = np.maximum(moved / (LEAP + SPEED * short), grown / (GROWTH + GROWTH_SPEED * short))
     return np.maximum(way, np.where(elapsed < SHORT, turned / TILT, 0))

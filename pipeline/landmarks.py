@@ -4,8 +4,8 @@
 MediaPipe keeps to about one core, and its log noise stays in the worker.
 
 A worker looks for one face, which is fast. Where a sparse look finds several, or the face leaps,
-it takes all faces, and `faces.choose` says whose clip it is. Where it finds next to none, it
-looks whether the picture must be turned by quarters: the detector knows upright faces only.
+it takes all faces, and `faces.choose` says whose clip it is. A picture in which faces stand on
+their heads is turned before: the detector would see a wrong face in it.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from pipeline.face_mesh import (
     NUM_LANDMARKS,
     RIGHT_EYE,
     RIGHT_IRIS,
-    FaceCount,
+    FaceFinder,
     FaceMesh,
     quiet_stderr,
 )
@@ -46,7 +46,7 @@ LEAD_IN = 5  # frames run before a chunk that starts inside a clip, for the trac
 MAX_FACES = 4  # looked at where there is more than one
 CROWD_STRIDE = 16  # frames between two looks for more than one face
 SECONDS_APART = 0.5  # of samples: a subject may have moved about its own size
-FEW, SAMPLES = 0.1, 6  # share of faces below which, and images on which, quarter turns are tried
+SAMPLES, SURER = 4, 0.1  # images of a run tried in quarter turns; by what a turn must win
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def detect_subject(images: list[UInt8[np.ndarray, "H W 3"]]) -> Detections:
 def count_faces(images: Iterable[UInt8[np.ndarray, "H W 3"]]) -> list[int]:
     """How many faces each RGB image shows."""
     with quiet_stderr():
-        count = FaceCount()
-        return [count(image) for image in images]
+        finder = FaceFinder()
+        return [finder.count(image) for image in images]
 
 
 def _one_each(found: list[Float[np.ndarray, "_ 478 2"]]) -> Detections:
@@ -240,12 +240,12 @@ def _detect_share(
     rows: list[int] = []
     found: list[Float[np.ndarray, "_ 478 2"]] = []
     with FrameStore(path) as store:
-        count = FaceCount()
+        finder = FaceFinder()
         runs = chunks(store.camera, store.sequence[store.timestep], store.index[store.timestep])
         for run in share([len(keep) for _, keep in runs], worker, workers):
             lead_in, keep = runs[run]
             time = store.time[store.timestep[keep]]
-            found += _detect_run(store.image, lead_in, keep, time, count)
+            found += _detect_run(store.image, lead_in, keep, time, finder)
             rows += keep
     return rows, found
 
@@ -255,16 +255,13 @@ def _detect_run(
     lead_in: list[int],
     keep: list[int],
     time: Float[np.ndarray, "M"],
-    count: Callable[[UInt8[np.ndarray, "H W 3"]], int],
+    finder: FaceFinder,
 ) -> list[Float[np.ndarray, "_ 478 2"]]:
     """The faces in each frame of a run: one, or all where there may be another person."""
-    found = _follow(image, lead_in, keep)
-    quarters = 0
-    if sum(map(len, found)) < FEW * len(keep):
-        quarters = _upright(image, keep[:: max(1, len(keep) // SAMPLES)])
-        if quarters:
-            found = _follow(image, lead_in, keep, quarters)
-    crowd = any(count(np.rot90(image(row), quarters)) > 1 for row in keep[::CROWD_STRIDE])
+    quarters = _upright(image, keep[:: max(1, len(keep) // SAMPLES)], finder)
+    found = _follow(image, lead_in, keep, quarters)
+    looked_at = (np.rot90(image(row), quarters) for row in keep[::CROWD_STRIDE])
+    crowd = any(finder.count(picture) > 1 for picture in looked_at)
     if crowd or faces.leaps(_one_each(found).points, time):
         found = _follow(image, lead_in, keep, quarters, MAX_FACES)
     return found
@@ -282,15 +279,17 @@ def _follow(
         return [_detect_turned(mesh, image(row), quarters) for row in keep]
 
 
-def _upright(image: Callable[[int], UInt8[np.ndarray, "H W 3"]], samples: list[int]) -> int:
+def _upright(
+    image: Callable[[int], UInt8[np.ndarray, "H W 3"]], samples: list[int], finder: FaceFinder
+) -> int:
     """By how many quarters (anticlockwise) the pictures must be turned for faces to stand up."""
-    with FaceMesh(tracking=False) as mesh:
-        shares = [
-            np.mean([len(_detect_turned(mesh, image(row), quarters)) for row in samples])
-            for quarters in range(4)
-        ]
-    best = int(np.argmax(shares))
-    return best if shares[best] > max(0.5, 2 * shares[0]) else 0
+    pictures = [image(row) for row in samples]
+    scores = [
+        float(np.median([finder.score(np.rot90(picture, quarters)) for picture in pictures]))
+        for quarters in range(4)
+    ]
+    best = int(np.argmax(scores))
+    return best if scores[best] > scores[0] + SURER else 0
 
 
 def _detect_turned(

@@ -19,6 +19,7 @@ from pipeline.track.problem import Observations
 MOMENTS = 40  # timesteps looked at, spread over the capture
 NEAR_FRONT = 50.0  # degrees; farther round, a camera's own pose is a guess
 AGREE, ROUND = 0.25, 0.8  # eye distances by which two cameras may differ, and more at right angles
+TURN = 45.0  # degrees by which their heads may be turned
 EYE_DISTANCE = 0.09  # m, between the outer corners
 EXPLAINS = 0.8  # share of the cameras that a mistake must bring together to be named
 SAME_UNIT = 1.6  # heads differ in size, and the rig's is the mean one
@@ -98,7 +99,10 @@ def misses(
     sight /= np.maximum(np.linalg.norm(sight, axis=-1, keepdims=True), 1e-9)
     cosine = np.clip(sight @ sight.swapaxes(1, 2), 0, 1)
     tolerance = AGREE + ROUND * np.sqrt(1 - cosine**2)
-    return np.where(poses.found[:, None], distance / tolerance, np.nan)
+    turn, _ = poses.in_world(viewmats)
+    cosine = (np.einsum("tpij,tcij->tpc", turn, turn) - 1) / 2
+    turned = np.degrees(np.arccos(np.clip(cosine, -1, 1))) / TURN
+    return np.where(poses.found[:, None], np.maximum(distance / tolerance, turned), np.nan)
 
 
 def _moments(observed: Observations) -> np.ndarray:
@@ -183,19 +187,19 @@ def _unit(poses: Poses, viewmats: Float[np.ndarray, "C 4 4"]) -> float:
     """Metres in a unit of the translations that brings the cameras' heads together best.
 
     Of cameras a and b: `R_a^T p_a - R_b^T p_b = s (R_a^T t_a - R_b^T t_b)`, p the head's place
-    in a camera; least squares per timestep, the median over time.
+    in a camera; least squares for each pair, the median over all pairs and timesteps, so that
+    one camera's mistake does not matter where there are several.
     """
     back = viewmats[:, :3, :3].swapaxes(1, 2)
     heads = (back @ poses.place[..., None])[..., 0]
     shifts = (back @ viewmats[:, :3, 3:])[..., 0]
-    scales = []
-    for head, found in zip(heads, poses.found, strict=True):
-        if found.sum() < 2:
-            continue
-        u, v = head[found] - head[found].mean(0), shifts[found] - shifts[found].mean(0)
-        if (v**2).sum() > 0:
-            scales.append((u * v).sum() / (v**2).sum())
-    return float(np.median(scales)) if scales else 1.0
+    first, second = np.triu_indices(len(viewmats), 1)
+    u = heads[:, first] - heads[:, second]
+    v = shifts[first] - shifts[second]
+    apart = (v**2).sum(-1)
+    both = poses.found[:, first] & poses.found[:, second] & (apart > 0)
+    scales = (u * v).sum(-1) / np.where(apart > 0, apart, 1)
+    return float(np.median(scales[both])) if both.any() else 1.0
 
 
 def _name_turned_video(

@@ -26,7 +26,9 @@ def write_plot(
 
     names, count = store.camera_ids, len(measures.valid)
     figure = Figure(figsize=(11, 7.5 + 0.12 * len(names)), layout="constrained")
-    heights = [0.4 + 0.12 * len(names), 2, 1.4, 1.4]
+    at_limit = measures.saturated.mean(0)
+    most = [i for i in np.argsort(-at_limit)[:SHOWN] if at_limit[i] > 0]
+    heights = [0.4 + 0.12 * len(names), 2, 1.4, 0.3 + 0.2 * len(most)]
     faces, errors, shake, limits = figure.subplots(4, sharex=True, height_ratios=heights)
     image = np.ones((len(names), count, 3))
     for flags, colour in (
@@ -42,18 +44,18 @@ def write_plot(
     middle = np.arange(count) + 0.5
     for camera, name in enumerate(names):
         errors.plot(middle, measures.per_cent[:, camera], lw=0.8, label=name)
-        shake.plot(middle, 1000 / np.sqrt(6) * measures.shake[:, camera], lw=0.8)
+        shake.plot(middle, 1000 / np.sqrt(6) * measures.shake[:, camera], ".-", lw=0.8, ms=3)
     errors.legend(fontsize=7, ncols=8, title="camera", title_fontsize=7)
     errors.set_ylabel("reprojection,\n% of eye distance")
     shake.set_ylabel("jitter where still,\n‰ of eye distance")
-    at_limit = measures.saturated.mean(0)
-    most = [i for i in np.argsort(-at_limit)[:SHOWN] if at_limit[i] > 0]
     for place, action in enumerate(most):
         flags = np.where(measures.saturated[:, action], float(place), np.nan)
         limits.plot(middle, flags, "|", ms=6)
     limits.set_yticks(range(len(most)), [f"{actions[i]} {at_limit[i]:.0%}" for i in most])
     limits.set_ylim(len(most) or 1, -1)
-    limits.set_ylabel("at their limit" if most else "none at its limit")
+    limits.set_title(
+        "blendshapes at their limit" + ("" if most else ": none"), fontsize=9, loc="left"
+    )
     limits.set_xlabel("timestep")
     for axes, pair in ((errors, gate.reprojection), (shake, gate.jitter)):
         axes.set_ylim(bottom=0, top=1.2 * max(axes.get_ylim()[1], pair[0]))
