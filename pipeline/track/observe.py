@@ -106,6 +106,6 @@ def cuts(
     known = np.isfinite(moved).any(1) & (np.diff(sequence) == 0)
     step = np.zeros(len(moved))
     step[known] = np.nanmedian(moved[known], axis=1)
-    around = np.maximum(np.append(0, step[:-1]), np.append(step[1:], 0))
+    around = np.maximum(np.append(np.inf, step[:-1]), np.append(step[1:], np.inf))
     pace = np.maximum(np.diff(time) * 30, 1)
     return np.append(False, (step > CUT * pace) & (step > SUDDEN * around))
