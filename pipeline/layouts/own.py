@@ -136,6 +136,7 @@ def _cameras(folder: Path, ids: list[str], remarks: list[str]) -> Cameras | None
     unused = sorted(set(cameras.ids) - set(ids))
     if unused:
         remarks.append(
-            f"{CAMERAS_FILE} lists {', '.join(unused)} without a clip: left out; add its video or remove it"
+            f"{CAMERAS_FILE} lists {', '.join(unused)} without a clip: left out; "
+            "add its video or remove it"
         )
     return cameras.select(ids)
