@@ -168,9 +168,9 @@ class Heads:
 
 
 def find_heads(samples: list[UInt8[np.ndarray, "H W 3"]]) -> Heads:
-    """Look for heads in frames of one clip."""
-    found = landmarks.detect_images(samples)
+    """Look for heads in frames of one camera; of several persons one is followed."""
     crowd = max(landmarks.count_faces(samples))
+    found = landmarks.detect_subject(samples) if crowd > 1 else landmarks.detect_images(samples)
     if not found.found.any():
         return Heads(None, crowd=crowd)
     height, width = samples[0].shape[:2]

@@ -34,7 +34,9 @@ def judge_heads(quality: Quality, heads: Heads, samples: int) -> None:
         quality.warn(f"no face was found in {samples} sampled frames: whole frame kept")
         return
     if heads.crowd > 1:
-        quality.warn(f"{heads.crowd} faces at once: the window may follow the wrong one; crop it")
+        quality.warn(
+            f"{heads.crowd} faces at once: one is followed; crop the video if it is the wrong one"
+        )
     if abs(heads.roll) > LYING:
         quality.warn(f"the head lies at {heads.roll:.0f} degrees: turn the video upright")
     if heads.width < SMALL:

@@ -1,9 +1,11 @@
-"""Face landmarks from images: the one place that knows MediaPipe.
+"""Face landmarks of images and of whole frame stores.
 
-MediaPipe's face mesh gives 478 points: 468 on the face and five on either iris (468-472 the
-subject's right, 473-477 the left; the first of each five is the centre). It is imported only
-when a detector is made. `python -m pipeline.landmarks` is the worker that `detect_store` runs,
-several side by side: MediaPipe keeps to about one core, and its log noise stays in the worker.
+`python -m pipeline.landmarks` is the worker that `detect_store` runs, several side by side:
+MediaPipe keeps to about one core, and its log noise stays in the worker.
+
+A worker looks for one face, which is fast. Where a sparse look finds several, or the face leaps,
+it takes all faces, and `faces.choose` says whose clip it is. A picture in which faces stand on
+their heads is turned before: the detector would see a wrong face in it.
 """
 
 import argparse
@@ -15,18 +17,36 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-NUM_LANDMARKS = 478
-RIGHT_IRIS, LEFT_IRIS = 468, 473
-RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners, the subject's right and left
+from pipeline import faces
+from pipeline.face_mesh import (
+    LEFT_EYE,
+    LEFT_IRIS,
+    NUM_LANDMARKS,
+    RIGHT_EYE,
+    RIGHT_IRIS,
+    FaceFinder,
+    FaceMesh,
+    quiet_stderr,
+)
+
+__all__ = [
+    "LEFT_EYE", "LEFT_IRIS", "NUM_LANDMARKS", "RIGHT_EYE", "RIGHT_IRIS", "Detections",
+    "count_faces", "detect_images", "detect_store", "detect_subject", "quiet_stderr",
+]  # fmt: skip
+
 CHUNK = 256  # frames of one clip per tracker run: fixed, so that workers do not change results
 LEAD_IN = 5  # frames run before a chunk that starts inside a clip, for the tracker to settle
+MAX_FACES = 4  # looked at where there is more than one
+CROWD_STRIDE = 16  # frames between two looks for more than one face
+SECONDS_APART = 0.5  # of samples: a subject may have moved about its own size
+SAMPLES, SURER = 4, 0.1  # images of a run tried in quarter turns; by what a turn must win
 
 
 @dataclass(frozen=True)
@@ -36,54 +56,16 @@ class Detections:
     Attributes:
         points: pixels; the image's upper left corner is (0, 0), the first pixel's centre
             (0.5, 0.5). NaN where no face was found.
-        found: whether there was a face.
+        found: whether there was a face and it is believed to be the subject's.
     """
 
     points: Float[np.ndarray, "M 478 2"]
     found: Bool[np.ndarray, "M"]
 
-
-class FaceMesh:
-    """MediaPipe's face mesh on one stream of images.
-
-    Args:
-        tracking: search near the previous image's face (video of one camera, in order; less
-            jitter, faster) or treat every image on its own.
-    """
-
-    def __init__(self, tracking: bool = True) -> None:
-        # Both must be set before the first import: they are read when the libraries load.
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with quiet_stderr():
-            from mediapipe.python.solutions.face_mesh import FaceMesh as MediaPipeFaceMesh
-
-            self._mesh = MediaPipeFaceMesh(
-                static_image_mode=not tracking,
-                max_num_faces=1,
-                refine_landmarks=True,
-                min_detection_confidence=0.5,
-                min_tracking_confidence=0.5,
-            )
-
-    def detect(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "478 2"] | None:
-        """The landmarks of one RGB image in pixels, or None where no face is found."""
-        result = self._mesh.process(np.ascontiguousarray(image))
-        if not result.multi_face_landmarks:
-            return None
-        height, width = image.shape[:2]
-        face = result.multi_face_landmarks[0].landmark
-        return np.array([(point.x * width, point.y * height) for point in face], np.float32)
-
-    def close(self) -> None:
-        """Free the graph."""
-        self._mesh.close()
-
-    def __enter__(self) -> "FaceMesh":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    @property
+    def doubted(self) -> Bool[np.ndarray, "M"]:
+        """Where there was a face that is not believed: it keeps its points."""
+        return ~self.found & np.isfinite(self.points[:, 0, 0])
 
 
 def detect_images(
@@ -92,25 +74,41 @@ def detect_images(
     """Landmarks of RGB images: each on its own, or as one stream in order with `tracking`."""
     with FaceMesh(tracking) as mesh, quiet_stderr():
         found = [mesh.detect(image) for image in images]
-    return _stack(found)
+    return _one_each(found)
+
+
+def detect_subject(images: list[UInt8[np.ndarray, "H W 3"]]) -> Detections:
+    """Landmarks of the one person whom images of one camera, seconds apart, are about."""
+    with FaceMesh(tracking=False, most=MAX_FACES) as mesh, quiet_stderr():
+        found = [mesh.detect(image) for image in images]
+    return _subject(found, SECONDS_APART * np.arange(len(images)))
 
 
 def count_faces(images: Iterable[UInt8[np.ndarray, "H W 3"]]) -> list[int]:
-    """How many faces each RGB image shows, however many persons there are."""
+    """How many faces each RGB image shows."""
     with quiet_stderr():
-        from mediapipe.python.solutions.face_detection import FaceDetection
-
-        with FaceDetection(model_selection=1, min_detection_confidence=0.6) as detection:
-            results = [detection.process(np.ascontiguousarray(image)) for image in images]
-    return [len(result.detections or []) for result in results]
+        finder = FaceFinder()
+        return [finder.count(image) for image in images]
 
 
-def _stack(faces: list[Float[np.ndarray, "478 2"] | None]) -> Detections:
-    points = np.full((len(faces), NUM_LANDMARKS, 2), np.nan, np.float32)
-    for row, face in enumerate(faces):
-        if face is not None:
-            points[row] = face
-    return Detections(points, np.array([face is not None for face in faces], bool))
+def _one_each(found: list[Float[np.ndarray, "_ 478 2"]]) -> Detections:
+    """The first face of each image."""
+    points = np.full((len(found), NUM_LANDMARKS, 2), np.nan, np.float32)
+    for row, several in enumerate(found):
+        if len(several):
+            points[row] = several[0]
+    return Detections(points, np.array([len(several) > 0 for several in found], bool))
+
+
+def _subject(found: list[Float[np.ndarray, "_ 478 2"]], time: Float[np.ndarray, "M"]) -> Detections:
+    """Of the faces in each frame of a clip the subject's; where it is none of them, doubted."""
+    first = _one_each(found)
+    frame = np.repeat(np.arange(len(found)), [len(several) for several in found])
+    chosen = faces.choose(np.concatenate([*found, first.points[:0]]), frame, time)
+    believed = chosen >= 0
+    points = first.points.copy()
+    points[believed] = np.concatenate([*found, first.points[:0]])[chosen[believed]]
+    return Detections(points, believed)
 
 
 def detect_store(path: str | Path, workers: int = 2) -> Detections:
@@ -144,7 +142,7 @@ def detect_store(path: str | Path, workers: int = 2) -> Detections:
                 if process.returncode != 0:
                     last = noise.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
                     raise RuntimeError(f"landmark detection failed: {last[0]}")
-        return _gather(outputs)
+        return _gather(Path(path), outputs)
 
 
 @contextlib.contextmanager
@@ -167,15 +165,35 @@ def _started(command: list[str], environment: dict[str, str]) -> Iterator[subpro
         process.wait()
 
 
-def _gather(outputs: list[Path]) -> Detections:
-    rows, points = [], []
+def _gather(path: Path, outputs: list[Path]) -> Detections:
+    """All workers' faces, and of each clip's the subject's."""
+    from avatar.dataset import FrameStore
+
+    with FrameStore(path) as store:
+        camera, sequence = store.camera, store.sequence[store.timestep]
+        index, time = store.index[store.timestep], store.time[store.timestep]
+    found: list[Float[np.ndarray, "_ 478 2"]] = [np.zeros((0, NUM_LANDMARKS, 2))] * len(camera)
     for output in outputs:
         with np.load(output) as archive:
-            rows.append(archive["rows"])
-            points.append(archive["points"])
-    order = np.argsort(np.concatenate(rows))
-    all_points = np.concatenate(points)[order]
-    return Detections(all_points, ~np.isnan(all_points).any((1, 2)))
+            several = np.split(archive["points"], np.cumsum(archive["counts"]))[:-1]
+            for row, faces_there in zip(archive["rows"], several, strict=True):
+                found[row] = faces_there
+    points = np.full((len(camera), NUM_LANDMARKS, 2), np.nan, np.float32)
+    believed = np.zeros(len(camera), bool)
+    for rows in clips(camera, sequence, index):
+        subject = _subject([found[row] for row in rows], time[rows])
+        points[rows], believed[rows] = subject.points, subject.found
+    return Detections(points, believed)
+
+
+def clips(
+    camera: Int[np.ndarray, "M"], sequence: np.ndarray, index: Int[np.ndarray, "M"]
+) -> list[list[int]]:
+    """The rows of each clip, one (camera, sequence), in order of `index`."""
+    found: dict[tuple[int, str], list[int]] = {}
+    for row in np.lexsort((index, sequence, camera)):
+        found.setdefault((int(camera[row]), str(sequence[row])), []).append(int(row))
+    return list(found.values())
 
 
 def chunks(
@@ -189,11 +207,8 @@ def chunks(
     Returns:
         Per run the rows to warm up on (none at a clip's start) and the rows to keep.
     """
-    clips: dict[tuple[int, str], list[int]] = {}
-    for row in np.lexsort((index, sequence, camera)):
-        clips.setdefault((int(camera[row]), str(sequence[row])), []).append(int(row))
     runs = []
-    for rows in clips.values():
+    for rows in clips(camera, sequence, index):
         pieces = math.ceil(len(rows) / CHUNK)
         edges = [len(rows) * piece // pieces for piece in range(pieces + 1)]
         for start, stop in itertools.pairwise(edges):
@@ -213,39 +228,85 @@ def share(sizes: list[int], worker: int, workers: int) -> list[int]:
     return sorted(mine)
 
 
-def _detect_share(path: str, worker: int, workers: int) -> tuple[list[int], Detections]:
+def _detect_share(
+    path: str, worker: int, workers: int
+) -> tuple[list[int], list[Float[np.ndarray, "_ 478 2"]]]:
+    """The rows of a worker's share, and the faces in each."""
     import cv2
 
     from avatar.dataset import FrameStore
 
     cv2.setNumThreads(1)
     rows: list[int] = []
-    faces: list[Float[np.ndarray, "478 2"] | None] = []
+    found: list[Float[np.ndarray, "_ 478 2"]] = []
     with FrameStore(path) as store:
+        finder = FaceFinder()
         runs = chunks(store.camera, store.sequence[store.timestep], store.index[store.timestep])
         for run in share([len(keep) for _, keep in runs], worker, workers):
             lead_in, keep = runs[run]
-            with FaceMesh() as mesh:
-                deque((mesh.detect(store.image(row)) for row in lead_in), maxlen=0)
-                faces += [mesh.detect(store.image(row)) for row in keep]
+            time = store.time[store.timestep[keep]]
+            found += _detect_run(store.image, lead_in, keep, time, finder)
             rows += keep
-    return rows, _stack(faces)
+    return rows, found
 
 
-@contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Send what native libraries print to stderr nowhere, for the block."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+def _detect_run(
+    image: Callable[[int], UInt8[np.ndarray, "H W 3"]],
+    lead_in: list[int],
+    keep: list[int],
+    time: Float[np.ndarray, "M"],
+    finder: FaceFinder,
+) -> list[Float[np.ndarray, "_ 478 2"]]:
+    """The faces in each frame of a run: one, or all where there may be another person."""
+    quarters = _upright(image, keep[:: max(1, len(keep) // SAMPLES)], finder)
+    found = _follow(image, lead_in, keep, quarters)
+    looked_at = (np.rot90(image(row), quarters) for row in keep[::CROWD_STRIDE])
+    crowd = any(finder.count(picture) > 1 for picture in looked_at)
+    if crowd or faces.leaps(_one_each(found).points, time):
+        found = _follow(image, lead_in, keep, quarters, MAX_FACES)
+    return found
+
+
+def _follow(
+    image: Callable[[int], UInt8[np.ndarray, "H W 3"]],
+    lead_in: list[int],
+    keep: list[int],
+    quarters: int = 0,
+    most: int = 1,
+) -> list[Float[np.ndarray, "_ 478 2"]]:
+    with FaceMesh(most=most) as mesh:
+        deque((mesh.detect(np.rot90(image(row), quarters)) for row in lead_in), maxlen=0)
+        return [_detect_turned(mesh, image(row), quarters) for row in keep]
+
+
+def _upright(
+    image: Callable[[int], UInt8[np.ndarray, "H W 3"]], samples: list[int], finder: FaceFinder
+) -> int:
+    """By how many quarters (anticlockwise) the pictures must be turned for faces to stand up."""
+    pictures = [image(row) for row in samples]
+    scores = [
+        float(np.median([finder.score(np.rot90(picture, quarters)) for picture in pictures]))
+        for quarters in range(4)
+    ]
+    best = int(np.argmax(scores))
+    return best if scores[best] > scores[0] + SURER else 0
+
+
+def _detect_turned(
+    mesh: FaceMesh, image: UInt8[np.ndarray, "H W 3"], quarters: int
+) -> Float[np.ndarray, "K 478 2"]:
+    height, width = image.shape[:2]
+    return turn_back(mesh.detect(np.rot90(image, quarters)), (width, height), quarters)
+
+
+def turn_back(
+    points: Float[np.ndarray, "*B 2"], size: tuple[int, int], quarters: int
+) -> Float[np.ndarray, "*B 2"]:
+    """Carry pixels of `np.rot90(image, quarters)` to those of the image of `size` (w, h)."""
+    x, y = points[..., 0], points[..., 1]
+    width, height = size
+    turned = ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[quarters]
+    return np.stack(turned, -1)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -256,8 +317,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True)
     args = parser.parse_args(argv)
     worker, workers = (int(part) for part in args.share.split("/"))
-    rows, detections = _detect_share(args.frames, worker, workers)
-    np.savez(args.out, rows=np.array(rows, np.int64), points=detections.points)
+    rows, found = _detect_share(args.frames, worker, workers)
+    counts = np.array([len(several) for several in found], np.int64)
+    points = np.concatenate([np.zeros((0, NUM_LANDMARKS, 2), np.float32), *found])
+    np.savez(args.out, rows=np.array(rows, np.int64), counts=counts, points=points)
     return 0
 
 

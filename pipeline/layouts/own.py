@@ -138,5 +138,8 @@ def _cameras(folder: Path, ids: list[str], remarks: list[str]) -> Cameras | None
         raise UserError(f"{file} lacks camera {missing[0]!r}, which has clips: add it")
     unused = sorted(set(cameras.ids) - set(ids))
     if unused:
-        remarks.append(f"{CAMERAS_FILE} lists {', '.join(unused)} without a clip: left out")
+        remarks.append(
+            f"{CAMERAS_FILE} lists {', '.join(unused)} without a clip: left out; "
+            "add its video or remove it"
+        )
     return cameras.select(ids)

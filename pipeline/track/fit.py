@@ -11,7 +11,7 @@ from avatar.errors import UserError
 from avatar.rig import HeadRig, RigParams
 from pipeline.track import initial, looks, photometric, silhouette, skin, stages, timeline
 from pipeline.track.model import LandmarkModel
-from pipeline.track.problem import Observations, Priors, Problem, State
+from pipeline.track.problem import Belief, Observations, Priors, Problem, State
 
 MAX_SPREAD = 0.003  # m; landmarks that the rig knows less well cost time and gain nothing
 NECK_SHARES = (0.0, 0.5, 1.0)
@@ -60,13 +60,19 @@ def landmark_model(rig: HeadRig) -> LandmarkModel:
 
 
 def by_landmarks(
-    rig: HeadRig, model: LandmarkModel, observed: Observations, known: bool, priors: Priors
+    rig: HeadRig,
+    model: LandmarkModel,
+    observed: Observations,
+    known: bool,
+    priors: Priors,
+    belief: Belief | None = None,
 ) -> Fit:
     """Fit the rig to the landmarks of every timestep in which a face was found.
 
     Args:
         known: whether the cameras are calibrated. Where not, the focal length is estimated, and
             the world's origin is put where the head mostly is.
+        belief: what else is known of every timestep's expression.
     Raises:
         UserError: no detection is a head that faces a camera.
     """
@@ -84,8 +90,9 @@ def by_landmarks(
         viewmats[:, :3, 3] += viewmats[:, :3, :3] @ middle
         solved, centre = replace(solved, viewmats=viewmats), centre - middle
     problem = Problem(
-        model, solved, priors, stages.bounds(rig), stages.blinks(rig), stages.ease(rig)
-    )
+        model, solved, priors, stages.bounds(rig), stages.blinks(rig), stages.ease(rig),
+        belief=belief.at(np.flatnonzero(valid)) if belief else None,
+    )  # fmt: skip
     state = stages.run(problem, problem.initial(rotation, centre), known)
     return Fit(rig, problem, state, valid, np.zeros((rig.num_verts, 3)))
 

@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from avatar import files
 from avatar.cameras import Cameras
 from avatar.dataset import FrameStore
 from avatar.errors import UserError
-from pipeline.landmarks import Detections
+from pipeline.landmarks import LEFT_EYE, NUM_LANDMARKS, RIGHT_EYE, Detections
 from pipeline.track.problem import Observations
+
+CUT = 0.2  # eye distances between two frames of a thirtieth of a second, for a cut
+SUDDEN = 3.0  # times the steps before and after it
 
 # The rig's axes (y up, z towards the viewer) seen by a camera (y down, z away).
 FACING = np.diag([1.0, -1.0, -1.0])
@@ -69,14 +72,40 @@ def observations(
 ) -> Observations:
     """Arrange detected landmarks by timestep and camera.
 
+    A clip is a stretch without a cut: the smoothness that holds a head together in time must not
+    pull at frames on both sides of one.
+
     Args:
         ids: which of MediaPipe's landmarks, in the order of the model's.
     """
     count, cams = len(store.sequence), len(store.camera_ids)
-    points = np.full((count, cams, len(ids), 2), np.nan, np.float32)
+    points = np.full((count, cams, NUM_LANDMARKS, 2), np.nan, np.float32)
     seen = np.zeros((count, cams), bool)
     rows = np.flatnonzero(found.found)
-    points[store.timestep[rows], store.camera[rows]] = found.points[rows][:, ids]
+    points[store.timestep[rows], store.camera[rows]] = found.points[rows]
     seen[store.timestep[rows], store.camera[rows]] = True
-    clip = np.unique(store.sequence, return_inverse=True)[1]
-    return Observations(points, seen, calibration.Ks, calibration.viewmats, store.time, clip)
+    sequence = np.unique(store.sequence, return_inverse=True)[1]
+    clip = sequence + np.cumsum(cuts(points, sequence, store.time))
+    return Observations(
+        points[:, :, ids], seen, calibration.Ks, calibration.viewmats, store.time, clip
+    )
+
+
+def cuts(
+    points: Float[np.ndarray, "T C 478 2"],
+    sequence: Int[np.ndarray, "T"],
+    time: Float[np.ndarray, "T"],
+) -> Bool[np.ndarray, "T"]:
+    """Frames with which a new shot begins: the face leaps from rest to rest.
+
+    A head that leaps by `CUT` between two frames and is slow before and after would have to
+    withstand several times its weight. Seen by the median of the cameras.
+    """
+    eyes = np.linalg.norm(points[:, :, LEFT_EYE] - points[:, :, RIGHT_EYE], axis=-1)
+    moved = np.linalg.norm(np.diff(points.mean(2), axis=0), axis=-1) / np.maximum(eyes[1:], 1e-3)
+    known = np.isfinite(moved).any(1) & (np.diff(sequence) == 0)
+    step = np.zeros(len(moved))
+    step[known] = np.nanmedian(moved[known], axis=1)
+    around = np.maximum(np.append(np.inf, step[:-1]), np.append(step[1:], np.inf))
+    pace = np.maximum(np.diff(time) * 30, 1)
+    return np.append(False, (step > CUT * pace) & (step > SUDDEN * around))

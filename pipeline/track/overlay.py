@@ -19,7 +19,8 @@ from pipeline.landmarks import Detections
 
 FRAME_RATE = 15  # of the video, about: what a browser shows and a reader can follow
 MAX_CAMERAS = 4  # shown side by side, spread over all
-WIRE, BRIDGED, DETECTED = (90, 220, 120), (160, 160, 160), (255, 60, 40)
+WIRE, BRIDGED = (90, 220, 120), (160, 160, 160)
+DETECTED, DOUBTED = (255, 60, 40), (255, 200, 0)  # landmarks that were believed, and not
 HIDDEN = ("inner_mouth", "teeth", "tongue")  # masks of what lies behind the lips
 MAGNIFY = 1.5  # small frames are enlarged this much at most
 SHIFT = 3  # fractional bits of OpenCV's drawing coordinates
@@ -82,7 +83,8 @@ def _frames(
             image = cv2.resize(store.image(row), None, fx=scale, fy=scale)
             pixels = project(verts, cameras.viewmats[camera], cameras.Ks[camera]) * scale
             colour = WIRE if params.valid[timestep] else BRIDGED
-            draw_frame(image, pixels, faces, found.points[row] * scale, colour)
+            dots = DETECTED if found.found[row] else DOUBTED
+            draw_frame(image, pixels, faces, found.points[row] * scale, colour, dots)
             part = image[:height, :width]
             top, left = place // columns * height, place % columns * width
             canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
@@ -111,6 +113,7 @@ def draw_frame(
     faces: Int[np.ndarray, "F 3"],
     points: Float[np.ndarray, "478 2"],
     colour: tuple[int, int, int],
+    dots: tuple[int, int, int] = DETECTED,
 ) -> None:
     """Draw the wire of the faces that look this way, and the landmarks (NaN: none), in place."""
     corners = pixels[faces]
@@ -122,4 +125,4 @@ def draw_frame(
     cv2.polylines(wire, list(lines), True, colour, 1, cv2.LINE_8, SHIFT)
     cv2.addWeighted(wire, 0.5, image, 0.5, 0, dst=image)
     for x, y in points[np.isfinite(points).all(1)]:
-        cv2.circle(image, (round(x - 0.5), round(y - 0.5)), 1, DETECTED, -1)
+        cv2.circle(image, (round(x - 0.5), round(y - 0.5)), 1, dots, -1)

@@ -121,6 +121,19 @@ class Hint:
 
 
 @dataclass(frozen=True)
+class Belief:
+    """What another source says of each timestep's hinges and blendshapes: `values` and the
+    `precision` (inverse variance) of each; 0 where it says nothing."""
+
+    values: Float[np.ndarray, "T D"]
+    precision: Float[np.ndarray, "T D"]
+
+    def at(self, timesteps: Int[np.ndarray, "B"]) -> "Belief":
+        """What it says of some of the timesteps."""
+        return Belief(self.values[timesteps], self.precision[timesteps])
+
+
+@dataclass(frozen=True)
 class Free:
     """Which unknowns a solve may move: indices into a timestep's and the shared ones."""
 
@@ -164,6 +177,7 @@ class Problem:
         blinks: tuple[int, int] | None = None,
         ease: Float[np.ndarray, "E"] | None = None,
         hint: Hint | None = None,
+        belief: Belief | None = None,
     ) -> None:
         """Set up.
 
@@ -174,11 +188,13 @@ class Problem:
             ease: how freely each blendshape moves, as a factor on the deviations that the
                 priors give it; 1 by default.
             hint: what else is known of the shape.
+            belief: what else is known of each timestep.
         """
         self.model, self.observations, self.priors = model, observations, priors
         self.bounds, self.blinks = bounds, blinks
         self.ease = np.ones(model.num_expr) if ease is None else ease
         nothing = np.zeros(model.num_shape)
+        self.belief = belief
         self.hint = hint or Hint(nothing, np.zeros((model.num_shape, model.num_shape)), nothing)
         self.evidence: Evidence | None = None
         self.deviation = np.hypot(model.spread, priors.noise)
@@ -193,14 +209,15 @@ class Problem:
         """The same problem at some of the timesteps, with weights still to be fixed."""
         return Problem(
             self.model, self.observations.at(timesteps), self.priors, self.bounds, self.blinks,
-            self.ease, self.hint,
+            self.ease, self.hint, self.belief.at(timesteps) if self.belief else None,
         )  # fmt: skip
 
     def hinted(self, hint: Hint) -> "Problem":
         """The same problem with another hint."""
         return Problem(
-            self.model, self.observations, self.priors, self.bounds, self.blinks, self.ease, hint
-        )
+            self.model, self.observations, self.priors, self.bounds, self.blinks, self.ease,
+            hint, self.belief,
+        )  # fmt: skip
 
     def with_evidence(self, evidence: Evidence) -> "Problem":
         """The same problem, weights and all, with evidence beside the landmarks."""
@@ -297,6 +314,9 @@ class Problem:
         total += float(np.einsum("tp,pq,tq->", values, frame, values))
         total += float((self._shared(state) ** 2 * shared).sum())
         total += float((self.second_differences(state) ** 2 * self.smooth_precision).sum())
+        if self.belief is not None:
+            off = self._values(state)[:, HINGES.start :] - self.belief.values
+            total += float((self.belief.precision * off**2).sum())
         change = state.shape - self.hint.shape
         total += float(change @ self.hint.hessian @ change + 2 * self.hint.gradient @ change)
         if self.evidence is not None:
@@ -422,6 +442,14 @@ class Problem:
             normal.frame += self.evidence.hessian[:, free.frame[:, None], free.frame]
             gradient += self.evidence.gradient
             gradient += (self.evidence.hessian @ step[..., None])[..., 0]
+        if self.belief is not None:
+            certain = np.zeros_like(gradient)
+            certain[:, HINGES.start :] = self.belief.precision
+            gradient[:, HINGES.start :] += self.belief.precision * (
+                self._values(state)[:, HINGES.start :] - self.belief.values
+            )
+            columns = np.arange(len(free.frame))
+            normal.frame[:, columns, columns] += certain[:, free.frame]
         normal.frame_gradient += gradient[:, free.frame]
         hint, full = self.hint, np.diag(shared)
         full[:-1, :-1] += hint.hessian

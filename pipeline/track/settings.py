@@ -41,6 +41,8 @@ class TrackSettings:
         focal: focal length of a camera without calibration, over the larger side of the frame
             as filmed: 1.35 is a phone's or a webcam's.
         photometric: whether the motion is refined by the colours of the skin.
+        task_model: the user's `face_landmarker.task`, whose blendshape scores hint at the
+            expression; null: none. task_model_sha256: its checksum.
         overlay: longer side of the overlay video, pixels.
         priors: what is believed before any frame is seen.
         gate: limits of quality.json.
@@ -52,6 +54,8 @@ class TrackSettings:
     workers: int = 2
     focal: float = 1.35
     photometric: bool = True
+    task_model: str | None = None
+    task_model_sha256: str | None = None
     overlay: int = 640
     priors: Priors = field(default_factory=Priors)
     gate: Gate = field(default_factory=Gate)

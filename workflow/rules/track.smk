@@ -9,6 +9,7 @@ rule track:
         cameras="results/{subject}/track/cameras.json",
         overlay="results/{subject}/track/overlay.mp4",
         quality="results/{subject}/track/quality.json",
+        plot="results/{subject}/track/quality.png",
     log:
         "results/logs/{subject}/track.log",
     threads: 2

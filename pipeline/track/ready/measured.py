@@ -8,8 +8,8 @@ from avatar.dataset import AlphaStore, FrameStore
 from avatar.errors import UserError
 from avatar.rig import HeadRig
 from pipeline.landmarks import Detections
-from pipeline.quality import Quality
 from pipeline.track import fit, observe, quality, silhouette, stages, timeline
+from pipeline.track.fitting import Tracked
 from pipeline.track.problem import Problem, State
 from pipeline.track.ready import ReadyTrack
 from pipeline.track.settings import TrackSettings
@@ -22,7 +22,7 @@ def judge(
     store: FrameStore,
     found: Detections,
     alphas: AlphaStore | None,
-) -> Quality:
+) -> Tracked:
     """Measure a ready track against detected landmarks and, where there is a matte, its outline.
 
     Raises:
@@ -35,14 +35,15 @@ def judge(
         rows = silhouette.choose_rows(alphas, track.params.valid)[::2]
         iou = silhouette.overlap(rig, track.params, track.cameras, alphas, rows, "head")
         overlaps["silhouette_iou"] = iou
+    measures = quality.measure(problem, state, track.params.valid, store, found)
     judged = quality.judge(
-        settings.gate, problem, state, track.params.valid, store, found, overlaps, ready=True
+        settings.gate, measures, store, rig.expr_names, state, overlaps, ready=True
     )
     judged.metrics |= {"source": track.source, "rig_source_sha256": rig.source_sha256 or None}
     judged.messages += track.remarks
     if not found.found.any():
         judged.warn(f"no face in any of {len(store)} frames: the track could not be checked")
-    return judged
+    return Tracked(track.params, track.cameras, found, measures, judged)
 
 
 def as_problem(

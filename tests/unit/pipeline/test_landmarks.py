@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -76,3 +77,35 @@ def test_work_is_shared_out_evenly_and_completely() -> None:
     sizes = [10, 50, 20, 30]
     shares = [landmarks.share(sizes, worker, 2) for worker in range(2)]
     assert shares == [[0, 1], [2, 3]]
+
+
+def test_the_way_back_from_quarter_turns() -> None:
+    image = np.zeros((30, 50))
+    image[7, 41] = 1
+    for quarters in range(4):
+        y, x = np.argwhere(np.rot90(image, quarters))[0]
+        there = np.array([x + 0.5, y + 0.5])
+        assert landmarks.turn_back(there, (50, 30), quarters).tolist() == [41.5, 7.5]
+
+
+def test_of_two_persons_one_is_followed(face: np.ndarray, tmp_path: Path) -> None:
+    small = np.ascontiguousarray(BLANK)
+    small[50:210, 48:208] = cv2.resize(face, (160, 160), interpolation=cv2.INTER_AREA)
+    both = [np.concatenate([small, face], 1), np.concatenate([small, BLANK], 1)]
+    # The larger one is hidden in two frames: nobody else takes its place.
+    frames = [both[k in (4, 5)] for k in range(9)]
+    write_store(tmp_path / "frames.h5", frames, 1, 9)
+    found = landmarks.detect_store(tmp_path / "frames.h5", workers=1)
+    assert found.found.tolist() == [k not in (4, 5) for k in range(9)]
+    assert (found.points[found.found].mean(1)[:, 0] > SIZE).all()
+    assert found.doubted.tolist() == [k in (4, 5) for k in range(9)]
+    subject = landmarks.detect_subject(frames)
+    assert (subject.points[subject.found].mean(1)[:, 0] > SIZE).all()
+
+
+def test_an_upside_down_camera_is_seen_through(face: np.ndarray, tmp_path: Path) -> None:
+    upright = landmarks.detect_images([face]).points[0]
+    write_store(tmp_path / "frames.h5", [np.rot90(face, 2)] * 4, 1, 4)
+    found = landmarks.detect_store(tmp_path / "frames.h5", workers=1)
+    assert found.found.all()
+    assert np.abs(SIZE - found.points[3] - upright).max() < 3

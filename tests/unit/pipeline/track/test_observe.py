@@ -78,3 +78,22 @@ def test_landmarks_are_laid_out_by_timestep_and_camera(tmp_path: Path) -> None:
     assert seen.points[1, 1, 1].tolist() == [3400, 3400]  # row 3: camera 1, timestep 1
     assert seen.points[0, 0, 0].tolist() == [7, 7]
     assert seen.clip.tolist() == [0, 0]
+
+
+def test_a_leap_from_rest_to_rest_is_a_cut() -> None:
+    still = np.zeros((10, 2, 478, 2))
+    still[:, :, 263, 0] = 100  # the eyes are 100 pixels apart
+    time = np.arange(10) / 30
+
+    def cut_at(moved: np.ndarray, sequence: np.ndarray | None = None) -> list[int]:
+        points = still + moved[:, None, None, None]
+        clip = np.zeros(10, int) if sequence is None else sequence
+        return np.flatnonzero(observe.cuts(points, clip, time)).tolist()
+
+    leap = np.where(np.arange(10) < 4, 0.0, 25.0)
+    assert cut_at(leap) == [4]
+    assert cut_at(leap, (np.arange(10) >= 4).astype(int)) == []  # another sequence as it is
+    assert cut_at(25.0 * np.arange(10)) == []  # a quick head is no cut
+    assert cut_at(leap / 2) == []
+    still[5] = np.nan
+    assert cut_at(leap) == [4]

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ from avatar.dataset import FrameStore
 from pipeline.landmarks import Detections
 from pipeline.quality import Quality
 from pipeline.track import quality
+from pipeline.track.quality_plot import write_plot
 from pipeline.track.settings import Gate
 from tests.unit.pipeline.track.capture import FOCAL, Toy, toy, write_store
 
@@ -32,9 +34,10 @@ def _judged(
     detections = Detections(np.zeros((40, 478, 2), np.float32), found)
     valid = np.ones(20, bool) if valid is None else valid
     with FrameStore(folder / "frames.h5") as store:
-        return quality.judge(
-            gate or Gate(), scene.problem, scene.truth, valid, store, detections, overlaps or {}
-        )
+        measures = quality.measure(scene.problem, scene.truth, valid, store, detections)
+        names = ["smile", "frown", "blink", "puff"]
+        write_plot(folder / "quality.png", measures, store, names, gate or Gate())
+        return quality.judge(gate or Gate(), measures, store, names, scene.truth, overlaps or {})
 
 
 def test_eye_distance_of_a_head_that_faces_the_camera(scene: Toy) -> None:
@@ -69,13 +72,14 @@ def test_jitter_of_white_noise_is_its_deviation() -> None:
     shaken = replace(still, centre=noise)
     unit = quality.eye_distance(scene.problem, still).mean()
     expected = 1e-4 * FOCAL / 0.6 / unit
-    assert quality.jitter(scene.problem, shaken) == pytest.approx(expected, rel=0.15)
-    assert quality.jitter(scene.problem, still) == pytest.approx(0, abs=1e-12)
+    got = quality.jitter(quality.shake(scene.problem, shaken))
+    assert got == pytest.approx(expected, rel=0.15)
+    assert quality.jitter(quality.shake(scene.problem, still)) == pytest.approx(0, abs=1e-12)
 
 
 def test_a_head_that_never_rests_has_no_jitter(scene: Toy) -> None:
     moving = replace(scene.truth, centre=0.01 * np.arange(20)[:, None] * np.array([1.0, 0, 0]))
-    assert np.isnan(quality.jitter(scene.problem, moving))
+    assert np.isnan(quality.jitter(quality.shake(scene.problem, moving)))
 
 
 def test_a_good_track_passes(scene: Toy, tmp_path: Path) -> None:
@@ -84,6 +88,9 @@ def test_a_good_track_passes(scene: Toy, tmp_path: Path) -> None:
     assert judged.messages == []
     assert judged.metrics["face_share"] == 1
     assert judged.metrics["reprojection_px"]["0"] == pytest.approx(0, abs=1e-9)
+    assert judged.metrics["doubted_detections"] == {"0": 0, "1": 0}
+    height, width, _ = cv2.imread(str(tmp_path / "quality.png")).shape
+    assert 300 < height < width
 
 
 @pytest.mark.parametrize(("count", "status"), [(19, "pass"), (17, "warn"), (9, "fail")])
@@ -96,6 +103,7 @@ def test_face_share_decides(scene: Toy, tmp_path: Path, count: int, status: str)
     assert judged.status == status
     if status != "pass":
         assert f"none in main {count} to main 19" in judged.messages[0]
+        assert "camera 0 sees it least" in judged.messages[0]
 
 
 def test_the_message_names_the_worst_camera_and_stretch(scene: Toy, tmp_path: Path) -> None:
@@ -130,3 +138,22 @@ def test_saturated_blendshapes_are_remarked(scene: Toy, tmp_path: Path) -> None:
     assert judged.metrics["saturation"] == 0.25
     assert judged.status == "warn"
     assert "25%" in judged.messages[0]
+    assert "most often smile (100%)" in judged.messages[0]
+    assert judged.metrics["most_saturated"] == {"smile": 1.0}
+
+
+def test_frames_lost_between_the_first_and_the_last_found() -> None:
+    valid = np.array([0, 1, 0, 0, 1, 0, 0, 1, 0, 1], bool)
+    sequence = np.array([0] * 6 + [1] * 4)
+    assert quality.lost_between(valid, sequence) == 2 + 1
+
+
+def test_jitter_in_pixels_of_a_frame_of_512(scene: Toy, tmp_path: Path) -> None:
+    still = scene.problem.initial(np.tile(np.eye(3), (20, 1, 1)), np.zeros((20, 3)))
+    rng = np.random.default_rng(0)
+    scene.truth = replace(still, centre=1e-4 * rng.normal(size=(20, 3)))
+    judged = _judged(scene, tmp_path, gate=Gate(reprojection=(998, 999)))
+    eyes = quality.eye_distance(scene.problem, scene.truth).mean()
+    # The frames on file are 4 pixels wide.
+    expected = judged.metrics["jitter_per_mille"] / 1000 * eyes * 512 / 4
+    assert judged.metrics["jitter_px_at_512"] == pytest.approx(expected, rel=0.02)

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import torch
 
 from avatar import files
 from avatar.cameras import Cameras
+from avatar.errors import UserError
 from avatar.render.mesh import shade
 from avatar.rig import HeadRig, RigParams
 from pipeline import media
+from pipeline.pack import check_gate
 from pipeline.track.__main__ import main
 from tests.unit.pipeline.track.capture import cameras, plain_colours, write_store
 
@@ -125,3 +128,74 @@ def test_an_unknown_setting_is_refused(
     arguments = ["--subject", "x", "--results", str(tmp_path), "--rig", str(anny_rig_path)]
     assert main([*arguments, "--settings", '{"priors": {"expression": 1}}']) == 2
     assert "priors.expression" in capfd.readouterr().err
+
+
+def _refused(folder: Path, rig: Path, name: str, capfd: pytest.CaptureFixture[str], *more) -> str:
+    """The one error line of a subject that is refused before anything is written."""
+    arguments = ["--subject", name, "--results", str(folder), "--rig", str(rig)]
+    assert main([*arguments, *more]) == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert not (folder / name / "track").exists()
+    return lines[0]
+
+
+@pytest.mark.parametrize(("quarters", "degrees"), [(1, r"-(8|9)\d"), (2, r"-?1[78]\d")])
+def test_a_head_that_lies_is_one_clear_line(
+    anny_rig: HeadRig, anny_rig_path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    quarters: int, degrees: str,
+) -> None:  # fmt: skip
+    frames = [np.rot90(frame, quarters) for frame in _film(anny_rig)[0]]
+    _write_capture(tmp_path / "bed", frames, STEPS)
+    line = _refused(tmp_path, anny_rig_path, "bed", capfd)
+    assert re.search(f"camera 0: the head lies at {degrees} degrees: turn the video", line)
+
+
+def test_cameras_in_millimetres_are_one_clear_line(
+    anny_rig: HeadRig, anny_rig_path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Ks, viewmats = cameras(2)
+    viewmats[:, 2, 3] = 0.9
+    Ks[:, [0, 1], [0, 1]] = 600
+    verts = anny_rig.v_template.numpy().astype(float)
+    faces = anny_rig.faces.numpy()
+    frames = []
+    for K, viewmat in zip(Ks, viewmats, strict=True):
+        image, _ = shade(verts, faces, plain_colours(anny_rig), viewmat, K, 256, 256, 0.6)
+        frames += [(image * 255).astype(np.uint8)] * 3
+    write_store(tmp_path / "two" / "ingest" / "frames.h5", frames, 2, 3)
+    viewmats[:, :3, 3] *= 1000
+    calibration = Cameras(
+        ["0", "1"], Ks, viewmats, np.full((2, 2), 256), np.zeros((2, 5)), np.zeros(2)
+    )
+    calibration.save(tmp_path / "two" / "ingest" / "cameras.json")
+    line = _refused(tmp_path, anny_rig_path, "two", capfd)
+    assert "only if their matrices are in millimetres" in line
+
+
+def test_a_face_in_three_of_many_frames_fails_the_gate(
+    anny_rig: HeadRig, anny_rig_path: Path, tmp_path: Path
+) -> None:
+    frames = [np.full((SIZE, SIZE, 3), 128, np.uint8)] * 60
+    frames[20:23] = _film(anny_rig)[0][:3]
+    _write_capture(tmp_path / "rare", frames, 60)
+    arguments = ["--subject", "rare", "--results", str(tmp_path), "--rig", str(anny_rig_path)]
+    assert main(arguments) == 0
+    judged = json.loads((tmp_path / "rare" / "track" / "quality.json").read_text())
+    assert judged["status"] == "fail"
+    assert judged["messages"][0].startswith("a face in 5% of the timesteps, none in main 23 to")
+    assert judged["metrics"]["lost_between"] == 0
+    assert (tmp_path / "rare" / "track" / "quality.png").stat().st_size > 5000
+    with pytest.raises(UserError, match="tracking failed: a face in 5%"):
+        check_gate(tmp_path / "rare" / "track", "strict")
+    check_gate(tmp_path / "rare" / "track", "warn")
+
+
+def test_a_wrong_blendshape_model_is_one_clear_line(
+    anny_rig_path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _write_capture(tmp_path / "ann", [np.full((64, 64, 3), 200, np.uint8)] * 3, 3)
+    (tmp_path / "a.task").write_bytes(b"x")
+    settings = json.dumps({"task_model": str(tmp_path / "a.task"), "task_model_sha256": "0" * 64})
+    line = _refused(tmp_path, anny_rig_path, "ann", capfd, "--settings", settings)
+    assert "a.task has the sha256" in line
