@@ -6,6 +6,7 @@ parameters are known can be learnt before any subject is filmed: a linear correc
 landmark's place, by which the tracker expects landmarks where the detector puts them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,18 +73,20 @@ def draw(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"], renders: int, seed: 
     """Random faces from random directions, and where the detector finds their landmarks."""
     assert rig.landmarks is not None
     middle, rng, still = embedding.head_middle(rig), np.random.default_rng(seed), torch.zeros(3)
-    images, rows = [], []
-    for _ in range(renders):
-        shape, parameters = _parameters(rig, rng)
-        yaw, pitch = rng.uniform((-YAW, -PITCH), (YAW, PITCH))
-        with torch.no_grad():
-            verts = rig(shape, rotation=still, neck_pose=still, translation=still, **parameters)
-        verts = verts.numpy() - middle
-        images.append(embedding.render(rig, verts, texture, yaw, pitch).image)
-        viewmat, K = embedding.orbit(yaw, pitch)
-        points = rig.landmarks.points(torch.from_numpy(verts), rig.faces).numpy()
-        rows.append((_known(shape, parameters), viewmat, K, points))
-    found = detect_images(images)
+    rows = []
+
+    def images() -> Iterator[UInt8[np.ndarray, "S S 3"]]:
+        for _ in range(renders):
+            shape, parameters = _parameters(rig, rng)
+            yaw, pitch = rng.uniform((-YAW, -PITCH), (YAW, PITCH))
+            with torch.no_grad():
+                verts = rig(shape, rotation=still, neck_pose=still, translation=still, **parameters)
+            verts = verts.numpy() - middle
+            points = rig.landmarks.points(torch.from_numpy(verts), rig.faces).numpy()
+            rows.append((_known(shape, parameters), *embedding.orbit(yaw, pitch), points))
+            yield embedding.render(rig, verts, texture, yaw, pitch).image
+
+    found = detect_images(images())
     k, viewmats, Ks, points = (np.stack(part)[found.found] for part in zip(*rows, strict=True))
     detected = found.points[found.found][:, rig.landmarks.ids.numpy()]
     turns = viewmats[:, :3, :3]
