@@ -1,9 +1,9 @@
 """What a better track is worth to the avatar: python -m benchmarks.tracks --subject demo
 
 Tracks an ingested and matted subject in three ways (landmarks only; with the static offsets that
-outlines give; with the motion refined by colours, too), packs each, trains the preset `quick` on the
-same images in the same order, and prints PSNR and SSIM of held-out frames over white. What is done is
-kept under `results/tracks/<subject>/` and not done again.
+outlines give; with the motion refined by colours, too), packs each, trains the preset `quick` on
+the same images in the same order, and prints PSNR and SSIM of held-out frames over white. What is
+done is kept under `results/tracks/<subject>/` and not done again.
 """
 
 import argparse

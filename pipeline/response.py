@@ -71,7 +71,8 @@ def learn(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"]) -> Float[torch.Tens
 
 def draw(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"], renders: int, seed: int = 0) -> Sample:
     """Random faces from random directions, and where the detector finds their landmarks."""
-    assert rig.landmarks is not None
+    landmarks = rig.landmarks
+    assert landmarks is not None
     middle, rng, still = embedding.head_middle(rig), np.random.default_rng(seed), torch.zeros(3)
     rows = []
 
@@ -82,13 +83,13 @@ def draw(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"], renders: int, seed: 
             with torch.no_grad():
                 verts = rig(shape, rotation=still, neck_pose=still, translation=still, **parameters)
             verts = verts.numpy() - middle
-            points = rig.landmarks.points(torch.from_numpy(verts), rig.faces).numpy()
+            points = landmarks.points(torch.from_numpy(verts), rig.faces).numpy()
             rows.append((_known(shape, parameters), *embedding.orbit(yaw, pitch), points))
             yield embedding.render(rig, verts, texture, yaw, pitch).image
 
     found = detect_images(images())
     k, viewmats, Ks, points = (np.stack(part)[found.found] for part in zip(*rows, strict=True))
-    detected = found.points[found.found][:, rig.landmarks.ids.numpy()]
+    detected = found.points[found.found][:, landmarks.ids.numpy()]
     turns = viewmats[:, :3, :3]
     seen = points @ turns.swapaxes(1, 2) + viewmats[:, None, :3, 3]
     ahead = (detected - Ks[:, None, :2, 2]) / Ks[:, None, [0, 1], [0, 1]]
