@@ -1,10 +1,10 @@
 """How right the tracker's solver is by itself: python -m benchmarks.solver
 
-In place of detections it is given the demo's true landmarks (where the embedding lies on the true
-vertices) with white noise: what is left is the solver's, the priors' and the rig's own error. Prints
-the distances of `benchmarks.track` for all cameras and for one uncalibrated camera: for the person
-as it is, and for the same person brought into the rig (true parameters, static offsets left out:
-what the rig cannot show no solver can find).
+In place of detections it is given the demo's true landmarks (where the embedding lies on the
+true vertices) with white noise: what is left is the error of solver, priors and rig. Prints the
+distances of `benchmarks.track` for all cameras and for one uncalibrated camera: for the person as
+it is, and for the same person brought into the rig (true parameters, static offsets left out: what
+the rig cannot show no solver can find).
 """
 
 import argparse

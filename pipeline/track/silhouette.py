@@ -26,6 +26,7 @@ EVIDENCE = 0.2  # neighbours on an outline err together: each counts as this muc
 SMOOTH, SHRINK, STILL = 30.0, 1e-4, 1e3  # of the offset: bending, length, length where it is held
 FACE = 1.0  # of the offset's length on the face, which landmarks and identity know better
 HAIR = 0.3  # weight of an outline beyond the mesh where hair may be
+EAR = 0.01  # m; how far an ear may stand off the mean head's
 INNER = {"eyeballs", "inner_mouth", "teeth", "tongue", "mouth", "eyes"}  # masks that stay put
 
 
@@ -261,7 +262,8 @@ def static_offset(rig: HeadRig, rim: Rim) -> Float[np.ndarray, "V 3"]:
     Minimises the outlines' misses, the squared uniform Laplacian of the offset (Sorkine et al.
     2004) and, weakly, the offset itself; robustly, by reweighting. Lids, lips and the neck stay
     where they are. Where hair may be the mesh is drawn in as firmly as on skin, but drawn out
-    less: towards the hair's outline, which is what an avatar needs there.
+    less: towards the hair's outline, which is what an avatar needs there. Far
+    beyond an ear the outline is that of hair, which would blow the ear up.
     """
     smooth = _laplacian(rig)
     still = np.where(rig.masks["face"].numpy(), FACE, 0.0)
@@ -270,6 +272,9 @@ def static_offset(rig: HeadRig, rim: Rim) -> Float[np.ndarray, "V 3"]:
     regular = SMOOTH * (smooth.T @ smooth) + sparse.diags(still + SHRINK)
     rim = _inside_hair(rig, rim)
     loose = np.where(hair(rig)[rim.vertices] & (rim.distances > 0), HAIR, 1.0)
+    if "ears" in rig.masks:
+        ears = rig.masks["ears"].numpy()[rim.vertices]
+        loose[ears & (rim.distances > EAR)] = 0.0
     count = len(rim.vertices)
     rows = np.repeat(np.arange(count), 3)
     columns = (3 * rim.vertices[:, None] + np.arange(3)).ravel()

@@ -126,6 +126,26 @@ def test_hair_that_stands_off_in_one_frame_pulls_nothing(rig: HeadRig) -> None:
     assert offset[vertex, 1] < 0.0015
 
 
+@pytest.mark.parametrize(("distance", "low", "high"), [
+    (0.015, -0.0002, 0.0002), (0.008, 0.0005, 0.008), (-0.008, -0.008, -0.0005),
+])  # fmt: skip
+def test_hair_over_an_ear_does_not_blow_it_up(
+    rig: HeadRig, distance: float, low: float, high: float
+) -> None:
+    """The alpha meets the skin around the ear; at the ear it is far out, near, or further in."""
+    rig.masks["face"] = torch.zeros_like(rig.masks["face"])
+    verts = rig.v_template.numpy().astype(float)
+    ear = (rig.masks["skin"] & ~rig.masks["eyes"]).numpy() & (verts[:, 0] > 0.06)
+    ear &= abs(verts[:, 1]) < 0.03
+    rig.masks["ears"] = torch.from_numpy(ear)
+    around = np.flatnonzero(rig.masks["scalp"].numpy() & ~ear)
+    vertices = np.concatenate([np.flatnonzero(ear), around])
+    out = verts[vertices] / np.linalg.norm(verts[vertices], axis=1, keepdims=True)
+    distances = np.where(ear[vertices], distance, 0.0)
+    offset = silhouette.static_offset(rig, Rim(vertices, out, distances))
+    assert low < (offset[vertices] * out).sum(1)[ear[vertices]].mean() < high
+
+
 def test_overlap_of_a_mesh_with_its_own_alpha_and_with_a_wider_one(
     rig: HeadRig, rigged: Cameras, tmp_path: Path
 ) -> None:
