@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.parallel import threaded
-from pipeline.track import appearance, solver, stages
+from pipeline.track import appearance, solver, stages, sums
 from pipeline.track.appearance import Appearance
 from pipeline.track.looks import Frames, Looks, look
 from pipeline.track.problem import (
@@ -152,28 +152,13 @@ class Pixels(Problem):
         return normal.frame, normal.frame_gradient
 
     def _information(
-        self, piece: State, part: Int[np.ndarray, "B"]
+        self,
+        piece: State,
+        part: Int[np.ndarray, "B"],
+        seen: Float[np.ndarray, "B C L 3"],
     ) -> tuple[Float[np.ndarray, "B L 4 4"], Float[np.ndarray, "B L 4"]]:
-        jacobian = self._pixel_jacobian(piece)
-        rows = self.looks.slopes[part] @ jacobian.astype(np.float32)
-        heavy = rows * self.weight[part][..., None]
-        count, _, points = rows.shape[:3]
-        rows = rows.swapaxes(1, 2).reshape(count, points, -1, 4)
-        heavy = heavy.swapaxes(1, 2).reshape(rows.shape).swapaxes(2, 3)
-        pull = heavy @ self.difference[part].swapaxes(1, 2).reshape(count, points, -1, 1)
-        return heavy @ rows, pull[..., 0]
-
-    def _pixel_jacobian(self, piece: State) -> Float[np.ndarray, "B C L 2 4"]:
-        """Derivatives of pixels by the point in the head's frame and by the zoom."""
-        seen = self.in_cameras(piece)
-        turns = self.observations.viewmats[None, :, :3, :3] @ piece.rotation[:, None]
-        ahead = seen[..., :2] / seen[..., 2:]
-        focal = self._focal(piece)[:, None]
-        jacobian = np.empty((*ahead.shape, 4))
-        jacobian[..., :3] = turns[:, :, None, :2] - ahead[..., None] * turns[:, :, None, 2:]
-        jacobian[..., :3] *= (focal / seen[..., 2:])[..., None]
-        jacobian[..., 3] = ahead * focal
-        return jacobian
+        rows = self.looks.slopes[part] @ self._pixel_jacobian(piece, seen)
+        return sums.information(rows, self.weight[part], self.difference[part])
 
 
 def difference(
