@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.parallel import threaded
-from pipeline.track import appearance, solver, stages, sums
+from pipeline.track import appearance, stages, sums, windows
 from pipeline.track.appearance import Appearance
 from pipeline.track.looks import Frames, Looks, look
 from pipeline.track.problem import (
@@ -66,7 +66,7 @@ def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
         problem.reweight(state)
         seen = problem.with_evidence(gather(problem, state, skin, learnt, frame, part.blur))
         free = stages.free(stages.Stage("", MOTION, part.iterations), seen, known_focal=True)
-        state = solver.solve(seen, state, free, part.iterations)
+        state = windows.solve(seen, state, free, part.iterations)
         state = replace(state, bias=stages.learn_bias(problem, state))
         moved = np.linalg.norm(skin.world(state) - skin.world(before), axis=-1)
         log.info("track: photometric %d: skin moved by %.2f mm", number + 1, 1e3 * moved.mean())

@@ -69,6 +69,14 @@ class State:
         per_timestep = ("rotation", "centre", "hinges", "expr")
         return replace(self, **{name: getattr(self, name)[timesteps] for name in per_timestep})
 
+    def with_part(self, timesteps: Int[np.ndarray, "B"], part: "State") -> "State":
+        """The guess with that of a part in place of its own at some of the timesteps."""
+        arrays = {}
+        for name in ("rotation", "centre", "hinges", "expr"):
+            arrays[name] = getattr(self, name).copy()
+            arrays[name][timesteps] = getattr(part, name)
+        return replace(part, **arrays)
+
 
 @dataclass
 class Priors:
@@ -211,6 +219,21 @@ class Problem:
             self.model, self.observations.at(timesteps), self.priors, self.bounds, self.blinks,
             self.ease, self.hint, self.belief.at(timesteps) if self.belief else None,
         )  # fmt: skip
+
+    def window(self, start: int, stop: int) -> "Problem":
+        """The same problem from one timestep to another, weights and all."""
+        other, part = copy.copy(self), slice(start, stop)
+        other.observations = self.observations.at(np.arange(start, stop))
+        other.points, other.trust = self.points[part], self.trust[part]
+        other.precision = self.precision[part]
+        inside = (self.smooth > start) & (self.smooth < stop - 1)
+        other.smooth = self.smooth[inside] - start
+        other.belief = self.belief.at(np.arange(start, stop)) if self.belief else None
+        if self.evidence is not None:
+            hessian, gradient = self.evidence.hessian[part], self.evidence.gradient[part]
+            state = self.evidence.state.at(np.arange(start, stop))
+            other.evidence = Evidence(state, hessian, gradient)
+        return other
 
     def hinted(self, hint: Hint) -> "Problem":
         """The same problem with another hint."""
