@@ -68,7 +68,10 @@ def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
         free = stages.free(stages.Stage("", MOTION, part.iterations), seen, known_focal=True)
         state = windows.solve(seen, state, free, part.iterations)
         state = replace(state, bias=stages.learn_bias(problem, state))
-        moved = np.linalg.norm(skin.world(state) - skin.world(before), axis=-1)
+        chosen = _spread(problem.observations)
+        moved = np.linalg.norm(
+            skin.world(state.at(chosen)) - skin.world(before.at(chosen)), axis=-1
+        )
         log.info("track: photometric %d: skin moved by %.2f mm", number + 1, 1e3 * moved.mean())
     return state
 
@@ -77,9 +80,7 @@ def learn(
     observed: Observations, state: State, skin: Skin, frame: Frames, blur: float
 ) -> Appearance:
     """The skin's colours in some frames, spread over time."""
-    count = int(LOOKS / observed.seen.sum(1).mean())
-    chosen = np.unique(np.linspace(0, len(observed) - 1, count).round().astype(int))
-    looks = list(_looks(observed, state, skin, frame, blur, chosen))
+    looks = list(_looks(observed, state, skin, frame, blur, _spread(observed)))
     return appearance.learn(
         np.concatenate([some.values for some in looks]),
         np.concatenate([some.visible for some in looks]),
@@ -175,6 +176,11 @@ def difference(
         for some in _looks(observed, state, skin, frame, blur, np.arange(len(observed)))
     ]
     return 100 * float(np.minimum(np.concatenate(parts), 0.3).mean())
+
+
+def _spread(observed: Observations) -> Int[np.ndarray, "B"]:
+    count = int(LOOKS / observed.seen.sum(1).mean())
+    return np.unique(np.linspace(0, len(observed) - 1, count).round().astype(int))
 
 
 def _looks(

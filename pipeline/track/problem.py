@@ -206,9 +206,10 @@ class Problem:
         self.hint = hint or Hint(nothing, np.zeros((model.num_shape, model.num_shape)), nothing)
         self.evidence: Evidence | None = None
         self.deviation = np.hypot(model.spread, priors.noise)
-        self.points = np.nan_to_num(observations.points.astype(np.float64))
-        self.trust: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3])
-        self.precision = np.zeros(self.points.shape[:3])
+        self.points = np.nan_to_num(observations.points)
+        # In single precision: of long captures these and the points are what memory holds.
+        self.trust: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3], np.float32)
+        self.precision = np.zeros(self.points.shape[:3], np.float32)
         self.smooth = _triples(observations)
         pace = np.median(np.diff(observations.time)) * 30 if len(observations) > 1 else 1.0
         self.smooth_precision = self._smooth_precision() / max(pace, 0.1) ** 4
@@ -271,9 +272,7 @@ class Problem:
         """Landmarks (m) in the frames of the cameras."""
         return self._seen(state, self.head(state))
 
-    def _seen(
-        self, state: State, head: Float[np.ndarray, "T L 3"]
-    ) -> Float[np.ndarray, "T C L 3"]:
+    def _seen(self, state: State, head: Float[np.ndarray, "T L 3"]) -> Float[np.ndarray, "T C L 3"]:
         arms = head - self.model.pivot
         world = arms @ state.rotation.swapaxes(1, 2) + state.centre[:, None]
         turns = self.observations.viewmats[:, :3, :3]
@@ -287,6 +286,14 @@ class Problem:
         focal, middle = self._focal(state)[:, None], self.observations.Ks[:, None, :2, 2]
         return (seen[..., :2] + state.bias) / seen[..., 2:] * focal + middle
 
+    def pixels(self, state: State) -> Float[np.ndarray, "T C L 2"]:
+        """Where all cameras see the landmarks at all timesteps: in single precision."""
+        result = np.empty_like(self.points, np.float32)
+        for part in self.parts():
+            piece = state.at(part)
+            result[part] = self.project(piece, self.in_cameras(piece))
+        return result
+
     def _focal(self, state: State) -> Float[np.ndarray, "C 2"]:
         return self.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom)
 
@@ -294,12 +301,15 @@ class Problem:
 
     def reweight(self, state: State) -> None:
         """Fix each landmark's weight from the present pose, for the solves that follow."""
-        seen = self.in_cameras(state)
-        scale = self._focal(state)[:, :1] / seen[..., 2]
-        self.precision = 1 / (self.deviation * scale) ** 2
-        self.trust = self.priors.evidence * self._visible(state, seen)
-        self.trust *= self.observations.seen[..., None]
-        self.trust *= self._open(state)[:, None]
+        self.trust, self.precision = np.empty_like(self.trust), np.empty_like(self.precision)
+        for part in self.parts():
+            piece = state.at(part)
+            seen = self.in_cameras(piece)
+            scale = self._focal(piece)[:, :1] / seen[..., 2]
+            self.precision[part] = 1 / (self.deviation * scale) ** 2
+            trust = self.priors.evidence * self._visible(piece, seen)
+            trust *= self.observations.seen[part, :, None]
+            self.trust[part] = trust * self._open(piece)[:, None]
 
     def _visible(
         self, state: State, seen: Float[np.ndarray, "T C L 3"]
@@ -330,7 +340,7 @@ class Problem:
     def cost(self, state: State) -> float:
         """Half the weighted squares: data (Geman-McClure), priors, smoothness."""
         total = 0.0
-        for part in self._parts():
+        for part in self.parts():
             piece = state.at(part)
             residual = self.project(piece, self.in_cameras(piece)) - self.points[part]
             square = (residual**2).sum(-1) * self.precision[part]
@@ -364,7 +374,7 @@ class Problem:
             np.empty((count, columns, columns)), np.empty((count, columns, shares)),
             np.zeros((shares, shares)), np.empty((count, columns)), np.zeros(shares),
         )  # fmt: skip
-        for part in self._parts():
+        for part in self.parts():
             self._accumulate(state.at(part), part, free, normal)
         self._add_priors(state, free, normal)
         return normal
@@ -552,7 +562,8 @@ class Problem:
         limits[:, HINGES.start :] = self.bounds
         return limits[:, None, free.frame] - self._values(state)[:, free.frame]
 
-    def _parts(self) -> list[Int[np.ndarray, "B"]]:
+    def parts(self) -> list[Int[np.ndarray, "B"]]:
+        """Timesteps in portions that are worked on at once."""
         count = len(self.observations)
         return [np.arange(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
 

@@ -164,13 +164,17 @@ def learn_bias(problem: Problem, state: State) -> Float[np.ndarray, "C L 2"]:
     that the bias is a given share of the landmark's deviation.
     """
     clean = replace(state, bias=np.zeros_like(state.bias))
-    seen = problem.in_cameras(clean)
-    metres = (
-        seen[..., 2:] / (problem.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom))[:, None]
-    )
-    residual = problem.points - problem.project(clean, seen)
-    remaining = residual - state.bias / metres
-    square = (remaining**2).sum(-1) * problem.precision
-    weight = problem.trust / (1 + square / problem.priors.outlier**2) ** 2
-    total = weight.sum(0) + 1 / problem.priors.bias**2
-    return (weight[..., None] * residual * metres).sum(0) / total[..., None]
+    total = np.full(state.bias.shape[:2], 1 / problem.priors.bias**2)
+    pull = np.zeros_like(state.bias)
+    focal = problem.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom)
+    for part in problem.parts():
+        piece = clean.at(part)
+        seen = problem.in_cameras(piece)
+        metres = seen[..., 2:] / focal[:, None]
+        residual = problem.points[part] - problem.project(piece, seen)
+        remaining = residual - state.bias / metres
+        square = (remaining**2).sum(-1) * problem.precision[part]
+        weight = problem.trust[part] / (1 + square / problem.priors.outlier**2) ** 2
+        total += weight.sum(0)
+        pull += (weight[..., None] * residual * metres).sum(0)
+    return pull / total[..., None]

@@ -67,7 +67,6 @@ def weigh(matrix, jacobian):
             for p in range(points):
                 x, y, z = matrix[t, p, i, 0], matrix[t, p, i, 1], matrix[t, p, i, 2]
                 for k in range(columns):
-                    result[t, i, p, k] = (
-                        x * jacobian[t, 0, p, k] + y * jacobian[t, 1, p, k] + z * jacobian[t, 2, p, k]
-                    )
+                    result[t, i, p, k] = x * jacobian[t, 0, p, k] + y * jacobian[t, 1, p, k]
+                    result[t, i, p, k] += z * jacobian[t, 2, p, k]
     return result
