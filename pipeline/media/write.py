@@ -16,6 +16,7 @@ def write_video(
     frames: Iterable[UInt8[np.ndarray, "H W 3"]],
     fps: float,
     crf: int = 18,
+    preset: str = "fast",
 ) -> None:
     """Write an H.264 video (yuv420p, BT.709, limited range), atomically.
 
@@ -24,13 +25,14 @@ def write_video(
         frames: RGB images of one size; an odd width or height is padded by repeating the edge.
         fps: frames per second.
         crf: x264's constant rate factor, 0 (lossless) to 51.
+        preset: x264's; how much time it takes.
     Raises:
         ValueError: no frames, or frames of different sizes.
     """
     with files.atomic(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "fast"}
+        stream.options = {"crf": str(crf), "preset": preset}
         _tag_colours(stream.codec_context)
         shape = None
         for image in frames:

@@ -9,6 +9,7 @@ from avatar.cameras import Cameras
 from avatar.dataset import AlphaStore, FrameStore
 from avatar.errors import UserError
 from avatar.rig import HeadRig, RigParams
+from pipeline.parallel import threaded
 from pipeline.track import initial, looks, photometric, silhouette, skin, stages, timeline
 from pipeline.track.model import LandmarkModel
 from pipeline.track.problem import Belief, Observations, Priors, Problem, State
@@ -110,7 +111,7 @@ def by_outlines(
     for _ in range(OUTLINE_ROUNDS if known else 0):
         rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
         problem = fit.problem.hinted(silhouette.shape_hint(fit.rig, rim, fit.state.shape))
-        state = stages.run(problem, fit.state, known, stages.REFINEMENT)
+        state = stages.run(problem, fit.state, known, stages.BY_OUTLINES)
         fit = replace(fit, problem=problem, state=state)
     return fit
 
@@ -136,9 +137,11 @@ def with_offsets(
     fit = _with_neck(fit, store, cameras, alphas, rows)
     rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
     shaped = replace(fit, static_offset=silhouette.static_offset(fit.rig, rim))
-    before, after = (
-        silhouette.overlap(fit.rig, candidate.params(store), cameras, alphas, rows[::2], "head")
-        for candidate in (fit, shaped)
+    before, after = threaded(
+        lambda candidate: silhouette.overlap(
+            fit.rig, candidate.params(store), cameras, alphas, rows[::2], "head"
+        ),
+        (fit, shaped),
     )
     overlaps = {
         "silhouette_iou_without_offset": before,

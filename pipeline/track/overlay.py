@@ -48,7 +48,7 @@ def write_overlay(
     stride = max(1, round(rate / FRAME_RATE))
     timesteps = np.arange(0, len(params), stride)
     frames = _frames(store, found, rig, params, cameras, shown, timesteps, size)
-    media.write_video(path, frames, rate / stride, crf=24)
+    media.write_video(path, frames, rate / stride, crf=24, preset="veryfast")
 
 
 def _rate(store: FrameStore) -> float:
@@ -124,5 +124,5 @@ def draw_frame(
     wire = image.copy()
     cv2.polylines(wire, list(lines), True, colour, 1, cv2.LINE_8, SHIFT)
     cv2.addWeighted(wire, 0.5, image, 0.5, 0, dst=image)
-    for x, y in points[np.isfinite(points).all(1)]:
-        cv2.circle(image, (round(x - 0.5), round(y - 0.5)), 1, dots, -1)
+    for x, y in np.round(points[np.isfinite(points).all(1)] - 0.5).astype(int).tolist():
+        cv2.circle(image, (x, y), 1, dots, -1)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.parallel import threaded
-from pipeline.track import appearance, solver, stages
+from pipeline.track import appearance, stages, sums, windows
 from pipeline.track.appearance import Appearance
 from pipeline.track.looks import Frames, Looks, look
 from pipeline.track.problem import (
@@ -66,9 +66,12 @@ def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
         problem.reweight(state)
         seen = problem.with_evidence(gather(problem, state, skin, learnt, frame, part.blur))
         free = stages.free(stages.Stage("", MOTION, part.iterations), seen, known_focal=True)
-        state = solver.solve(seen, state, free, part.iterations)
+        state = windows.solve(seen, state, free, part.iterations)
         state = replace(state, bias=stages.learn_bias(problem, state))
-        moved = np.linalg.norm(skin.world(state) - skin.world(before), axis=-1)
+        chosen = _spread(problem.observations)
+        moved = np.linalg.norm(
+            skin.world(state.at(chosen)) - skin.world(before.at(chosen)), axis=-1
+        )
         log.info("track: photometric %d: skin moved by %.2f mm", number + 1, 1e3 * moved.mean())
     return state
 
@@ -77,9 +80,7 @@ def learn(
     observed: Observations, state: State, skin: Skin, frame: Frames, blur: float
 ) -> Appearance:
     """The skin's colours in some frames, spread over time."""
-    count = int(LOOKS / observed.seen.sum(1).mean())
-    chosen = np.unique(np.linspace(0, len(observed) - 1, count).round().astype(int))
-    looks = list(_looks(observed, state, skin, frame, blur, chosen))
+    looks = list(_looks(observed, state, skin, frame, blur, _spread(observed)))
     return appearance.learn(
         np.concatenate([some.values for some in looks]),
         np.concatenate([some.visible for some in looks]),
@@ -152,28 +153,13 @@ class Pixels(Problem):
         return normal.frame, normal.frame_gradient
 
     def _information(
-        self, piece: State, part: Int[np.ndarray, "B"]
+        self,
+        piece: State,
+        part: Int[np.ndarray, "B"],
+        seen: Float[np.ndarray, "B C L 3"],
     ) -> tuple[Float[np.ndarray, "B L 4 4"], Float[np.ndarray, "B L 4"]]:
-        jacobian = self._pixel_jacobian(piece)
-        rows = self.looks.slopes[part] @ jacobian.astype(np.float32)
-        heavy = rows * self.weight[part][..., None]
-        count, _, points = rows.shape[:3]
-        rows = rows.swapaxes(1, 2).reshape(count, points, -1, 4)
-        heavy = heavy.swapaxes(1, 2).reshape(rows.shape).swapaxes(2, 3)
-        pull = heavy @ self.difference[part].swapaxes(1, 2).reshape(count, points, -1, 1)
-        return heavy @ rows, pull[..., 0]
-
-    def _pixel_jacobian(self, piece: State) -> Float[np.ndarray, "B C L 2 4"]:
-        """Derivatives of pixels by the point in the head's frame and by the zoom."""
-        seen = self.in_cameras(piece)
-        turns = self.observations.viewmats[None, :, :3, :3] @ piece.rotation[:, None]
-        ahead = seen[..., :2] / seen[..., 2:]
-        focal = self._focal(piece)[:, None]
-        jacobian = np.empty((*ahead.shape, 4))
-        jacobian[..., :3] = turns[:, :, None, :2] - ahead[..., None] * turns[:, :, None, 2:]
-        jacobian[..., :3] *= (focal / seen[..., 2:])[..., None]
-        jacobian[..., 3] = ahead * focal
-        return jacobian
+        rows = self.looks.slopes[part] @ self._pixel_jacobian(piece, seen)
+        return sums.information(rows, self.weight[part], self.difference[part])
 
 
 def difference(
@@ -190,6 +176,11 @@ def difference(
         for some in _looks(observed, state, skin, frame, blur, np.arange(len(observed)))
     ]
     return 100 * float(np.minimum(np.concatenate(parts), 0.3).mean())
+
+
+def _spread(observed: Observations) -> Int[np.ndarray, "B"]:
+    count = int(LOOKS / observed.seen.sum(1).mean())
+    return np.unique(np.linspace(0, len(observed) - 1, count).round().astype(int))
 
 
 def _looks(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import ConfigDict
 
 from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS
-from pipeline.track import rotations
+from pipeline.track import rotations, sums
 from pipeline.track.model import LandmarkModel
 
 ROTATION, CENTRE, JAW, EYES = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 15)
@@ -68,6 +68,14 @@ class State:
         """The guess at some of the timesteps."""
         per_timestep = ("rotation", "centre", "hinges", "expr")
         return replace(self, **{name: getattr(self, name)[timesteps] for name in per_timestep})
+
+    def with_part(self, timesteps: Int[np.ndarray, "B"], part: "State") -> "State":
+        """The guess with that of a part in place of its own at some of the timesteps."""
+        arrays = {}
+        for name in ("rotation", "centre", "hinges", "expr"):
+            arrays[name] = getattr(self, name).copy()
+            arrays[name][timesteps] = getattr(part, name)
+        return replace(part, **arrays)
 
 
 @dataclass
@@ -198,9 +206,10 @@ class Problem:
         self.hint = hint or Hint(nothing, np.zeros((model.num_shape, model.num_shape)), nothing)
         self.evidence: Evidence | None = None
         self.deviation = np.hypot(model.spread, priors.noise)
-        self.points = np.nan_to_num(observations.points.astype(np.float64))
-        self.trust: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3])
-        self.precision = np.zeros(self.points.shape[:3])
+        self.points = np.nan_to_num(observations.points)
+        # In single precision: of long captures these and the points are what memory holds.
+        self.trust: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3], np.float32)
+        self.precision = np.zeros(self.points.shape[:3], np.float32)
         self.smooth = _triples(observations)
         pace = np.median(np.diff(observations.time)) * 30 if len(observations) > 1 else 1.0
         self.smooth_precision = self._smooth_precision() / max(pace, 0.1) ** 4
@@ -211,6 +220,21 @@ class Problem:
             self.model, self.observations.at(timesteps), self.priors, self.bounds, self.blinks,
             self.ease, self.hint, self.belief.at(timesteps) if self.belief else None,
         )  # fmt: skip
+
+    def window(self, start: int, stop: int) -> "Problem":
+        """The same problem from one timestep to another, weights and all."""
+        other, part = copy.copy(self), slice(start, stop)
+        other.observations = self.observations.at(np.arange(start, stop))
+        other.points, other.trust = self.points[part], self.trust[part]
+        other.precision = self.precision[part]
+        inside = (self.smooth > start) & (self.smooth < stop - 1)
+        other.smooth = self.smooth[inside] - start
+        other.belief = self.belief.at(np.arange(start, stop)) if self.belief else None
+        if self.evidence is not None:
+            hessian, gradient = self.evidence.hessian[part], self.evidence.gradient[part]
+            state = self.evidence.state.at(np.arange(start, stop))
+            other.evidence = Evidence(state, hessian, gradient)
+        return other
 
     def hinted(self, hint: Hint) -> "Problem":
         """The same problem with another hint."""
@@ -246,7 +270,10 @@ class Problem:
 
     def in_cameras(self, state: State) -> Float[np.ndarray, "T C L 3"]:
         """Landmarks (m) in the frames of the cameras."""
-        arms = self.head(state) - self.model.pivot
+        return self._seen(state, self.head(state))
+
+    def _seen(self, state: State, head: Float[np.ndarray, "T L 3"]) -> Float[np.ndarray, "T C L 3"]:
+        arms = head - self.model.pivot
         world = arms @ state.rotation.swapaxes(1, 2) + state.centre[:, None]
         turns = self.observations.viewmats[:, :3, :3]
         shifts = self.observations.viewmats[:, :3, 3]
@@ -259,6 +286,14 @@ class Problem:
         focal, middle = self._focal(state)[:, None], self.observations.Ks[:, None, :2, 2]
         return (seen[..., :2] + state.bias) / seen[..., 2:] * focal + middle
 
+    def pixels(self, state: State) -> Float[np.ndarray, "T C L 2"]:
+        """Where all cameras see the landmarks at all timesteps: in single precision."""
+        result = np.empty_like(self.points, np.float32)
+        for part in self.parts():
+            piece = state.at(part)
+            result[part] = self.project(piece, self.in_cameras(piece))
+        return result
+
     def _focal(self, state: State) -> Float[np.ndarray, "C 2"]:
         return self.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom)
 
@@ -266,12 +301,15 @@ class Problem:
 
     def reweight(self, state: State) -> None:
         """Fix each landmark's weight from the present pose, for the solves that follow."""
-        seen = self.in_cameras(state)
-        scale = self._focal(state)[:, :1] / seen[..., 2]
-        self.precision = 1 / (self.deviation * scale) ** 2
-        self.trust = self.priors.evidence * self._visible(state, seen)
-        self.trust *= self.observations.seen[..., None]
-        self.trust *= self._open(state)[:, None]
+        self.trust, self.precision = np.empty_like(self.trust), np.empty_like(self.precision)
+        for part in self.parts():
+            piece = state.at(part)
+            seen = self.in_cameras(piece)
+            scale = self._focal(piece)[:, :1] / seen[..., 2]
+            self.precision[part] = 1 / (self.deviation * scale) ** 2
+            trust = self.priors.evidence * self._visible(piece, seen)
+            trust *= self.observations.seen[part, :, None]
+            self.trust[part] = trust * self._open(piece)[:, None]
 
     def _visible(
         self, state: State, seen: Float[np.ndarray, "T C L 3"]
@@ -302,7 +340,7 @@ class Problem:
     def cost(self, state: State) -> float:
         """Half the weighted squares: data (Geman-McClure), priors, smoothness."""
         total = 0.0
-        for part in self._parts():
+        for part in self.parts():
             piece = state.at(part)
             residual = self.project(piece, self.in_cameras(piece)) - self.points[part]
             square = (residual**2).sum(-1) * self.precision[part]
@@ -336,7 +374,7 @@ class Problem:
             np.empty((count, columns, columns)), np.empty((count, columns, shares)),
             np.zeros((shares, shares)), np.empty((count, columns)), np.zeros(shares),
         )  # fmt: skip
-        for part in self._parts():
+        for part in self.parts():
             self._accumulate(state.at(part), part, free, normal)
         self._add_priors(state, free, normal)
         return normal
@@ -344,11 +382,12 @@ class Problem:
     def _accumulate(
         self, piece: State, part: Int[np.ndarray, "B"], free: Free, normal: Normal
     ) -> None:
-        information, pull = self._information(piece, part)
-        by_frame, by_shape = self._head_jacobian(piece, free)
+        head = self.head(piece)
+        information, pull = self._information(piece, part, self._seen(piece, head))
+        by_frame, by_shape = self._head_jacobian(piece, head, free)
         count = len(part)
         flat = by_frame.reshape(count, -1, len(free.frame))
-        weighted = _weigh(information, by_frame).reshape(flat.shape)
+        weighted = sums.weigh(information, by_frame).reshape(flat.shape)
         normal.frame[part] = flat.swapaxes(1, 2) @ weighted
         normal.frame_gradient[part] = (flat.swapaxes(1, 2) @ _column(pull[..., :3]))[..., 0]
         if by_shape is None:
@@ -356,7 +395,7 @@ class Problem:
         # The zoom moves no point in space: it is a fourth direction that only images know.
         shape = by_shape.reshape(count, -1, self.model.num_shape)
         zoom = _column(information[..., :3, 3])
-        heavy = _weigh(information, by_shape).reshape(shape.shape)
+        heavy = sums.weigh(information, by_shape).reshape(shape.shape)
         cross = np.concatenate([weighted.swapaxes(1, 2) @ shape, flat.swapaxes(1, 2) @ zoom], 2)
         corner = (shape.swapaxes(1, 2) @ zoom).sum(0)
         shared = np.block(
@@ -371,48 +410,49 @@ class Problem:
         normal.shared_gradient += np.append(by_force, pull[..., 3].sum())[free.shared]
 
     def _information(
-        self, piece: State, part: Int[np.ndarray, "B"]
+        self,
+        piece: State,
+        part: Int[np.ndarray, "B"],
+        seen: Float[np.ndarray, "B C L 3"],
     ) -> tuple[Float[np.ndarray, "B L 4 4"], Float[np.ndarray, "B L 4"]]:
         """`sum_c A^T w A` and `sum_c A^T w r`, A the pixel's derivative by point and zoom."""
-        seen = self.in_cameras(piece)
-        pixel = self.project(piece, seen)
-        residual = pixel - self.points[part]
+        residual = self.project(piece, seen) - self.points[part]
         square = (residual**2).sum(-1) * self.precision[part]
         robust = 1 / (1 + square / self.priors.outlier**2) ** 2
         weight = self.trust[part] * self.precision[part] * robust
+        jacobian = self._pixel_jacobian(piece, seen)
+        return sums.information(jacobian, np.repeat(weight[..., None], 2, -1), residual)
+
+    def _pixel_jacobian(
+        self, piece: State, seen: Float[np.ndarray, "B C L 3"]
+    ) -> Float[np.ndarray, "B C L 2 4"]:
+        """Derivatives of pixels by the point in the head's frame and by the zoom."""
+        biased = seen.copy()
+        biased[..., :2] += piece.bias
         turns = self.observations.viewmats[None, :, :3, :3] @ piece.rotation[:, None]
-        middle = self.observations.Ks[:, None, :2, 2]
-        ahead = (pixel - middle) / self._focal(piece)[:, None]
-        slope = self._focal(piece)[:, None] / seen[..., 2:]
-        jacobian = np.empty((*pixel.shape, 4))
-        jacobian[..., :3] = turns[:, :, None, :2] - ahead[..., None] * turns[:, :, None, 2:]
-        jacobian[..., :3] *= slope[..., None]
-        jacobian[..., 3] = pixel - middle
-        heavy = jacobian * weight[..., None, None]
-        count, cameras, landmarks = weight.shape
-        rows = jacobian.transpose(0, 2, 1, 3, 4).reshape(count, landmarks, 2 * cameras, 4)
-        heavy = heavy.transpose(0, 2, 1, 3, 4).reshape(rows.shape).swapaxes(2, 3)
-        pull = heavy @ residual.transpose(0, 2, 1, 3).reshape(count, landmarks, -1, 1)
-        return heavy @ rows, pull[..., 0]
+        return sums.pixel_jacobian(biased, turns, self._focal(piece))
 
     def _head_jacobian(
-        self, piece: State, free: Free
+        self, piece: State, head: Float[np.ndarray, "B L 3"], free: Free
     ) -> tuple[Float[np.ndarray, "B 3 L P"], Float[np.ndarray, "B 3 L S"] | None]:
         """Derivatives of the landmarks, seen in the head's frame (single precision)."""
-        arms = self.head(piece) - self.model.pivot
+        arms = head - self.model.pivot
         turning = -rotations.skew(arms).transpose(0, 2, 1, 3)
         moving = np.broadcast_to(piece.rotation.swapaxes(1, 2)[:, :, None], turning.shape)
-        by_pose, by_expr, by_shape = self.model.jacobian(
-            piece.shape, piece.expr, piece.hinges, by_shape=len(free.shared) > 0
-        )
-        parts = [turning.astype(np.float32), moving.astype(np.float32), by_pose, by_expr]
+        parts = [turning.astype(np.float32), moving.astype(np.float32)]
+        by_shape = None
+        if len(free.shared) or free.frame[-1] >= HINGES.start:
+            by_pose, by_expr, by_shape = self.model.jacobian(
+                piece.shape, piece.expr, piece.hinges, by_shape=len(free.shared) > 0
+            )
+            parts += [by_pose, by_expr]
         # Free unknowns come in order, so every part is cut on its own before they are joined.
         edges = (0, CENTRE.start, HINGES.start, EXPR, EXPR + self.model.num_expr)
         columns = [
             free.frame[(free.frame >= first) & (free.frame < last)] - first
             for first, last in itertools.pairwise(edges)
         ]
-        cut = [part[..., chosen] for part, chosen in zip(parts, columns, strict=True)]
+        cut = [part[..., chosen] for part, chosen in zip(parts, columns, strict=False)]
         return np.concatenate(cut, -1), by_shape
 
     # -- priors and smoothness ----------------------------------------------------------------
@@ -522,22 +562,10 @@ class Problem:
         limits[:, HINGES.start :] = self.bounds
         return limits[:, None, free.frame] - self._values(state)[:, free.frame]
 
-    def _parts(self) -> list[Int[np.ndarray, "B"]]:
+    def parts(self) -> list[Int[np.ndarray, "B"]]:
+        """Timesteps in portions that are worked on at once."""
         count = len(self.observations)
         return [np.arange(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
-
-
-def _weigh(
-    information: Float[np.ndarray, "B L 4 4"], jacobian: Float[np.ndarray, "B 3 L P"]
-) -> Float[np.ndarray, "B 3 L P"]:
-    """`information @ jacobian` per landmark, without the zoom's row."""
-    information = information.astype(np.float32)
-    weighted = np.empty_like(jacobian)
-    for row in range(3):
-        np.multiply(information[:, :, row, 0, None], jacobian[:, 0], out=weighted[:, row])
-        for column in (1, 2):
-            weighted[:, row] += information[:, :, row, column, None] * jacobian[:, column]
-    return weighted
 
 
 def _column(vectors: Float[np.ndarray, "B L 3"]) -> Float[np.ndarray, "B 3*L 1"]:

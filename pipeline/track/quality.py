@@ -89,7 +89,9 @@ def eye_distance(problem: Problem, state: State) -> Float[np.ndarray, "T C"]:
     right, left = ids.index(RIGHT_EYE), ids.index(LEFT_EYE)
     head = problem.head(state)
     metres = np.linalg.norm(head[:, left] - head[:, right], axis=1)
-    depth = problem.in_cameras(state)[..., 2].mean(2)
+    depth = np.concatenate(
+        [problem.in_cameras(state.at(part))[..., 2].mean(2) for part in problem.parts()]
+    )
     focal = problem.observations.Ks[:, 0, 0] * np.exp(state.zoom)
     return metres[:, None] * focal / depth
 
@@ -100,8 +102,7 @@ def reprojection(problem: Problem, state: State) -> Float[np.ndarray, "T C"]:
     The learnt constant errors of the detector are not subtracted: this is what the eye sees.
     """
     plain = replace(state, bias=np.zeros_like(state.bias))
-    pixel = problem.project(plain, problem.in_cameras(plain))
-    distance = np.linalg.norm(pixel - problem.points, axis=-1)
+    distance = np.linalg.norm(problem.pixels(plain) - problem.points, axis=-1)
     visible = problem.trust > 0
     total = np.where(visible, distance, 0).sum(2)
     count = visible.sum(2)
@@ -118,7 +119,7 @@ def shake(problem: Problem, state: State) -> Float[np.ndarray, "N C"]:
     result = np.full(problem.observations.seen.shape, np.nan)
     if not len(middle):
         return result
-    pixel = problem.project(state, problem.in_cameras(state))
+    pixel = problem.pixels(state)
     unit = eye_distance(problem, state)[middle][..., None, None]
     pace = (pixel[middle + 1] - pixel[middle - 1]) / 2 / unit
     change = (pixel[middle + 1] - 2 * pixel[middle] + pixel[middle - 1]) / unit

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avatar.rig import HeadRig
-from pipeline.track import solver
+from pipeline.track import windows
 from pipeline.track.problem import CENTRE, EXPR, EYES, JAW, ROTATION, Free, Problem, State
 
 log = logging.getLogger(__name__)
@@ -45,18 +45,22 @@ class Stage:
 
 
 EVERYTHING = ("pose", "jaw", "eyes", "expr", "shape", "focal")
-SCHEDULE = (
+MOVING = ("pose", "jaw", "eyes", "expr")
+# What all timesteps share is learnt from a sample of them,
+SAMPLE = 128
+SHARED = (
     Stage("pose", ("pose",), 8),
     Stage("identity", EVERYTHING, 15, timesteps=64),
-    Stage("motion", ("pose", "jaw", "eyes", "expr"), 10, bias=True),
+    Stage("motion", MOVING, 10, bias=True),
     Stage("identity, less bias", EVERYTHING, 8, timesteps=64),
-    Stage("motion, less bias", ("pose", "jaw", "eyes", "expr"), 10, bias=True),
-    Stage("all", ("pose", "jaw", "eyes", "expr"), 10),
+    Stage("motion, less bias", MOVING, 10, bias=True),
 )
-REFINEMENT = (
+BY_OUTLINES = (
     Stage("identity by outlines", EVERYTHING, 8, timesteps=64),
-    Stage("motion by outlines", ("pose", "jaw", "eyes", "expr"), 6, bias=True),
+    Stage("motion by outlines", MOVING, 6, bias=True),
 )
+# and then everything moves at all of them.
+MOTION = (Stage("pose at all times", ("pose",), 8), Stage("motion at all times", MOVING, 10))
 
 
 def bounds(rig: HeadRig) -> Float[np.ndarray, "2 D"]:
@@ -113,27 +117,43 @@ def run(
     problem: Problem,
     state: State,
     known_focal: bool,
-    schedule: tuple[Stage, ...] = SCHEDULE,
+    shared: tuple[Stage, ...] = SHARED,
+    motion: tuple[Stage, ...] = MOTION,
 ) -> State:
-    """Follow a schedule from a first guess."""
+    """Solve from a first guess: what is shared at a sample of timesteps, the motion at all."""
+    state = _at_sample(SAMPLE, shared, problem, state, known_focal)
+    return _follow(motion, problem, state, known_focal)
+
+
+def _at_sample(
+    most: int, schedule: tuple[Stage, ...], problem: Problem, state: State, known_focal: bool
+) -> State:
+    """Follow a schedule at some timesteps, spread evenly; the others' motion stays."""
+    count = len(problem.observations)
+    if count <= most:
+        return _follow(schedule, problem, state, known_focal)
+    chosen = np.linspace(0, count - 1, most).round().astype(int)
+    solved = _follow(schedule, problem.at(chosen), state.at(chosen), known_focal)
+    return state.with_part(chosen, solved)
+
+
+def _follow(
+    schedule: tuple[Stage, ...], problem: Problem, state: State, known_focal: bool
+) -> State:
     for stage in schedule:
-        state = _run_stage(stage, problem, state, known_focal)
-        log.info("track: %s: cost %.1f", stage.name, problem.cost(state))
+        if stage.timesteps is None:
+            log.info("track: %s", stage.name)
+            state = _run_stage(stage, problem, state, known_focal)
+        else:
+            part = (replace(stage, timesteps=None),)
+            state = _at_sample(stage.timesteps, part, problem, state, known_focal)
+    problem.reweight(state)
     return state
 
 
 def _run_stage(stage: Stage, problem: Problem, state: State, known_focal: bool) -> State:
-    count = len(problem.observations)
-    if stage.timesteps is not None and stage.timesteps < count:
-        chosen = np.linspace(0, count - 1, stage.timesteps).round().astype(int)
-        part = replace(stage, timesteps=None)
-        solved = _run_stage(part, problem.at(chosen), state.at(chosen), known_focal)
-        # Only what is shared is kept: the next stage finds the motion at all timesteps.
-        state = replace(state, shape=solved.shape, zoom=solved.zoom)
-        problem.reweight(state)
-        return state
     problem.reweight(state)
-    state = solver.solve(problem, state, free(stage, problem, known_focal), stage.iterations)
+    state = windows.solve(problem, state, free(stage, problem, known_focal), stage.iterations)
     return replace(state, bias=learn_bias(problem, state)) if stage.bias else state
 
 
@@ -144,13 +164,17 @@ def learn_bias(problem: Problem, state: State) -> Float[np.ndarray, "C L 2"]:
     that the bias is a given share of the landmark's deviation.
     """
     clean = replace(state, bias=np.zeros_like(state.bias))
-    seen = problem.in_cameras(clean)
-    metres = (
-        seen[..., 2:] / (problem.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom))[:, None]
-    )
-    residual = problem.points - problem.project(clean, seen)
-    remaining = residual - state.bias / metres
-    square = (remaining**2).sum(-1) * problem.precision
-    weight = problem.trust / (1 + square / problem.priors.outlier**2) ** 2
-    total = weight.sum(0) + 1 / problem.priors.bias**2
-    return (weight[..., None] * residual * metres).sum(0) / total[..., None]
+    total = np.full(state.bias.shape[:2], 1 / problem.priors.bias**2)
+    pull = np.zeros_like(state.bias)
+    focal = problem.observations.Ks[:, [0, 1], [0, 1]] * np.exp(state.zoom)
+    for part in problem.parts():
+        piece = clean.at(part)
+        seen = problem.in_cameras(piece)
+        metres = seen[..., 2:] / focal[:, None]
+        residual = problem.points[part] - problem.project(piece, seen)
+        remaining = residual - state.bias / metres
+        square = (remaining**2).sum(-1) * problem.precision[part]
+        weight = problem.trust[part] / (1 + square / problem.priors.outlier**2) ** 2
+        total += weight.sum(0)
+        pull += (weight[..., None] * residual * metres).sum(0)
+    return pull / total[..., None]

@@ -44,7 +44,7 @@ def by_fit(fit: Fit) -> Bool[np.ndarray, "N C"]:
     off = 100 * quality.reprojection(problem, state) / quality.eye_distance(problem, state)
     median = np.nanmedian(np.where(np.isfinite(off).any(0), off, 0), axis=0)
     turns = problem.observations.viewmats[None, :, :3, :3] @ state.rotation[:, None]
-    sight = problem.in_cameras(state).mean(2)
+    sight = np.concatenate([problem.in_cameras(state.at(part)).mean(2) for part in problem.parts()])
     towards = -(turns[..., 2] * sight).sum(-1) / np.linalg.norm(sight, axis=-1)
     near = towards > np.cos(np.radians(NEAR_FRONT))
     return near & (off > np.maximum(FAR, FARTHER * median))

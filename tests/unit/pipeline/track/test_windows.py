@@ -1,0 +1,51 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.track import rotations, solver, stages, windows
+from pipeline.track.problem import Priors, Problem, State
+from tests.unit.pipeline.track.capture import toy
+
+MOVING = stages.Stage("", stages.MOVING, 30)
+
+
+def start(count: int) -> tuple[Problem, State]:
+    scene = toy(timesteps=count, cams=1, noise=1.0, priors=Priors(evidence=0.05))
+    rng = np.random.default_rng(1)
+    off = rotations.exp(0.05 * rng.normal(size=(count, 3)))
+    state = scene.problem.initial(scene.truth.rotation @ off, scene.truth.centre)
+    state = replace(state, shape=scene.truth.shape)
+    scene.problem.reweight(state)
+    return scene.problem, state
+
+
+def converged(solve: Callable[..., State], problem: Problem, state: State) -> State:
+    """A solve stops when a step gains little: several start where the last one stopped."""
+    for _ in range(8):
+        state = solve(problem, state, stages.free(MOVING, problem, known_focal=True), 30)
+    return state
+
+
+def test_windows_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, state = start(150)
+    whole = converged(solver.solve, problem, state)
+    monkeypatch.setattr(windows, "SIZE", 50)
+    parted = converged(windows.solve, problem, state)
+    turned = rotations.log(parted.rotation.swapaxes(1, 2) @ whole.rotation)
+    assert np.degrees(np.linalg.norm(turned, axis=1)).max() < 0.05
+    assert np.abs(parted.expr - whole.expr).max() < 0.02
+
+    # Without context the seams show: the tolerances above notice.
+    monkeypatch.setattr(windows, "CONTEXT", 0)
+    torn = converged(windows.solve, problem, state)
+    assert np.abs(torn.expr - whole.expr).max() > 0.04
+
+
+def test_where_something_shared_is_free_all_is_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, state = start(40)
+    free = stages.free(stages.Stage("", stages.EVERYTHING, 3), problem, known_focal=True)
+    whole = solver.solve(problem, state, free, 3)
+    monkeypatch.setattr(windows, "SIZE", 20)
+    assert (windows.solve(problem, state, free, 3).expr == whole.expr).all()
