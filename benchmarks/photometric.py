@@ -70,7 +70,8 @@ def main() -> None:
                 for which in (held_out, kept)
             ]
             print(f"{name:12s}{errors[0]:9.2f}%{errors[1]:7.2f}%", end="")
-            print(f"{_reprojection(problem, some):8.2f}%{1e3 * quality.jitter(problem, some):8.2f}")
+            jitter = 1e3 * quality.jitter(quality.shake(problem, some))
+            print(f"{_reprojection(problem, some):8.2f}%{jitter:8.2f}")
 
 
 def _by_landmarks(home: Path, rig: HeadRig, store: FrameStore, settings: TrackSettings) -> fit.Fit:
