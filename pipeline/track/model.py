@@ -1,5 +1,6 @@
 """The rig seen only where landmarks lie: linear bases, exact, small enough to solve with."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +9,10 @@ from jaxtyping import Bool, Float, Int
 
 from avatar.rig import HeadRig
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK, ROOT
-from pipeline.track import rotations
+from pipeline.track import rotations, sums
 
 HINGES = (JAW, EYE_L, EYE_R)
+EXPR = 15  # a timestep's unknowns before the expression: turn, place and hinges
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,42 @@ class LandmarkModel:
             self.hinges.append(Hinge(rows, np.ascontiguousarray(basis)))
         response = _numpy(rig.landmarks.response)[chosen].swapaxes(0, 1)
         self.rigid[..., : response.shape[2]] += response
+        self._drop_idle_columns()
+        self.bases = self._bases_by_point()
         self.root, self.neck = joints[ROOT], joints[NECK]
         template = vertices[..., 0]
         edges = template[:, 1:] - template[:, :1]
         normals = np.cross(edges[:, 0], edges[:, 1])
         self.normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
         self.pivot = np.einsum("lk,lkc->lc", barycentric, template).mean(0)
+
+    def _drop_idle_columns(self) -> None:
+        """Cut off what moves no landmark: pose blendshapes that the rig does not have."""
+        moves = [basis.any((0, 1)) for basis in (self.rigid, *(h.basis for h in self.hinges))]
+        last = int(np.flatnonzero(np.any(moves, 0)).max()) + 1
+        columns = max(last, 1 + self.num_shape + self.num_expr)
+        self.rigid = np.ascontiguousarray(self.rigid[..., :columns])
+        self.hinges = [
+            Hinge(hinge.rows, np.ascontiguousarray(hinge.basis[..., :columns]))
+            for hinge in self.hinges
+        ]
+
+    def _bases_by_point(self) -> tuple[tuple, tuple, Int[np.ndarray, "L 3"]]:
+        """As `sums.pull_back` takes them: by point, and by what is multiplied with them."""
+        places, used = np.full((len(self.ids), 3), -1), 0
+        for joint, hinge in enumerate(self.hinges):
+            places[hinge.rows, joint] = used + np.arange(len(hinge.rows))
+            used += len(hinge.rows)
+        first = 1 + self.num_shape
+        last = first + self.num_expr
+
+        def by_factor(basis: Float[np.ndarray, "3 N K"]) -> tuple[np.ndarray, ...]:
+            parts = np.split(basis.swapaxes(0, 1).astype(np.float32), [1, first, last], 2)
+            _, shape, expr, entries = (np.ascontiguousarray(part) for part in parts)
+            return expr, shape, entries
+
+        hinged = np.concatenate([hinge.basis for hinge in self.hinges], 1)
+        return by_factor(self.rigid), by_factor(hinged), places
 
     @property
     def num_landmarks(self) -> int:
@@ -104,52 +136,68 @@ class LandmarkModel:
             hinges: axis-angle (rad) of the jaw, left eye and right eye.
         """
         turns = rotations.exp(hinges.reshape(-1, 3, 3))
-        k = coefficients(shape, expr, turns)
-        points = _apply(self.rigid, k)
-        for joint, hinge in enumerate(self.hinges):
-            points[:, :, hinge.rows] += turns[:, joint] @ _apply(hinge.basis, k)
+        points = _apply(self.rigid, np.concatenate([[1.0], shape]), self._moving(turns, expr))
+        for hinge, carried in zip(self.hinges, self._carried(turns, shape, expr), strict=True):
+            points[:, :, hinge.rows] += carried
         return points
 
-    def jacobian(
+    def pull_back(
         self,
+        information: Float[np.ndarray, "T L 4 4"],
+        pull: Float[np.ndarray, "T L 4"],
+        arms: Float[np.ndarray, "T L 3"],
+        rotation: Float[np.ndarray, "T 3 3"],
         shape: Float[np.ndarray, "S"],
         expr: Float[np.ndarray, "T E"],
         hinges: Float[np.ndarray, "T 9"],
-        by_shape: bool = True,
-    ) -> tuple[
-        Float[np.ndarray, "T 3 L 9"],
-        Float[np.ndarray, "T 3 L E"],
-        Float[np.ndarray, "T 3 L S"] | None,
-    ]:
-        """Derivatives of `points` with respect to hinges, expression and, where asked, shape.
+        columns: int,
+    ) -> Iterator[tuple[Float[np.ndarray, "R columns"], Float[np.ndarray, "R"]]]:
+        """What points know, by the unknowns: rows A and residuals r of every timestep.
 
-        In single precision: they steer the steps of a solve, not where it ends.
+        `A^T A` is Gauss-Newton's Hessian, `A^T r` the gradient, by the head's turn (3), its
+        place (3), hinges (9), expression (E), shape (S) and the zoom's logarithm. In single
+        precision: they steer the steps of a solve, not where it ends. Both are overwritten
+        when the next are asked for.
+
+        Args:
+            information, pull: `J^T w J` and `J^T w r` of the pixels by the point (head's frame)
+                and by the zoom.
+            arms: points from the pivot, in the head's frame; rotation: of the head.
+            columns: how many of the unknowns are wanted: 6, 15 + E, or all.
         """
         angles = hinges.reshape(-1, 3, 3)
         turns, axes = rotations.exp(angles), rotations.left_jacobian(angles)
-        k = coefficients(shape, expr, turns)
-        first = 1 + self.num_shape
-        last = first + self.num_expr
-        by_pose = self._by_basis(turns, slice(last, None)) @ _feature_jacobian(turns, axes)[:, None]
-        for joint, hinge in enumerate(self.hinges):
-            arm = np.swapaxes(turns[:, joint] @ _apply(hinge.basis, k), 1, 2)
-            turning = -rotations.skew(arm) @ axes[:, None, joint]
-            columns = slice(3 * joint, 3 * joint + 3)
-            by_pose[:, :, hinge.rows, columns] += turning.transpose(0, 2, 1, 3)
-        by_expr = self._by_basis(turns, slice(first, last))
-        return by_pose, by_expr, self._by_basis(turns, slice(1, first)) if by_shape else None
+        features = _entries_jacobian(turns, axes)
+        carried = np.concatenate(self._carried(turns, shape, expr), 2).swapaxes(1, 2)
+        rows = np.empty((4 * self.num_landmarks, columns), np.float32)
+        right = np.empty(len(rows), np.float32)
+        for t in range(len(expr)):
+            pose = arms[t], rotation[t], carried[t], turns[t], axes[t], features[t]
+            count = sums.pull_back(
+                information[t], pull[t], pose, self.bases, columns, rows, right
+            )
+            yield rows[:count], right[:count]
 
-    def _by_basis(
-        self, turns: Float[np.ndarray, "T 3 3 3"], columns: slice
-    ) -> Float[np.ndarray, "T 3 L D"]:
-        """Derivatives with respect to some of the coefficients `k`."""
-        rigid = self.rigid[..., columns].astype(np.float32)
-        result = np.repeat(rigid[None], len(turns), axis=0)
-        for joint, hinge in enumerate(self.hinges):
-            basis = hinge.basis[..., columns].astype(np.float32)
-            turned = turns[:, joint].astype(np.float32) @ basis.reshape(3, -1)
-            result[:, :, hinge.rows] += turned.reshape(len(turns), *basis.shape)
-        return result
+    def _carried(
+        self,
+        turns: Float[np.ndarray, "T 3 3 3"],
+        shape: Float[np.ndarray, "S"],
+        expr: Float[np.ndarray, "T E"],
+    ) -> list[Float[np.ndarray, "T 3 R"]]:
+        """What each hinge carries, from its joint, in the head's frame."""
+        identity, moving = np.concatenate([[1.0], shape]), self._moving(turns, expr)
+        return [
+            turns[:, joint] @ _apply(hinge.basis, identity, moving)
+            for joint, hinge in enumerate(self.hinges)
+        ]
+
+    def _moving(
+        self, turns: Float[np.ndarray, "T 3 3 3"], expr: Float[np.ndarray, "T E"]
+    ) -> Float[np.ndarray, "T M"]:
+        """What of `k` differs from timestep to timestep, as far as it moves anything."""
+        return np.concatenate([expr, _entries(turns)], 1)[
+            :, : self.rigid.shape[2] - 1 - self.num_shape
+        ]
 
 
 def coefficients(
@@ -160,19 +208,24 @@ def coefficients(
     """`k` of `LandmarkModel`; `turns` are the hinges' matrices."""
     count = len(expr)
     identity = np.broadcast_to(np.concatenate([[1.0], shape]), (count, 1 + len(shape)))
-    return np.concatenate([identity, expr, (turns - np.eye(3)).reshape(count, 27)], 1)
+    return np.concatenate([identity, expr, _entries(turns)], 1)
 
 
-def _feature_jacobian(
+def _entries(turns: Float[np.ndarray, "T 3 3 3"]) -> Float[np.ndarray, "T 27"]:
+    """What drives the pose blendshapes."""
+    return (turns - np.eye(3)).reshape(len(turns), 27)
+
+
+def _entries_jacobian(
     turns: Float[np.ndarray, "T 3 3 3"], axes: Float[np.ndarray, "T 3 3 3"]
-) -> Float[np.ndarray, "T 27 9"]:
+) -> Float[np.ndarray, "T 9 27"]:
     """Derivatives of the entries of the three hinges' matrices by their axis-angles."""
-    derivative = np.zeros((len(turns), 3, 9, 3, 3))
+    derivative = np.zeros((len(turns), 3, 3, 3, 9))
     for joint in range(3):
         # d exp(a) = skew(J d) exp(a): one matrix for each of the three directions d.
         spins = rotations.skew(axes[:, joint].swapaxes(1, 2)) @ turns[:, None, joint]
-        derivative[:, joint, :, joint] = spins.reshape(-1, 3, 9).swapaxes(1, 2)
-    return derivative.reshape(-1, 27, 9).astype(np.float32)
+        derivative[:, joint, :, joint] = spins.reshape(-1, 3, 9)
+    return derivative.reshape(-1, 9, 27).astype(np.float32)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
@@ -210,7 +263,11 @@ def _pose_blendshapes(rig: HeadRig) -> Float[np.ndarray, "V 3 27"]:
 
 
 def _apply(
-    basis: Float[np.ndarray, "3 R K"], k: Float[np.ndarray, "T K"]
+    basis: Float[np.ndarray, "3 R K"],
+    identity: Float[np.ndarray, "I"],
+    moving: Float[np.ndarray, "T M"],
 ) -> Float[np.ndarray, "T 3 R"]:
-    flat = k @ basis.reshape(-1, basis.shape[2]).T
-    return flat.reshape(len(k), 3, -1)
+    """`basis @ k`, of which only a part differs from timestep to timestep."""
+    flat = moving @ basis[..., len(identity) :].reshape(-1, moving.shape[1]).T
+    flat += (basis[..., : len(identity)] @ identity).reshape(-1)
+    return flat.reshape(len(moving), 3, -1)

@@ -7,7 +7,6 @@ logarithm of the zoom (one factor on every focal length).
 """
 
 import copy
-import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,10 +15,10 @@ from pydantic import ConfigDict
 
 from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS
 from pipeline.track import rotations, sums
-from pipeline.track.model import LandmarkModel
+from pipeline.track.model import EXPR, LandmarkModel
 
 ROTATION, CENTRE, JAW, EYES = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 15)
-HINGES, EXPR = slice(6, 15), 15
+HINGES = slice(6, 15)
 CHUNK = 8  # timesteps linearised at once: keeps the Jacobian in the cache
 
 
@@ -367,7 +366,8 @@ class Problem:
         """Gauss-Newton's quadratic model in the free unknowns, smoothness left out.
 
         The cameras of a timestep see the same points, so their information is summed up per
-        landmark in the head's frame first (a 3x3 matrix), and the rig's Jacobian is met once.
+        landmark first (in the head's frame and for the zoom, a fourth direction that only images
+        know), and the rig's Jacobian is met by at most four rows of each.
         """
         count, columns, shares = len(state.expr), len(free.frame), len(free.shared)
         normal = Normal(
@@ -384,30 +384,22 @@ class Problem:
     ) -> None:
         head = self.head(piece)
         information, pull = self._information(piece, part, self._seen(piece, head))
-        by_frame, by_shape = self._head_jacobian(piece, head, free)
-        count = len(part)
-        flat = by_frame.reshape(count, -1, len(free.frame))
-        weighted = sums.weigh(information, by_frame).reshape(flat.shape)
-        normal.frame[part] = flat.swapaxes(1, 2) @ weighted
-        normal.frame_gradient[part] = (flat.swapaxes(1, 2) @ _column(pull[..., :3]))[..., 0]
-        if by_shape is None:
-            return
-        # The zoom moves no point in space: it is a fourth direction that only images know.
-        shape = by_shape.reshape(count, -1, self.model.num_shape)
-        zoom = _column(information[..., :3, 3])
-        heavy = sums.weigh(information, by_shape).reshape(shape.shape)
-        cross = np.concatenate([weighted.swapaxes(1, 2) @ shape, flat.swapaxes(1, 2) @ zoom], 2)
-        corner = (shape.swapaxes(1, 2) @ zoom).sum(0)
-        shared = np.block(
-            [
-                [(shape.swapaxes(1, 2) @ heavy).sum(0), corner],
-                [corner.T, information[..., 3, 3].sum()[None, None]],
-            ]
-        )
-        by_force = (shape.swapaxes(1, 2) @ _column(pull[..., :3])).sum(0)[:, 0]
-        normal.cross[part] = cross[:, :, free.shared]
-        normal.shared += shared[np.ix_(free.shared, free.shared)]
-        normal.shared_gradient += np.append(by_force, pull[..., 3].sum())[free.shared]
+        last = EXPR + self.model.num_expr
+        moves = last if free.frame[-1] >= HINGES.start else HINGES.start
+        columns = last + self.model.num_shape + 1 if len(free.shared) else moves
+        wanted = np.concatenate([free.frame, last + free.shared])
+        inner, outer = slice(0, len(free.frame)), slice(len(free.frame), None)
+        rows = self.model.pull_back(
+            information, pull, head - self.model.pivot, piece.rotation, piece.shape, piece.expr,
+            piece.hinges, columns,
+        )  # fmt: skip
+        for t, (matrix, right) in zip(part, rows, strict=True):
+            hessian = (matrix.T @ matrix)[np.ix_(wanted, wanted)]
+            gradient = (right @ matrix)[wanted]
+            normal.frame[t], normal.cross[t] = hessian[inner, inner], hessian[inner, outer]
+            normal.shared += hessian[outer, outer]
+            normal.frame_gradient[t] = gradient[inner]
+            normal.shared_gradient += gradient[outer]
 
     def _information(
         self,
@@ -415,7 +407,7 @@ class Problem:
         part: Int[np.ndarray, "B"],
         seen: Float[np.ndarray, "B C L 3"],
     ) -> tuple[Float[np.ndarray, "B L 4 4"], Float[np.ndarray, "B L 4"]]:
-        """`sum_c A^T w A` and `sum_c A^T w r`, A the pixel's derivative by point and zoom."""
+        """`sum_c J^T w J` and `sum_c J^T w r`, J the pixel's derivative by point and zoom."""
         residual = self.project(piece, seen) - self.points[part]
         square = (residual**2).sum(-1) * self.precision[part]
         robust = 1 / (1 + square / self.priors.outlier**2) ** 2
@@ -431,29 +423,6 @@ class Problem:
         biased[..., :2] += piece.bias
         turns = self.observations.viewmats[None, :, :3, :3] @ piece.rotation[:, None]
         return sums.pixel_jacobian(biased, turns, self._focal(piece))
-
-    def _head_jacobian(
-        self, piece: State, head: Float[np.ndarray, "B L 3"], free: Free
-    ) -> tuple[Float[np.ndarray, "B 3 L P"], Float[np.ndarray, "B 3 L S"] | None]:
-        """Derivatives of the landmarks, seen in the head's frame (single precision)."""
-        arms = head - self.model.pivot
-        turning = -rotations.skew(arms).transpose(0, 2, 1, 3)
-        moving = np.broadcast_to(piece.rotation.swapaxes(1, 2)[:, :, None], turning.shape)
-        parts = [turning.astype(np.float32), moving.astype(np.float32)]
-        by_shape = None
-        if len(free.shared) or free.frame[-1] >= HINGES.start:
-            by_pose, by_expr, by_shape = self.model.jacobian(
-                piece.shape, piece.expr, piece.hinges, by_shape=len(free.shared) > 0
-            )
-            parts += [by_pose, by_expr]
-        # Free unknowns come in order, so every part is cut on its own before they are joined.
-        edges = (0, CENTRE.start, HINGES.start, EXPR, EXPR + self.model.num_expr)
-        columns = [
-            free.frame[(free.frame >= first) & (free.frame < last)] - first
-            for first, last in itertools.pairwise(edges)
-        ]
-        cut = [part[..., chosen] for part, chosen in zip(parts, columns, strict=False)]
-        return np.concatenate(cut, -1), by_shape
 
     # -- priors and smoothness ----------------------------------------------------------------
 
@@ -566,12 +535,6 @@ class Problem:
         """Timesteps in portions that are worked on at once."""
         count = len(self.observations)
         return [np.arange(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
-
-
-def _column(vectors: Float[np.ndarray, "B L 3"]) -> Float[np.ndarray, "B 3*L 1"]:
-    """One vector per landmark as one long column, in the Jacobian's order."""
-    ordered = np.ascontiguousarray(vectors.swapaxes(1, 2), np.float32)
-    return ordered.reshape(len(vectors), -1, 1)
 
 
 def _ramp(value: np.ndarray, edges: np.ndarray) -> np.ndarray:

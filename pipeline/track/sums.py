@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+RANKLESS = 1e-9  # share of a point's information below which a direction counts as unknown
+
 
 @njit(cache=True, nogil=True)
 def pixel_jacobian(seen, turns, focal):
@@ -37,11 +39,11 @@ def information(rows, weights, residuals):
     Args:
         rows [B,C,L,R,4]; weights, residuals [B,C,L,R].
     Returns:
-        [B,L,4,4] and [B,L,4], single precision.
+        [B,L,4,4] and [B,L,4].
     """
     count, cameras, points, height, _ = rows.shape
-    matrix = np.zeros((count, points, 4, 4), np.float32)
-    pull = np.zeros((count, points, 4), np.float32)
+    matrix = np.zeros((count, points, 4, 4))
+    pull = np.zeros((count, points, 4))
     for t in range(count):
         for c in range(cameras):
             for p in range(points):
@@ -57,16 +59,115 @@ def information(rows, weights, residuals):
     return matrix, pull
 
 
+@njit(cache=True, nogil=True)
+def root(matrix, pull, rows, residual):
+    """Few rows that say the same of a point: `G^T G = matrix` and `G^T r = pull`.
+
+    Args:
+        matrix [4,4]: positive semidefinite; pull [4]: in its range.
+        rows [4,4], residual [4]: receive Cholesky's G, upper triangular, with zero rows where
+            the matrix has no rank left, and r.
+    """
+    rows[:] = 0
+    residual[:] = 0
+    for i in range(4):
+        pivot, rest = matrix[i, i], pull[i]
+        for j in range(i):
+            pivot -= rows[j, i] ** 2
+            rest -= rows[j, i] * residual[j]
+        if pivot <= RANKLESS * matrix[i, i]:
+            continue
+        length = np.sqrt(pivot)
+        residual[i] = rest / length
+        for k in range(i, 4):
+            entry = matrix[i, k]
+            for j in range(i):
+                entry -= rows[j, i] * rows[j, k]
+            rows[i, k] = entry / length
+
+
 @njit(cache=True, nogil=True, fastmath=True)
-def weigh(matrix, jacobian):
-    """`matrix @ jacobian` per point, without the zoom's row: [B,L,4,4], [B,3,L,P] to [B,3,L,P]."""
-    count, _, points, columns = jacobian.shape
-    result = np.empty_like(jacobian)
-    for t in range(count):
-        for i in range(3):
-            for p in range(points):
-                x, y, z = matrix[t, p, i, 0], matrix[t, p, i, 1], matrix[t, p, i, 2]
-                for k in range(columns):
-                    result[t, i, p, k] = x * jacobian[t, 0, p, k] + y * jacobian[t, 1, p, k]
-                    result[t, i, p, k] += z * jacobian[t, 2, p, k]
-    return result
+def pull_back(matrix, pull, pose, bases, columns, result, right):
+    """What points know, as rows by the unknowns: `A^T A` and `A^T r` are the Hessian and gradient.
+
+    Every point's information becomes at most four rows; each row meets the bases as they are,
+    turned by the joints instead of turning those.
+
+    Args:
+        matrix [L,4,4], pull [L,4]: as `information` gives them, in the head's frame.
+        pose: arms [L,3] from the pivot (m), the head's rotation [3,3], the points of `hinged`
+            from their joints [R,3], the hinges' turns [3,3,3], their left Jacobians [3,3,3], and
+            the turns' entries by the angles [9,27].
+        bases: of the points [L,3,*] by expression, shape and entries; the same of what hinges
+            carry [R,3,*]; and for each point and hinge the row of the latter or -1 [L,3].
+        columns: how many are wanted: 6, 15 + E, or all 15 + E + S + 1.
+        result [4L,>=columns], right [4L]: receive A (unknowns in the order of a state's, then
+            shape and zoom) and r.
+    Returns:
+        How many rows there are.
+    """
+    arms, rotation, carried, turns, axes, features = pose
+    rigid, hinged, places = bases
+    exprs, shapes, entries = rigid[0].shape[2], rigid[1].shape[2], rigid[2].shape[2]
+    with_shape = columns > 15 + exprs
+    rows, residual = np.zeros((4, 4)), np.zeros(4)
+    by_entry = np.zeros(entries, np.float32)
+    count = 0
+    for p in range(len(matrix)):
+        if matrix[p, 0, 0] + matrix[p, 1, 1] + matrix[p, 2, 2] == 0:
+            continue
+        root(matrix[p], pull[p], rows, residual)
+        for i in range(4):
+            if rows[i, i] == 0:
+                continue
+            row = result[count]
+            right[count] = residual[i]
+            count += 1
+            x, y, z = rows[i, 0], rows[i, 1], rows[i, 2]
+            row[0] = arms[p, 1] * z - arms[p, 2] * y
+            row[1] = arms[p, 2] * x - arms[p, 0] * z
+            row[2] = arms[p, 0] * y - arms[p, 1] * x
+            for axis in range(3):
+                row[3 + axis] = rotation[axis, 0] * x + rotation[axis, 1] * y + rotation[axis, 2] * z
+            if columns == 6:
+                continue
+            row[6:columns] = 0
+            by_entry[:] = 0
+            _meet(x, y, z, rigid[0][p], row[15 : 15 + exprs])
+            _meet(x, y, z, rigid[2][p], by_entry)
+            if with_shape:
+                _meet(x, y, z, rigid[1][p], row[15 + exprs : 15 + exprs + shapes])
+                row[15 + exprs + shapes] = rows[i, 3]
+            for joint in range(3):
+                place = places[p, joint]
+                if place < 0:
+                    continue
+                turn, arm, axis = turns[joint], carried[place], axes[joint]
+                mx, my, mz = arm[1] * z - arm[2] * y, arm[2] * x - arm[0] * z, arm[0] * y - arm[1] * x
+                for angle in range(3):
+                    row[6 + 3 * joint + angle] += (
+                        mx * axis[0, angle] + my * axis[1, angle] + mz * axis[2, angle]
+                    )
+                tx = turn[0, 0] * x + turn[1, 0] * y + turn[2, 0] * z
+                ty = turn[0, 1] * x + turn[1, 1] * y + turn[2, 1] * z
+                tz = turn[0, 2] * x + turn[1, 2] * y + turn[2, 2] * z
+                _meet(tx, ty, tz, hinged[0][place], row[15 : 15 + exprs])
+                _meet(tx, ty, tz, hinged[2][place], by_entry)
+                if with_shape:
+                    _meet(tx, ty, tz, hinged[1][place], row[15 + exprs : 15 + exprs + shapes])
+            for angle in range(9):
+                total = np.float32(0)
+                for entry in range(entries):
+                    total += by_entry[entry] * features[angle, entry]
+                row[6 + angle] += total
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _meet(x, y, z, basis, row):
+    """Add `(x, y, z) @ basis`."""
+    first, second, third = np.float32(x), np.float32(y), np.float32(z)
+    for column in range(len(row)):
+        row[column] += (
+            first * basis[0, column] + second * basis[1, column] + third * basis[2, column]
+        )

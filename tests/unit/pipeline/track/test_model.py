@@ -54,25 +54,59 @@ def test_points_are_those_of_the_rig(rig: HeadRig, pose: dict[str, np.ndarray]) 
     assert turned + translation[:, None] == pytest.approx(expected.numpy(), abs=1e-12)
 
 
-def test_jacobian_is_autograds(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
+def test_rows_are_autograds_jacobian(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
+    """Of a point whose place and zoom are known alike, the rows are its derivatives."""
     model = LandmarkModel(rig)
     still = torch.zeros(2, 3, dtype=torch.float64)
     inputs = tuple(torch.from_numpy(value) for value in pose.values())
     by_shape, by_expr, by_hinges = torch.autograd.functional.jacobian(
         lambda shape, expr, hinges: _with_torch(rig, shape, expr, hinges, still, still), inputs
     )
-    got_hinges, got_expr, got_shape = model.jacobian(**pose)
-    for t in range(2):
-        order = (1, 0, 2)  # autograd: landmark, axis; ours: axis, landmark
-        assert got_hinges[t] == pytest.approx(
-            by_hinges[t, :, :, t].permute(order).numpy(), abs=1e-7
-        )
-        assert got_expr[t] == pytest.approx(by_expr[t, :, :, t].permute(order).numpy(), abs=1e-7)
-        assert got_shape[t] == pytest.approx(by_shape[t].permute(order).numpy(), abs=1e-7)
+    rotation = rotations.exp(np.random.default_rng(3).normal(size=(2, 3)))
+    arms = model.points(**pose).swapaxes(1, 2) - model.pivot
+    places = np.arange(4.0 * 42).reshape(42, 4)
+    rows = model.pull_back(
+        np.tile(np.eye(4), (2, 42, 1, 1)), np.tile(places, (2, 1, 1)), arms, rotation, **pose,
+        columns=15 + 4 + 3 + 1,
+    )  # fmt: skip
+    for t, (got, right) in enumerate(rows):
+        assert right.tolist() == list(range(4 * 42))
+        got = got.reshape(42, 4, -1)
+        turned = np.cross(np.eye(3), arms[t][:, None])  # a turn about each axis, in the rows
+        assert got[:, :3, :3] == pytest.approx(turned.swapaxes(1, 2), abs=1e-6)
+        assert got[:, :3, 3:6] == pytest.approx(np.tile(rotation[t].T, (42, 1, 1)), abs=1e-6)
+        assert got[:, :3, 6:15] == pytest.approx(by_hinges[t, :, :, t].numpy(), abs=1e-6)
+        assert got[:, :3, 15:19] == pytest.approx(by_expr[t, :, :, t].numpy(), abs=1e-6)
+        assert got[:, :3, 19:22] == pytest.approx(by_shape[t].numpy(), abs=1e-6)
+        assert got[:, 3].tolist() == [[0.0] * 22 + [1.0]] * 42
+        assert not got[:, :3, 22].any()
 
 
-def test_the_shape_is_left_out_on_demand(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
-    assert LandmarkModel(rig).jacobian(**pose, by_shape=False)[2] is None
+def test_rows_say_what_the_information_says(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
+    """`A^T A` and `A^T r`: also of one camera, which knows nothing along the way to a point."""
+    model = LandmarkModel(rig)
+    rng = np.random.default_rng(4)
+    seen = rng.normal(size=(2, 42, 2, 4)) * (1, 10, 100, 30)
+    seen[:, :5] = 0  # not in view
+    seen[0, 7, :, 0] = 0  # the first direction is the unknown one
+    residual = rng.normal(size=(2, 42, 2))
+    information, pull = seen.swapaxes(2, 3) @ seen, np.einsum("tlrk,tlr->tlk", seen, residual)
+    arms, still = model.points(**pose).swapaxes(1, 2), np.tile(np.eye(3), (2, 1, 1))
+    known = np.tile(np.eye(4), (2, 42, 1, 1))
+    jacobian = [
+        rows.reshape(42, 4, -1).astype(float).copy()
+        for rows, _ in model.pull_back(known, 0 * pull, arms, still, **pose, columns=23)
+    ]
+    for columns in (6, 19, 23):
+        found = model.pull_back(information, pull, arms, still, **pose, columns=columns)
+        for t, (rows, right) in enumerate(found):
+            assert len(rows) == 2 * 37
+            full = jacobian[t][..., :columns]
+            hessian = np.einsum("lip,lij,ljq->pq", full, information[t], full)
+            gradient = np.einsum("lip,li->p", full, pull[t])
+            scale = np.sqrt(np.diag(hessian))
+            assert np.abs(rows.T @ rows - hessian).max() < 1e-5 * (scale[:, None] * scale).max()
+            assert np.abs(right @ rows - gradient).max() < 1e-5 * np.abs(gradient).max()
 
 
 def test_a_chosen_landmark_is_where_it_was(rig: HeadRig, pose: dict[str, np.ndarray]) -> None:
