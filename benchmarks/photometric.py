@@ -64,10 +64,12 @@ def main() -> None:
         print(f"{len(state.expr)} timesteps, {seconds:.1f} s: {len(state.expr) / seconds:.1f} a s")
         print(f"{'':12s}{'held out':>10s}{'seen':>8s}{'reproj.':>9s}{'jitter':>8s}")
         for name, some in (("landmarks", state), ("refined", refined)):
-            learnt = photometric.learn(problem.observations, some, points, kept, BLUR)
+            observed = problem.observations
+            seen, unseen = (looks.views(points, observed, some, f) for f in (kept, held_out))
+            learnt = photometric.learn(observed, some, points, seen, BLUR)
             errors = [
-                photometric.difference(problem.observations, some, points, learnt, which, BLUR)
-                for which in (held_out, kept)
+                photometric.difference(observed, some, points, views, learnt, BLUR)
+                for views in (unseen, seen)
             ]
             print(f"{name:12s}{errors[0]:9.2f}%{errors[1]:7.2f}%", end="")
             jitter = 1e3 * quality.jitter(quality.shake(problem, some))

@@ -23,6 +23,25 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
+class View:
+    """A face in one frame, cut out.
+
+    Attributes:
+        image: scaled by `scale`, at most one; K: its camera, with the zoom of the state that it
+            was cut for.
+        depth: of the surface at every pixel, metres.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    scale: float
+    K: Float[np.ndarray, "3 3"]
+    depth: Float[np.ndarray, "h w"]
+
+
+Views = list[dict[int, View]]  # of some timesteps, by camera
+
+
+@dataclass(frozen=True)
 class Looks:
     """At N points, T timesteps, C cameras, D channels.
 
@@ -53,53 +72,63 @@ def frames(store: FrameStore, timesteps: Int[np.ndarray, "N"]) -> Frames:
     return frame
 
 
-def look(
+def views(
     skin: Skin,
     observed: Observations,
     state: State,
-    timesteps: Int[np.ndarray, "B"],
     frame: Frames,
-    blur: float,
-) -> Looks:
-    """Look at the skin where a state puts it, in all cameras that found a face.
+) -> Views:
+    """Cut out the skin where a state puts it, in all cameras that found a face.
 
     Args:
-        timesteps: which of the state's.
+        observed, state: of the timesteps that are wanted; frame: takes their places in these.
+    """
+    found: Views = []
+    for place, verts in enumerate(skin.world(state)):
+        found.append({})
+        for camera in np.flatnonzero(observed.seen[place]).tolist():
+            image = frame(place, camera)
+            if image is None:
+                continue
+            K, viewmat = observed.Ks[camera].copy(), observed.viewmats[camera]
+            K[[0, 1], [0, 1]] *= np.exp(state.zoom)
+            depth = float((verts @ viewmat[2, :3]).mean() + viewmat[2, 3])
+            scale = DENSITY * depth / K[0, 0]
+            scale = scale if scale < NEARLY else 1.0
+            image, K = crop(image, project(verts, viewmat, K), K, scale)
+            if not image.size:
+                continue
+            height, width = image.shape[:2]
+            depths = skin.depth(verts, viewmat, K, width, height)
+            found[place][camera] = View(image, scale, K, depths)
+    return found
+
+
+def look(skin: Skin, observed: Observations, state: State, views: Views, blur: float) -> Looks:
+    """Look at the skin where a state puts it.
+
+    Args:
+        state: a few pixels from where the views were cut at most, of the same zoom.
         blur: deviation of the Gaussian, in pixels of frames of at most `DENSITY`.
     """
-    piece = state.at(timesteps)
-    verts = skin.world(piece)
-    count, cameras, points = len(timesteps), observed.seen.shape[1], len(skin)
+    count, cameras, points = len(views), observed.seen.shape[1], len(skin)
     looks = Looks(
         np.zeros((count, cameras, points, CHANNELS), np.float32),
         np.zeros((count, cameras, points, CHANNELS, 2), np.float32),
         np.zeros((count, cameras, points), bool),
         np.zeros((count, points, 3), np.float32),
     )
-    for place, timestep in enumerate(timesteps):
-        normals = skin.normals(verts[place])
-        looks.normals[place] = normals
-        for camera in np.flatnonzero(observed.seen[timestep]):
-            image = frame(int(timestep), int(camera))
-            if image is None:
-                continue
-            K = observed.Ks[camera].copy()
-            K[[0, 1], [0, 1]] *= np.exp(state.zoom)
+    for place, verts in enumerate(skin.world(state)):
+        looks.normals[place] = normals = skin.normals(verts)
+        for camera, view in views[place].items():
             viewmat = observed.viewmats[camera]
-            depth = verts[place] @ viewmat[2, :3] + viewmat[2, 3]
-            scale = DENSITY * float(depth.mean()) / K[0, 0]
-            scale = scale if scale < NEARLY else 1.0
-            small, K = crop(image, project(verts[place], viewmat, K), K, scale)
-            if not small.size:
-                continue
             visible = skin.visible(
-                verts[place], normals, viewmat, K, (small.shape[1], small.shape[0]),
-                max(2, round(1.5 * blur)),
-            )  # fmt: skip
+                verts, normals, viewmat, view.K, view.depth, max(2, round(1.5 * blur))
+            )
             looks.visible[place, camera] = visible
             _gather(
-                features(small, blur), project(verts[place][skin.chosen], viewmat, K), visible,
-                looks.values[place, camera], looks.slopes[place, camera], scale,
+                features(view.image, blur), project(verts[skin.chosen], viewmat, view.K), visible,
+                looks.values[place, camera], looks.slopes[place, camera], view.scale,
             )  # fmt: skip
     return looks
 

@@ -15,12 +15,37 @@ HINGES = (JAW, EYE_L, EYE_R)
 EXPR = 15  # a timestep's unknowns before the expression: turn, place and hinges
 
 
+class Basis:
+    """Positions of R points as `B k`, where `(1, shape)` of `k` seldom changes."""
+
+    def __init__(self, matrix: Float[np.ndarray, "3 R K"], num_shape: int) -> None:
+        """Take `B` apart."""
+        flat = matrix.reshape(-1, matrix.shape[2])
+        self._still = np.ascontiguousarray(flat[:, : 1 + num_shape])
+        self._moving = np.ascontiguousarray(flat[:, 1 + num_shape :].T)
+        self._latest = np.zeros(num_shape), self._still[:, 0]
+
+    def __call__(
+        self, shape: Float[np.ndarray, "S"], moving: Float[np.ndarray, "T M"]
+    ) -> Float[np.ndarray, "T 3 R"]:
+        """Positions, metres.
+
+        Args:
+            moving: what `k` holds beyond the shape.
+        """
+        known, rest = self._latest
+        if not np.array_equal(known, shape):
+            rest = self._still @ np.concatenate([[1.0], shape])
+            self._latest = shape.copy(), rest
+        return (moving @ self._moving + rest).reshape(len(moving), 3, -1)
+
+
 @dataclass(frozen=True)
 class Hinge:
-    """What one joint carries: the landmarks it touches and their bases about the joint."""
+    """What one joint carries: the landmarks it touches and where they are from the joint."""
 
     rows: Int[np.ndarray, "R"]
-    basis: Float[np.ndarray, "3 R K"]
+    basis: Basis
 
 
 class LandmarkModel:
@@ -39,7 +64,8 @@ class LandmarkModel:
 
     Attributes:
         ids [L]: MediaPipe indices; spread [L] m; normals [L,3] on the template.
-        rigid [3,L,K] and hinges: `B_0` and the `B_j`; root, neck [3,K]: joints, from `k`.
+        rigid and hinges: `B_0` and the `B_j`; bases: both as `sums.pull_back` takes them;
+            root, neck [3,K]: joints, from `k`.
         pivot [3]: the point (rest frame, m) that a state's `centre` places and its rotation
             turns about: the mean landmark, which decouples the two.
     """
@@ -47,8 +73,9 @@ class LandmarkModel:
     ids: Int[np.ndarray, "L"]
     spread: Float[np.ndarray, "L"]
     normals: Float[np.ndarray, "L 3"]
-    rigid: Float[np.ndarray, "3 L K"]
+    rigid: Basis
     hinges: list[Hinge]
+    bases: tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...], Int[np.ndarray, "L 3"]]
     root: Float[np.ndarray, "3 K"]
     neck: Float[np.ndarray, "3 K"]
     pivot: Float[np.ndarray, "3"]
@@ -70,21 +97,18 @@ class LandmarkModel:
         vertices, joints = _bases(rig, corners)
         weights = _numpy(rig.skin_weights)[corners]
         shares = np.einsum("lk,lkj->lkj", barycentric, weights)
-        self.rigid = np.ascontiguousarray(
-            np.einsum("lk,lkcp->clp", shares[..., :JAW].sum(-1), vertices)
-        )
-        self.hinges = []
+        rigid = np.einsum("lk,lkcp->clp", shares[..., :JAW].sum(-1), vertices)
+        rows, hinged = [], []
         for joint in HINGES:
             total = shares[..., joint].sum(1)
-            rows = np.flatnonzero(total > 1e-6)
-            origin = total[rows, None] * joints[joint][:, None]
-            basis = np.einsum("lk,lkcp->clp", shares[rows, :, joint], vertices[rows]) - origin
-            self.rigid[:, rows] += origin
-            self.hinges.append(Hinge(rows, np.ascontiguousarray(basis)))
+            rows.append(np.flatnonzero(total > 1e-6))
+            origin = total[rows[-1], None] * joints[joint][:, None]
+            carried = np.einsum("lk,lkcp->clp", shares[rows[-1], :, joint], vertices[rows[-1]])
+            hinged.append(carried - origin)
+            rigid[:, rows[-1]] += origin
         response = _numpy(rig.landmarks.response)[chosen].swapaxes(0, 1)
-        self.rigid[..., : response.shape[2]] += response
-        self._drop_idle_columns()
-        self.bases = self._bases_by_point()
+        rigid[..., : response.shape[2]] += response
+        self._keep(rigid, rows, hinged)
         self.root, self.neck = joints[ROOT], joints[NECK]
         template = vertices[..., 0]
         edges = template[:, 1:] - template[:, :1]
@@ -92,33 +116,33 @@ class LandmarkModel:
         self.normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
         self.pivot = np.einsum("lk,lkc->lc", barycentric, template).mean(0)
 
-    def _drop_idle_columns(self) -> None:
-        """Cut off what moves no landmark: pose blendshapes that the rig does not have."""
-        moves = [basis.any((0, 1)) for basis in (self.rigid, *(h.basis for h in self.hinges))]
-        last = int(np.flatnonzero(np.any(moves, 0)).max()) + 1
-        columns = max(last, 1 + self.num_shape + self.num_expr)
-        self.rigid = np.ascontiguousarray(self.rigid[..., :columns])
-        self.hinges = [
-            Hinge(hinge.rows, np.ascontiguousarray(hinge.basis[..., :columns]))
-            for hinge in self.hinges
-        ]
-
-    def _bases_by_point(self) -> tuple[tuple, tuple, Int[np.ndarray, "L 3"]]:
-        """As `sums.pull_back` takes them: by point, and by what is multiplied with them."""
-        places, used = np.full((len(self.ids), 3), -1), 0
-        for joint, hinge in enumerate(self.hinges):
-            places[hinge.rows, joint] = used + np.arange(len(hinge.rows))
-            used += len(hinge.rows)
+    def _keep(
+        self,
+        rigid: Float[np.ndarray, "3 L K"],
+        rows: list[Int[np.ndarray, "_"]],
+        hinged: list[Float[np.ndarray, "3 _ K"]],
+    ) -> None:
+        """Set the bases up, without pose blendshapes that move none of the points."""
         first = 1 + self.num_shape
         last = first + self.num_expr
+        moves = np.any([basis.any((0, 1)) for basis in (rigid, *hinged)], 0)
+        self._last = max(last, int(np.flatnonzero(moves).max()) + 1)
 
         def by_factor(basis: Float[np.ndarray, "3 N K"]) -> tuple[np.ndarray, ...]:
-            parts = np.split(basis.swapaxes(0, 1).astype(np.float32), [1, first, last], 2)
+            kept = basis[..., : self._last].swapaxes(0, 1).astype(np.float32)
+            parts = np.split(kept, [1, first, last], 2)
             _, shape, expr, entries = (np.ascontiguousarray(part) for part in parts)
             return expr, shape, entries
 
-        hinged = np.concatenate([hinge.basis for hinge in self.hinges], 1)
-        return by_factor(self.rigid), by_factor(hinged), places
+        self.rigid, *carried = (
+            Basis(basis[..., : self._last], self.num_shape) for basis in (rigid, *hinged)
+        )
+        self.hinges = [Hinge(*hinge) for hinge in zip(rows, carried, strict=True)]
+        places, used = np.full((len(self.ids), len(rows)), -1), 0
+        for joint, touched in enumerate(rows):
+            places[touched, joint] = used + np.arange(len(touched))
+            used += len(touched)
+        self.bases = by_factor(rigid), by_factor(np.concatenate(hinged, 1)), places
 
     @property
     def num_landmarks(self) -> int:
@@ -136,7 +160,7 @@ class LandmarkModel:
             hinges: axis-angle (rad) of the jaw, left eye and right eye.
         """
         turns = rotations.exp(hinges.reshape(-1, 3, 3))
-        points = _apply(self.rigid, np.concatenate([[1.0], shape]), self._moving(turns, expr))
+        points = self.rigid(shape, self._moving(turns, expr))
         for hinge, carried in zip(self.hinges, self._carried(turns, shape, expr), strict=True):
             points[:, :, hinge.rows] += carried
         return points
@@ -173,9 +197,7 @@ class LandmarkModel:
         right = np.empty(len(rows), np.float32)
         for t in range(len(expr)):
             pose = arms[t], rotation[t], carried[t], turns[t], axes[t], features[t]
-            count = sums.pull_back(
-                information[t], pull[t], pose, self.bases, columns, rows, right
-            )
+            count = sums.pull_back(information[t], pull[t], pose, self.bases, columns, rows, right)
             yield rows[:count], right[:count]
 
     def _carried(
@@ -185,19 +207,17 @@ class LandmarkModel:
         expr: Float[np.ndarray, "T E"],
     ) -> list[Float[np.ndarray, "T 3 R"]]:
         """What each hinge carries, from its joint, in the head's frame."""
-        identity, moving = np.concatenate([[1.0], shape]), self._moving(turns, expr)
+        moving = self._moving(turns, expr)
         return [
-            turns[:, joint] @ _apply(hinge.basis, identity, moving)
-            for joint, hinge in enumerate(self.hinges)
+            turns[:, joint] @ hinge.basis(shape, moving) for joint, hinge in enumerate(self.hinges)
         ]
 
     def _moving(
         self, turns: Float[np.ndarray, "T 3 3 3"], expr: Float[np.ndarray, "T E"]
     ) -> Float[np.ndarray, "T M"]:
         """What of `k` differs from timestep to timestep, as far as it moves anything."""
-        return np.concatenate([expr, _entries(turns)], 1)[
-            :, : self.rigid.shape[2] - 1 - self.num_shape
-        ]
+        moving = np.concatenate([expr, _entries(turns)], 1)
+        return moving[:, : self._last - 1 - self.num_shape]
 
 
 def coefficients(
@@ -260,14 +280,3 @@ def _pose_blendshapes(rig: HeadRig) -> Float[np.ndarray, "V 3 27"]:
     if rig.posedirs is None:
         return np.zeros((rig.num_verts, 3, 27))
     return _numpy(rig.posedirs)[..., 9:]
-
-
-def _apply(
-    basis: Float[np.ndarray, "3 R K"],
-    identity: Float[np.ndarray, "I"],
-    moving: Float[np.ndarray, "T M"],
-) -> Float[np.ndarray, "T 3 R"]:
-    """`basis @ k`, of which only a part differs from timestep to timestep."""
-    flat = moving @ basis[..., len(identity) :].reshape(-1, moving.shape[1]).T
-    flat += (basis[..., : len(identity)] @ identity).reshape(-1)
-    return flat.reshape(len(moving), 3, -1)

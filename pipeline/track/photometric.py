@@ -14,11 +14,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.parallel import threaded
-from pipeline.track import appearance, stages, sums, windows
+from pipeline.track import appearance, looks, solver, stages, sums, windows
 from pipeline.track.appearance import Appearance
-from pipeline.track.looks import Frames, Looks, look
+from pipeline.track.looks import Frames, Looks, Views, look
 from pipeline.track.problem import (
-    CHUNK,
     EXPR,
     Evidence,
     Free,
@@ -26,6 +25,7 @@ from pipeline.track.problem import (
     Observations,
     Problem,
     State,
+    parts,
 )
 from pipeline.track.skin import Skin
 
@@ -38,7 +38,7 @@ LOOKS = 128  # frames that colours are learnt from, spread over time
 
 @dataclass(frozen=True)
 class Round:
-    """Colours are learnt, then all timesteps are solved once.
+    """Colours are learnt, and timesteps solved by them once.
 
     Attributes:
         blur: of the frames, pixels; the way a point may go is about as long.
@@ -49,52 +49,78 @@ class Round:
     iterations: int
 
 
-ROUNDS = (Round(2.0, 3), Round(1.0, 3))
+ROUNDS = (Round(2.0, 1), Round(1.0, 2))
 MOTION = ("pose", "jaw", "eyes", "expr")
 
 
 def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
     """Refine the motion by the colours of the skin; what is shared stays.
 
+    The rounds are gone through with a sample of the timesteps first, whose frames teach the
+    colours, and then window by window, whose frames are read once.
+
     Args:
         problem: of landmarks, which stay in the cost with the priors and smoothness.
         state: solved by landmarks, within a few pixels of the truth.
     """
-    for number, part in enumerate(ROUNDS):
-        before = state
-        learnt = learn(problem.observations, state, skin, frame, part.blur)
-        problem.reweight(state)
-        seen = problem.with_evidence(gather(problem, state, skin, learnt, frame, part.blur))
-        free = stages.free(stages.Stage("", MOTION, part.iterations), seen, known_focal=True)
-        state = windows.solve(seen, state, free, part.iterations)
-        state = replace(state, bias=stages.learn_bias(problem, state))
-        chosen = _spread(problem.observations)
-        moved = np.linalg.norm(
-            skin.world(state.at(chosen)) - skin.world(before.at(chosen)), axis=-1
-        )
-        log.info("track: photometric %d: skin moved by %.2f mm", number + 1, 1e3 * moved.mean())
-    return state
+    learnt, bias = _sampled(problem, state, skin, frame)
+
+    def work(window: Problem, part: State, start: int) -> State:
+        seen = _views(window.observations, part, skin, lambda t, camera: frame(start + t, camera))
+        for number, step in enumerate(ROUNDS):
+            part = _solve(
+                window, replace(part, bias=bias[number]), skin, seen, learnt[number], step
+            )
+        return part
+
+    refined = windows.each(problem, state, work)
+    problem.reweight(refined)
+    refined = replace(refined, bias=stages.learn_bias(problem, refined))
+    chosen = _spread(problem.observations)
+    moved = np.linalg.norm(skin.world(refined.at(chosen)) - skin.world(state.at(chosen)), axis=-1)
+    log.info("track: photometric: skin moved by %.2f mm", 1e3 * moved.mean())
+    return refined
 
 
-def learn(
-    observed: Observations, state: State, skin: Skin, frame: Frames, blur: float
-) -> Appearance:
-    """The skin's colours in some frames, spread over time."""
-    looks = list(_looks(observed, state, skin, frame, blur, _spread(observed)))
+def _sampled(
+    problem: Problem, state: State, skin: Skin, frame: Frames
+) -> tuple[list[Appearance], list[Float[np.ndarray, "C L 2"]]]:
+    """The skin's colours and the landmarks' constant errors at the start of every round."""
+    chosen = _spread(problem.observations)
+    sample, part = problem.at(chosen), state.at(chosen)
+    seen = _views(sample.observations, part, skin, lambda t, camera: frame(int(chosen[t]), camera))
+    learnt, bias = [], []
+    for number, step in enumerate(ROUNDS):
+        bias.append(part.bias)
+        learnt.append(learn(sample.observations, part, skin, seen, step.blur))
+        if number + 1 < len(ROUNDS):
+            part = _solve(sample, part, skin, seen, learnt[-1], step)
+            part = replace(part, bias=stages.learn_bias(sample, part))
+    return learnt, bias
+
+
+def _solve(
+    problem: Problem, state: State, skin: Skin, seen: Views, learnt: Appearance, step: Round
+) -> State:
+    """One round: the colours become evidence, by which the motion is solved."""
+    problem.reweight(state)
+    problem = problem.with_evidence(gather(problem, state, skin, seen, learnt, step.blur))
+    free = stages.free(stages.Stage("", MOTION, step.iterations), problem, known_focal=True)
+    return solver.solve(problem, state, free, step.iterations)
+
+
+def learn(observed: Observations, state: State, skin: Skin, seen: Views, blur: float) -> Appearance:
+    """The skin's colours in some frames."""
+    found = list(_looks(observed, state, skin, seen, blur))
     return appearance.learn(
-        np.concatenate([some.values for some in looks]),
-        np.concatenate([some.visible for some in looks]),
-        np.concatenate([some.normals for some in looks]),
+        np.concatenate([some.values for some in found]),
+        np.concatenate([some.visible for some in found]),
+        np.concatenate([some.normals for some in found]),
     )
 
 
 def gather(
-    problem: Problem,
-    state: State,
-    skin: Skin,
-    learnt: Appearance,
-    frame: Frames,
-    blur: float,
+    problem: Problem, state: State, skin: Skin, seen: Views, learnt: Appearance, blur: float
 ) -> Evidence:
     """What every frame says of the motion, given the colours."""
     count, columns = len(problem.observations), EXPR + skin.points.num_expr
@@ -102,11 +128,12 @@ def gather(
     gradient = np.empty((count, columns), np.float32)
 
     def work(part: Int[np.ndarray, "B"]) -> None:
-        looks = look(skin, problem.observations, state, part, frame, blur)
-        pixels = Pixels(skin, problem.observations.at(part), problem, looks, learnt)
-        hessian[part], gradient[part] = pixels.quadratic(state.at(part))
+        observed, piece = problem.observations.at(part), state.at(part)
+        found = look(skin, observed, piece, [seen[t] for t in part], blur)
+        pixels = Pixels(skin, observed, problem, found, learnt)
+        hessian[part], gradient[part] = pixels.quadratic(piece)
 
-    for _ in threaded(work, _parts(np.arange(count))):
+    for _ in threaded(work, problem.parts()):
         pass
     return Evidence(state, hessian, gradient)
 
@@ -123,20 +150,20 @@ class Pixels(Problem):
         skin: Skin,
         observed: Observations,
         problem: Problem,
-        looks: Looks,
+        found: Looks,
         learnt: Appearance,
     ) -> None:
-        """Set up; `observed` are the timesteps of `looks`."""
+        """Set up; `observed` are the timesteps of the looks."""
         nowhere = np.zeros((*observed.seen.shape, len(skin), 2))
         super().__init__(
             skin.points, replace(observed, points=nowhere), problem.priors, problem.bounds
         )
-        self.looks = looks
-        difference = looks.values - learnt.predict(looks.normals)
+        self.looks = found
+        difference = found.values - learnt.predict(found.normals)
         relative = difference / learnt.deviation
         weight = SHARE / learnt.deviation**2 / (1 + (relative / OUTLIER) ** 2) ** 2
-        self.difference = np.where(looks.visible[..., None], difference, 0).astype(np.float32)
-        self.weight = np.where(looks.visible[..., None], weight, 0).astype(np.float32)
+        self.difference = np.where(found.visible[..., None], difference, 0).astype(np.float32)
+        self.weight = np.where(found.visible[..., None], weight, 0).astype(np.float32)
 
     def quadratic(
         self, piece: State
@@ -166,14 +193,14 @@ def difference(
     observed: Observations,
     state: State,
     skin: Skin,
+    seen: Views,
     learnt: Appearance,
-    frame: Frames,
     blur: float,
 ) -> float:
     """Mean distance of brightness from the learnt one, robustly: per cent, cut off at 30."""
     parts = [
         np.abs(some.values - learnt.predict(some.normals))[some.visible, 0]
-        for some in _looks(observed, state, skin, frame, blur, np.arange(len(observed)))
+        for some in _looks(observed, state, skin, seen, blur)
     ]
     return 100 * float(np.minimum(np.concatenate(parts), 0.3).mean())
 
@@ -183,16 +210,26 @@ def _spread(observed: Observations) -> Int[np.ndarray, "B"]:
     return np.unique(np.linspace(0, len(observed) - 1, count).round().astype(int))
 
 
-def _looks(
+def _views(
     observed: Observations,
     state: State,
     skin: Skin,
     frame: Frames,
-    blur: float,
-    timesteps: Int[np.ndarray, "B"],
+) -> Views:
+    """As `looks.views`, in threads."""
+
+    def work(part: Int[np.ndarray, "B"]) -> Views:
+        return looks.views(
+            skin, observed.at(part), state.at(part), lambda t, camera: frame(int(part[t]), camera)
+        )
+
+    return [view for found in threaded(work, parts(len(observed))) for view in found]
+
+
+def _looks(
+    observed: Observations, state: State, skin: Skin, seen: Views, blur: float
 ) -> Iterator[Looks]:
-    return threaded(lambda part: look(skin, observed, state, part, frame, blur), _parts(timesteps))
-
-
-def _parts(timesteps: Int[np.ndarray, "B"]) -> list[Int[np.ndarray, "b"]]:
-    return [timesteps[i : i + CHUNK] for i in range(0, len(timesteps), CHUNK)]
+    return threaded(
+        lambda part: look(skin, observed.at(part), state.at(part), [seen[t] for t in part], blur),
+        parts(len(observed)),
+    )

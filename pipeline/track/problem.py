@@ -533,8 +533,12 @@ class Problem:
 
     def parts(self) -> list[Int[np.ndarray, "B"]]:
         """Timesteps in portions that are worked on at once."""
-        count = len(self.observations)
-        return [np.arange(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
+        return parts(len(self.observations))
+
+
+def parts(count: int) -> list[Int[np.ndarray, "B"]]:
+    """So many timesteps in portions that are worked on at once."""
+    return [np.arange(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
 
 
 def _ramp(value: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -48,23 +48,33 @@ class Skin:
         """Unit normals of the points of a posed surface, world frame."""
         return vertex_normals(verts, self.faces)[self.chosen]
 
+    def depth(
+        self,
+        verts: Float[np.ndarray, "M 3"],
+        viewmat: Float[np.ndarray, "4 4"],
+        K: Float[np.ndarray, "3 3"],
+        width: int,
+        height: int,
+    ) -> Float[np.ndarray, "h w"]:
+        """Depth (m) of a posed surface at the pixels of an image, in single precision."""
+        return rasterize_mesh(verts, self.faces, viewmat, K, width, height)[2].astype(np.float32)
+
     def visible(
         self,
         verts: Float[np.ndarray, "M 3"],
         normals: Float[np.ndarray, "N 3"],
         viewmat: Float[np.ndarray, "4 4"],
         K: Float[np.ndarray, "3 3"],
-        size: tuple[int, int],
+        depth: Float[np.ndarray, "h w"],
         reach: int,
     ) -> Bool[np.ndarray, "N"]:
         """Which points a camera sees clearly.
 
-        They face it, nothing lies before them, and no edge of the surface is within `reach`
-        pixels (of an image of `size` width and height).
+        They face it, nothing lies before them in `depth`, and no edge of the surface is within
+        `reach` pixels.
         """
         seen = to_camera(verts[self.chosen], viewmat)
         towards = -(normals @ viewmat[:3, :3].T * seen).sum(1) / np.linalg.norm(seen, axis=1)
-        depth = rasterize_mesh(verts, self.faces, viewmat, K, *size)[2]
         pixels = seen[:, :2] / seen[:, 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
         ring = np.exp(0.25j * np.pi * np.arange(8)) * reach
         around = np.stack([ring.real, ring.imag], 1).round().astype(np.int64)

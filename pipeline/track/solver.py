@@ -9,6 +9,7 @@ from scipy.linalg import cho_factor, cho_solve, cho_solve_banded, cholesky_bande
 from pipeline.track.problem import Free, Normal, Problem, State
 
 FIXED = 1e12  # times the diagonal: an unknown with this much inertia goes where it is put
+ENOUGH = 5e-3  # share of the cost; a step that gains less is the last
 ACTIVE_SETS = 2  # solves per step at most, while unknowns run into their bounds
 
 
@@ -63,7 +64,7 @@ def smooth_gradient(problem: Problem, state: State, free: Free) -> Float[np.ndar
 def solve(problem: Problem, state: State, free: Free, iterations: int) -> State:
     """Lower the cost by at most `iterations` damped Gauss-Newton steps.
 
-    Stops when a step gains less than a thousandth of the cost.
+    Stops when a step gains less than `ENOUGH` of the cost.
     """
     coupling = band(problem, free)
     cost, damping = problem.cost(state), 1e-3
@@ -71,18 +72,19 @@ def solve(problem: Problem, state: State, free: Free, iterations: int) -> State:
         normal = problem.linearise(state, free)
         normal.frame_gradient += smooth_gradient(problem, state, free)
         room = problem.room(state, free)
-        for _ in range(6):
-            frame, shared = bounded_step(normal, coupling, room, damping)
-            trial = problem.moved(state, free, frame, shared)
+        frame, shared = bounded_step(normal, coupling, room, damping)
+        for halvings in range(6):
+            share = 0.5**halvings
+            trial = problem.moved(state, free, share * frame, share * shared)
             reached = problem.cost(trial)
             if reached < cost:
                 break
-            damping *= 10
         else:
             return state
-        gain = (cost - reached) / cost
-        state, cost, damping = trial, reached, max(damping / 10, 1e-7)
-        if gain < 1e-3:
+        gain = (cost - reached) / abs(cost)
+        damping = max(damping * (10 if halvings else 0.1), 1e-7)
+        state, cost = trial, reached
+        if gain < ENOUGH:
             break
     return state
 

@@ -128,7 +128,9 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
             row[1] = arms[p, 2] * x - arms[p, 0] * z
             row[2] = arms[p, 0] * y - arms[p, 1] * x
             for axis in range(3):
-                row[3 + axis] = rotation[axis, 0] * x + rotation[axis, 1] * y + rotation[axis, 2] * z
+                row[3 + axis] = (
+                    rotation[axis, 0] * x + rotation[axis, 1] * y + rotation[axis, 2] * z
+                )
             if columns == 6:
                 continue
             row[6:columns] = 0
@@ -143,7 +145,11 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
                 if place < 0:
                     continue
                 turn, arm, axis = turns[joint], carried[place], axes[joint]
-                mx, my, mz = arm[1] * z - arm[2] * y, arm[2] * x - arm[0] * z, arm[0] * y - arm[1] * x
+                mx, my, mz = (
+                    arm[1] * z - arm[2] * y,
+                    arm[2] * x - arm[0] * z,
+                    arm[0] * y - arm[1] * x,
+                )
                 for angle in range(3):
                     row[6 + 3 * joint + angle] += (
                         mx * axis[0, angle] + my * axis[1, angle] + mz * axis[2, angle]

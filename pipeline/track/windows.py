@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,20 +20,33 @@ def solve(problem: Problem, state: State, free: Free, iterations: int) -> State:
 
     Where something shared is free, everything is one window.
     """
+    if len(free.shared):
+        return solver.solve(problem, state, free, iterations)
+    return each(
+        problem, state, lambda window, part, _: solver.solve(window, part, free, iterations)
+    )
+
+
+def each(problem: Problem, state: State, work: Callable[[Problem, State, int], State]) -> State:
+    """Give every window the state that `work` makes of it.
+
+    Args:
+        work: takes a window's problem and state, and its first timestep; only the timesteps'
+            own unknowns of what it gives back are kept.
+    """
     count = len(problem.observations)
     pieces = math.ceil(count / SIZE)
-    if pieces == 1 or len(free.shared):
-        return solver.solve(problem, state, free, iterations)
     edges = [count * piece // pieces for piece in range(pieces + 1)]
 
-    def work(kept: tuple[int, int]) -> State:
+    def part(kept: tuple[int, int]) -> State:
         start, stop = max(0, kept[0] - CONTEXT), min(count, kept[1] + CONTEXT)
         window = problem.window(start, stop)
-        solved = solver.solve(window, state.at(np.arange(start, stop)), free, iterations)
+        solved = work(window, state.at(np.arange(start, stop)), start)
         return solved.at(np.arange(kept[0], kept[1]) - start)
 
-    for kept, part in zip(
-        itertools.pairwise(edges), threaded(work, itertools.pairwise(edges)), strict=True
+    result = state
+    for kept, solved in zip(
+        itertools.pairwise(edges), threaded(part, itertools.pairwise(edges)), strict=True
     ):
-        state = state.with_part(np.arange(*kept), part)
-    return state
+        result = result.with_part(np.arange(*kept), solved)
+    return replace(result, shape=state.shape, zoom=state.zoom, bias=state.bias)

@@ -17,7 +17,9 @@ def head(anny_rig: HeadRig) -> Painted:
 
 
 def test_on_a_perfect_track_colours_come_back(head: Painted) -> None:
-    learnt = photometric.learn(head.problem.observations, head.truth, head.skin, head.frame, 0.5)
+    observed = head.problem.observations
+    views = looks.views(head.skin, observed, head.truth, head.frame)
+    learnt = photometric.learn(observed, head.truth, head.skin, views, 0.5)
     known = np.isfinite(learnt.deviation).all(1)
     assert known.sum() > 600
     verts = head.skin.world(head.truth)
@@ -28,9 +30,7 @@ def test_on_a_perfect_track_colours_come_back(head: Painted) -> None:
     # pixels and the triangles take some of the contrast, which is 0.2.
     assert np.median(np.abs(got[..., 0] - np.log(true @ np.array(looks.LUMA)))) < 0.04
     assert np.median(np.abs(got[..., 1] - np.log(true[..., 0] / true[..., 1]))) < 0.04
-    off = photometric.difference(
-        head.problem.observations, head.truth, head.skin, learnt, head.frame, 0.5
-    )
+    off = photometric.difference(observed, head.truth, head.skin, views, learnt, 0.5)
     assert off < 1.5  # per cent
 
 
@@ -39,13 +39,12 @@ def test_evidence_against_finite_differences(head: Painted) -> None:
     blur = 3.0
     step = np.array([5])
     state = replace(head.truth, expr=head.truth.expr * 0.7).at(step)
-    observed = head.problem.observations.at(step)
-    learnt = photometric.learn(head.problem.observations, head.truth, head.skin, head.frame, blur)
+    every, observed = head.problem.observations, head.problem.observations.at(step)
+    views = looks.views(head.skin, every, head.truth, head.frame)
+    learnt = photometric.learn(every, head.truth, head.skin, views, blur)
 
     def seen(at: State) -> looks.Looks:
-        return looks.look(
-            head.skin, observed, at, np.array([0]), lambda _, c: head.frame(5, c), blur
-        )
+        return looks.look(head.skin, observed, at, views[5:6], blur)
 
     here = seen(state)
     pixels = photometric.Pixels(head.skin, observed, head.problem, here, learnt)
@@ -77,6 +76,22 @@ def _moved(state: State, unknown: int, size: float) -> State:
         hinges=state.hinges + step[6:15],
         expr=state.expr + step[15:],
     )
+
+
+def test_a_window_sees_its_own_frames(head: Painted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The truth stays where it is, wherever windows are cut; with others' frames it would not."""
+    asked: set[int] = set()
+
+    def frame(timestep: int, camera: int) -> np.ndarray:
+        asked.add(timestep)
+        return head.frame(timestep, camera)
+
+    monkeypatch.setattr(photometric.windows, "SIZE", 9)
+    monkeypatch.setattr(photometric.windows, "CONTEXT", 2)
+    refined = photometric.refine(head.problem, head.truth, head.skin, frame)
+    assert asked == set(range(len(head.truth.expr)))
+    moved = head.skin.world(refined) - head.skin.world(head.truth)
+    assert np.linalg.norm(moved, axis=-1).mean(1).max() < 1e-3  # m
 
 
 def _stays_visible(seen, state: State) -> np.ndarray:

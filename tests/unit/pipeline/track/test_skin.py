@@ -48,7 +48,8 @@ def test_a_camera_sees_the_side_that_it_faces(anny_rig: HeadRig, face: Skin) -> 
     for yaw in (-60, 0, 60, 180):
         viewmat = _from(yaw)
         viewmat[:3, 3] -= viewmat[:3, :3] @ middle
-        seen[yaw] = face.visible(verts, normals, viewmat, K, (256, 256), 2)
+        depth = face.depth(verts, viewmat, K, 256, 256)
+        seen[yaw] = face.visible(verts, normals, viewmat, K, depth, 2)
     assert seen[0].mean() > 0.4
     assert seen[180].mean() < 0.05  # what is turned in: nostrils, the lids' edges
     assert seen[60][left].mean() > 0.6
@@ -61,8 +62,7 @@ def test_points_near_an_edge_are_left_out(anny_rig: HeadRig, face: Skin) -> None
     verts = anny_rig.v_template.double().numpy()[face.surface.ids]
     viewmat = _from(0)
     viewmat[:3, 3] -= viewmat[:3, :3] @ verts.mean(0)
-    few, many = (
-        face.visible(verts, face.normals(verts), viewmat, K, (256, 256), reach) for reach in (9, 1)
-    )
+    normals, depth = face.normals(verts), face.depth(verts, viewmat, K, 256, 256)
+    few, many = (face.visible(verts, normals, viewmat, K, depth, reach) for reach in (9, 1))
     assert few.sum() < many.sum()
     assert not (few & ~many).any()

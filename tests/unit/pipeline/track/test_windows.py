@@ -35,6 +35,7 @@ def turned(one: State, other: State) -> float:
 
 
 def test_windows_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver, "ENOUGH", 1e-5)
     problem, state = start(150)
     whole = converged(solver.solve, problem, state)
     monkeypatch.setattr(windows, "SIZE", 50)
@@ -46,6 +47,32 @@ def test_windows_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "CONTEXT", 0)
     torn = converged(windows.solve, problem, state)
     assert turned(torn, whole) > 0.2
+
+
+def test_a_windows_work_is_told_where_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, state = start(40)
+    monkeypatch.setattr(windows, "SIZE", 20)
+    monkeypatch.setattr(windows, "CONTEXT", 3)
+
+    def work(window: Problem, part: State, first: int) -> State:
+        count = len(window.observations)
+        assert (window.observations.time == problem.observations.time[first:][:count]).all()
+        return replace(part, expr=part.expr + np.arange(first, first + count)[:, None], zoom=1.0)
+
+    got = windows.each(problem, state, work)
+    assert (got.expr - state.expr == np.arange(40)[:, None]).all()
+    assert got.zoom == state.zoom
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, state = start(60)
+    monkeypatch.setattr(windows, "SIZE", 20)
+    free = stages.free(MOVING, problem, known_focal=True)
+    two = windows.solve(problem, state, free, 3)
+    monkeypatch.setattr(windows, "threaded", lambda work, jobs: map(work, jobs))
+    one = windows.solve(problem, state, free, 3)
+    assert one.expr.tobytes() == two.expr.tobytes()
+    assert one.rotation.tobytes() == two.rotation.tobytes()
 
 
 def test_where_something_shared_is_free_all_is_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
