@@ -35,18 +35,17 @@ def turned(one: State, other: State) -> float:
 
 
 def test_windows_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver, "ENOUGH", 1e-5)
     problem, state = start(150)
     whole = converged(solver.solve, problem, state)
     monkeypatch.setattr(windows, "SIZE", 50)
     parted = converged(windows.solve, problem, state)
-    assert turned(parted, whole) < 0.05
+    assert turned(parted, whole) < 0.1
     assert np.abs(parted.expr - whole.expr).max() < 0.02
 
     # Without context the seams show: the tolerances above notice.
     monkeypatch.setattr(windows, "CONTEXT", 0)
     torn = converged(windows.solve, problem, state)
-    assert turned(torn, whole) > 0.2
+    assert turned(torn, whole) > 1
 
 
 def test_a_windows_work_is_told_where_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
