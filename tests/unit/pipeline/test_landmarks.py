@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from avatar.errors import UserError
 from avatar.render.mesh import shade
 from avatar.rig import HeadRig
 from pipeline import landmarks
@@ -55,6 +58,48 @@ def test_a_store_gives_the_same_with_one_worker_and_with_two(
 def test_a_workers_failure_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"absent\.h5"):
         landmarks.detect_store(tmp_path / "absent.h5")
+
+
+def _processes_that_read(path: Path) -> list[str]:
+    lines = Path("/proc").glob("[0-9]*/cmdline")
+    return [str(line) for line in lines if str(path).encode() in _content(line)]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # the process has ended
+        return b""
+
+
+def test_workers_end_with_the_block(face: np.ndarray, tmp_path: Path) -> None:
+    write_store(tmp_path / "frames.h5", [face] * 4, 1, 4)
+
+    def find_a_mistake_meanwhile() -> None:
+        with landmarks.detecting(tmp_path / "frames.h5", workers=2):
+            assert len(_processes_that_read(tmp_path)) == 2
+            raise UserError("a mistake")
+
+    with pytest.raises(UserError, match="a mistake"):
+        find_a_mistake_meanwhile()
+    assert _processes_that_read(tmp_path) == []
+
+
+def test_a_worker_loads_nothing_heavy_beside_mediapipe(face: np.ndarray, tmp_path: Path) -> None:
+    write_store(tmp_path / "frames.h5", [face] * 2, 1, 2)
+    script = """
+import sys
+from pipeline import landmarks
+arguments = ["--frames", sys.argv[1], "--share", "0/1", "--out", sys.argv[2]]
+assert landmarks.main(arguments) == 0
+assert "mediapipe" in sys.modules
+print({"torch", "numba", "matplotlib", "matplotlib.pyplot", "scipy", "av"} & set(sys.modules))
+from matplotlib.figure import Figure  # the true one, in the same process
+Figure().savefig(sys.argv[2] + ".png")
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "frames.h5"), str(tmp_path / "out.npz")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
 
 
 def test_every_clip_is_a_run_of_its_own() -> None:
