@@ -1,6 +1,6 @@
 """Face landmarks of images and of whole frame stores.
 
-`python -m pipeline.landmarks` is the worker that `detect_store` runs, several side by side:
+`python -m pipeline.landmarks` is the worker that `detecting` runs, several side by side:
 MediaPipe keeps to about one core, and its log noise stays in the worker.
 
 A worker looks for one face, which is fast. Where a sparse look finds several, or the face leaps,
@@ -38,7 +38,7 @@ from pipeline.face_mesh import (
 
 __all__ = [
     "LEFT_EYE", "LEFT_IRIS", "NUM_LANDMARKS", "RIGHT_EYE", "RIGHT_IRIS", "Detections",
-    "count_faces", "detect_images", "detect_store", "detect_subject", "quiet_stderr",
+    "count_faces", "detect_images", "detect_store", "detect_subject", "detecting", "quiet_stderr",
 ]  # fmt: skip
 
 CHUNK = 256  # frames of one clip per tracker run: fixed, so that workers do not change results
@@ -112,37 +112,50 @@ def _subject(found: list[Float[np.ndarray, "_ 478 2"]], time: Float[np.ndarray, 
 
 
 def detect_store(path: str | Path, workers: int = 2) -> Detections:
-    """Landmarks of every frame of a frame store, in processes side by side.
+    """Landmarks of every frame of a frame store: `detecting`, and wait for it."""
+    with detecting(path, workers) as detections:
+        return detections()
 
-    Each camera's clip is a stream of its own: the tracker never carries a face from one clip
-    into the next. The result does not depend on `workers`.
+
+@contextlib.contextmanager
+def detecting(path: str | Path, workers: int = 2) -> Iterator[Callable[[], Detections]]:
+    """Detect the landmarks of every frame of a frame store beside what the block does.
+
+    Processes side by side; they end with the block. Each camera's clip is a stream of its own:
+    the tracker never carries a face from one clip into the next. The result does not depend on
+    `workers`.
 
     Args:
         path: `ingest/frames.h5` or `dataset.h5`.
         workers: processes; MediaPipe takes one core in each.
-    Raises:
-        RuntimeError: a worker failed; the message is its last line.
+    Yields:
+        What waits for the landmarks. It raises RuntimeError where a worker failed; the message
+        is its last line.
     """
-    with tempfile.TemporaryDirectory(prefix="landmarks-") as folder:
+    command = [sys.executable, "-m", "pipeline.landmarks", "--frames", str(path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="landmarks-"))
         outputs = [Path(folder) / f"{worker}.npz" for worker in range(workers)]
-        command = [sys.executable, "-m", "pipeline.landmarks", "--frames", str(path)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        with contextlib.ExitStack() as stack:
-            running = [
-                stack.enter_context(
-                    _started(
-                        [*command, "--share", f"{worker}/{workers}", "--out", str(output)],
-                        environment,
-                    )
+        running = [
+            stack.enter_context(
+                _started(
+                    [*command, "--share", f"{worker}/{workers}", "--out", str(output)],
+                    environment,
                 )
-                for worker, output in enumerate(outputs)
-            ]
+            )
+            for worker, output in enumerate(outputs)
+        ]
+
+        def detections() -> Detections:
             for process in running:
                 _, noise = process.communicate()
                 if process.returncode != 0:
                     last = noise.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
                     raise RuntimeError(f"landmark detection failed: {last[0]}")
-        return _gather(Path(path), outputs)
+            return _gather(Path(path), outputs)
+
+        yield detections
 
 
 @contextlib.contextmanager
@@ -259,10 +272,17 @@ def _detect_run(
 ) -> list[Float[np.ndarray, "_ 478 2"]]:
     """The faces in each frame of a run: one, or all where there may be another person."""
     quarters = _upright(image, keep[:: max(1, len(keep) // SAMPLES)], finder)
-    found = _follow(image, lead_in, keep, quarters)
-    looked_at = (np.rot90(image(row), quarters) for row in keep[::CROWD_STRIDE])
-    crowd = any(finder.count(picture) > 1 for picture in looked_at)
-    if crowd or faces.leaps(_one_each(found).points, time):
+    looks = set(keep[::CROWD_STRIDE])
+    counts = []
+
+    def counted(row: int) -> UInt8[np.ndarray, "H W 3"]:
+        picture = image(row)
+        if row in looks:
+            counts.append(finder.count(np.rot90(picture, quarters)))
+        return picture
+
+    found = _follow(counted, lead_in, keep, quarters)
+    if max(counts) > 1 or faces.leaps(_one_each(found).points, time):
         found = _follow(image, lead_in, keep, quarters, MAX_FACES)
     return found
 
@@ -284,12 +304,16 @@ def _upright(
 ) -> int:
     """By how many quarters (anticlockwise) the pictures must be turned for faces to stand up."""
     pictures = [image(row) for row in samples]
-    scores = [
-        float(np.median([finder.score(np.rot90(picture, quarters)) for picture in pictures]))
-        for quarters in range(4)
-    ]
+
+    def score(quarters: int) -> float:
+        return float(np.median([finder.score(np.rot90(picture, quarters)) for picture in pictures]))
+
+    as_it_is = score(0)
+    if as_it_is + SURER >= 1:  # no turn can win by that
+        return 0
+    scores = [as_it_is, *map(score, (1, 2, 3))]
     best = int(np.argmax(scores))
-    return best if scores[best] > scores[0] + SURER else 0
+    return best if scores[best] > as_it_is + SURER else 0
 
 
 def _detect_turned(

@@ -41,8 +41,9 @@ def write_video(
                 stream.height, stream.width = (size + size % 2 for size in shape[:2])
             if image.shape != shape:
                 raise ValueError(f"{path}: frame of shape {image.shape} after {shape}")
-            padded = np.pad(image, [(0, size % 2) for size in shape[:2]] + [(0, 0)], "edge")
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+            if any(size % 2 for size in shape[:2]):
+                image = np.pad(image, [(0, size % 2) for size in shape[:2]] + [(0, 0)], "edge")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             yuv = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             _tag_colours(yuv)
             container.mux(stream.encode(yuv))

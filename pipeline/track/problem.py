@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from pydantic import ConfigDict
 
 from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS
 from pipeline.track import rotations, sums
 from pipeline.track.model import EXPR, LandmarkModel
+from pipeline.track.settings import Priors
 
 ROTATION, CENTRE, JAW, EYES = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 15)
 HINGES = slice(6, 15)
@@ -75,44 +75,6 @@ class State:
             arrays[name] = getattr(self, name).copy()
             arrays[name][timesteps] = getattr(part, name)
         return replace(part, **arrays)
-
-
-@dataclass
-class Priors:
-    """What is believed before any frame is seen: standard deviations of zero-mean Gaussians.
-
-    Attributes:
-        evidence: landmarks of one face err together, so each counts as this much of one.
-        noise: m; what a landmark is off by beside its spread in the rig's embedding.
-        outlier: residual in standard deviations from which a landmark loses its say.
-        shape: in units of the rig's own standard deviation.
-        focal: of the logarithm of the focal length; matters only where it is not given.
-        expr: of a blendshape coefficient; sparse: cost per unit of coefficient, which keeps
-            blendshapes that explain little at zero.
-        jaw, gaze, vergence: rad; the last is the difference between the two eyes' turns.
-        turn, shift, swing, glance, action: of the second difference in time of head rotation
-            (rad), place (m), jaw (rad), gaze (rad) and blendshapes, at 30 frames/s.
-        bias: share of a landmark's deviation that is the same at all times.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    evidence: float = 0.04
-    noise: float = 0.001
-    outlier: float = 3.0
-    shape: float = 0.5
-    focal: float = 0.1
-    expr: float = 0.4
-    sparse: float = 0.2
-    jaw: float = 0.2
-    gaze: float = 0.3
-    vergence: float = 0.05
-    turn: float = 0.01
-    shift: float = 0.0015
-    swing: float = 0.03
-    glance: float = 0.06
-    action: float = 0.15
-    bias: float = 0.7
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 
 from pydantic import ConfigDict
 
-from pipeline.track.problem import Priors
-
 
 @dataclass
 class Gate:
@@ -28,6 +26,44 @@ class Gate:
     jitter: tuple[float, float] = (6.0, 20.0)
     silhouette: tuple[float, float] = (0.7, 0.4)
     saturation: tuple[float, float] = (0.05, 0.3)
+
+
+@dataclass
+class Priors:
+    """What is believed before any frame is seen: standard deviations of zero-mean Gaussians.
+
+    Attributes:
+        evidence: landmarks of one face err together, so each counts as this much of one.
+        noise: m; what a landmark is off by beside its spread in the rig's embedding.
+        outlier: residual in standard deviations from which a landmark loses its say.
+        shape: in units of the rig's own standard deviation.
+        focal: of the logarithm of the focal length; matters only where it is not given.
+        expr: of a blendshape coefficient; sparse: cost per unit of coefficient, which keeps
+            blendshapes that explain little at zero.
+        jaw, gaze, vergence: rad; the last is the difference between the two eyes' turns.
+        turn, shift, swing, glance, action: of the second difference in time of head rotation
+            (rad), place (m), jaw (rad), gaze (rad) and blendshapes, at 30 frames/s.
+        bias: share of a landmark's deviation that is the same at all times.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    evidence: float = 0.04
+    noise: float = 0.001
+    outlier: float = 3.0
+    shape: float = 0.5
+    focal: float = 0.1
+    expr: float = 0.4
+    sparse: float = 0.2
+    jaw: float = 0.2
+    gaze: float = 0.3
+    vergence: float = 0.05
+    turn: float = 0.01
+    shift: float = 0.0015
+    swing: float = 0.03
+    glance: float = 0.06
+    action: float = 0.15
+    bias: float = 0.7
 
 
 @dataclass

@@ -6,11 +6,8 @@ from pathlib import Path
 
 from avatar.dataset import AlphaStore, FrameStore
 from avatar.errors import UserError
-from avatar.rig import HeadRig
-from pipeline import blendshapes, landmarks
+from pipeline import landmarks
 from pipeline.quality import Quality
-from pipeline.track import fitting, observe, overlay, quality_plot, ready
-from pipeline.track.ready import measured
 from pipeline.track.settings import TrackSettings
 
 log = logging.getLogger(__name__)
@@ -36,20 +33,27 @@ def track_subject(
             a ready track that does not fit rig or capture.
     """
     home, settings = Path(home), settings or TrackSettings()
-    rig = HeadRig.load(rig_path)
-    if rig.landmarks is None:
-        raise UserError(f"{rig_path} has no landmark embedding: bake the rig again")
-    if settings.task_model is not None:
-        blendshapes.read_model(settings.task_model, settings.task_model_sha256)
-    remarks: list[str] = []
-    chosen = ready.choose(settings.ready, home.name, capture, rig, remarks)
     with ExitStack() as opened:
         store = opened.enter_context(FrameStore(home / "ingest" / "frames.h5"))
+        detections = opened.enter_context(landmarks.detecting(store.path, settings.workers))
+        # Torch and Numba take seconds to load: they load while the detectors work.
+        from avatar.rig import HeadRig
+        from pipeline import blendshapes
+        from pipeline.track import fitting, observe, overlay, quality_plot, ready
+        from pipeline.track.ready import measured
+
+        rig = HeadRig.load(rig_path)
+        if rig.landmarks is None:
+            raise UserError(f"{rig_path} has no landmark embedding: bake the rig again")
+        if settings.task_model is not None:
+            blendshapes.read_model(settings.task_model, settings.task_model_sha256)
+        remarks: list[str] = []
+        chosen = ready.choose(settings.ready, home.name, capture, rig, remarks)
         matte = home / "matte" / "alpha.h5"
         alphas = opened.enter_context(AlphaStore(matte)) if matte.is_file() else None
         given, known = observe.cameras(home / "ingest", store, settings.focal)
         taken = ready.read(chosen, home, store, rig, given, known) if chosen else None
-        found = landmarks.detect_store(store.path, settings.workers)
+        found = detections()
         log.info("track: a face in %d of %d frames", found.found.sum(), len(store))
         if taken is None:
             tracked = fitting.fitted(settings, rig, store, found, given, known, alphas)

@@ -1,9 +1,13 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from avatar.errors import UserError
 from avatar.render.mesh import shade
 from avatar.rig import HeadRig
 from pipeline import landmarks
@@ -55,6 +59,54 @@ def test_a_store_gives_the_same_with_one_worker_and_with_two(
 def test_a_workers_failure_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"absent\.h5"):
         landmarks.detect_store(tmp_path / "absent.h5")
+
+
+def _children() -> set[str]:
+    """Processes that this one has started and that have not been waited for."""
+    mine = f"PPid:\t{os.getpid()}\n"
+    return {
+        status.parent.name
+        for status in Path("/proc").glob("[0-9]*/status")
+        if mine in _content(status)
+    }
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # the process has ended
+        return ""
+
+
+def test_workers_end_with_the_block(tmp_path: Path) -> None:
+    write_store(tmp_path / "frames.h5", [BLANK] * 4, 1, 4)
+    before = _children()
+
+    def find_a_mistake_meanwhile() -> None:
+        with landmarks.detecting(tmp_path / "frames.h5", workers=2):
+            assert len(_children() - before) == 2
+            raise UserError("a mistake")
+
+    with pytest.raises(UserError, match="a mistake"):
+        find_a_mistake_meanwhile()
+    assert _children() == before
+
+
+def test_a_worker_loads_nothing_heavy_beside_mediapipe(face: np.ndarray, tmp_path: Path) -> None:
+    write_store(tmp_path / "frames.h5", [face] * 2, 1, 2)
+    script = """
+import sys
+from pipeline import landmarks
+arguments = ["--frames", sys.argv[1], "--share", "0/1", "--out", sys.argv[2]]
+assert landmarks.main(arguments) == 0
+assert "mediapipe" in sys.modules
+print({"torch", "numba", "matplotlib", "matplotlib.pyplot", "scipy", "av"} & set(sys.modules))
+from matplotlib.figure import Figure  # the true one, in the same process
+Figure().savefig(sys.argv[2] + ".png")
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "frames.h5"), str(tmp_path / "out.npz")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
 
 
 def test_every_clip_is_a_run_of_its_own() -> None:

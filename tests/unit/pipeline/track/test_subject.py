@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +201,13 @@ def test_a_wrong_blendshape_model_is_one_clear_line(
     settings = json.dumps({"task_model": str(tmp_path / "a.task"), "task_model_sha256": "0" * 64})
     line = _refused(tmp_path, anny_rig_path, "ann", capfd, "--settings", settings)
     assert "a.task has the sha256" in line
+
+
+def test_the_stage_loads_nothing_heavy_before_its_detectors_start() -> None:
+    script = """
+import sys
+import pipeline.track.subject
+print({"torch", "numba", "scipy", "av", "mediapipe", "matplotlib"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
