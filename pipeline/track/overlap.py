@@ -23,8 +23,8 @@ class Overlap:
     Attributes:
         head: in the head's surroundings above the chin, where neither neck nor clothes are. Hair
             counts, which is no part of the mesh.
-        bare: the part of it that is nearest to the face or an ear, not to the scalp: hair above and
-            behind does not count, hair that hangs over cheek or ear does.
+        bare: the part of it that is nearest to the face or an ear, not to scalp or neck: hair above
+            and behind does not count, hair that hangs beside cheek or ear does.
         shoulders: the band below the head that is half as high as it.
     """
 
@@ -89,7 +89,7 @@ def _of_frame(
     above = _above_chin(rig, pixels, viewmat[:2, :3] @ -turn[:, 1], head) & (head | ~drawn)
     return (
         _ratio(drawn, person, above),
-        _ratio(drawn, person, above & _near_skin(rig, pixels, head)),
+        _ratio(drawn, person, above & _near_skin(rig, pixels, head, drawn)),
         _ratio(drawn, person, _below(head)),
     )
 
@@ -129,9 +129,12 @@ def _below(head: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
 
 
 def _near_skin(
-    rig: HeadRig, pixels: Float[np.ndarray, "V 2"], head: Bool[np.ndarray, "H W"]
+    rig: HeadRig,
+    pixels: Float[np.ndarray, "V 2"],
+    head: Bool[np.ndarray, "H W"],
+    drawn: Bool[np.ndarray, "H W"],
 ) -> Bool[np.ndarray, "H W"]:
-    """Pixels whose nearest pixel of the drawn head shows the face or an ear."""
+    """Pixels whose nearest pixel of the drawn mesh shows the face or an ear."""
     skin = rig.masks["face"]
     if "ears" in rig.masks:
         skin = skin | rig.masks["ears"]
@@ -139,7 +142,7 @@ def _near_skin(
     height, width = head.shape
     shown = cover(pixels, faces[silhouette.facing(pixels, faces)], width, height) & head
     _, nearest = cv2.distanceTransformWithLabels(
-        (~head).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~drawn).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     is_skin = np.zeros(nearest.max() + 1, bool)
     is_skin[nearest[shown]] = True
