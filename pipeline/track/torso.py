@@ -42,6 +42,7 @@ class Heading:
 
     @classmethod
     def of(cls, rotation: Float[np.ndarray, "T 3 3"], clip: Int[np.ndarray, "T"]) -> "Heading":
+        """Of a head's rotation; `clip` numbers each timestep's sequence."""
         mean = np.empty_like(rotation)
         for number in np.unique(clip):
             own = clip == number
@@ -112,7 +113,7 @@ def _levers(
     Thickness, in front and behind, is linear between places of equal distance from the middle:
     nothing is thicker on one side, and what leans forwards may be the person's own shape.
     """
-    identity = torch.from_numpy(np.asarray(shape, np.float32))
+    identity = torch.as_tensor(shape, dtype=rig.v_template.dtype)
     rest = (rig.v_template + rig.shapedirs @ identity)[rim.vertices].double().numpy()
     arms = rest - rig.joints(identity)[NECK].double().numpy()
     share = rig.skin_weights[:, ROOT].double().numpy()[rim.vertices]
