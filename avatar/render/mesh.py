@@ -6,7 +6,7 @@ views at a time from a thread pool; the result does not depend on the number of 
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numba import njit
 
 NEAR = 0.01  # m; a triangle that reaches nearer than this is left out, not clipped
@@ -46,6 +46,19 @@ def rasterize_mesh(
     return _zbuffer(
         np.ascontiguousarray(pixels), np.ascontiguousarray(camera[:, 2]),
         np.ascontiguousarray(faces, np.int64), width, height,
+    )  # fmt: skip
+
+
+def cover(
+    pixels: Float[np.ndarray, "V 2"], faces: Int[np.ndarray, "F 3"], width: int, height: int
+) -> Bool[np.ndarray, "{height} {width}"]:
+    """Which pixels' centres a projected mesh covers: the raster where depth does not matter.
+
+    A face with a corner that is NaN is left out.
+    """
+    return _cover(
+        np.ascontiguousarray(pixels, np.float64), np.ascontiguousarray(faces, np.int64),
+        width, height,
     )  # fmt: skip
 
 
@@ -111,6 +124,33 @@ def _zbuffer(pixels, depths, faces, width, height):
         for x in range(width):
             depth[y, x] = 1.0 / inverse[y, x] if inverse[y, x] > 0.0 else np.inf
     return face_ids, barycentric, depth
+
+
+@njit(cache=True, nogil=True)
+def _cover(pixels, faces, width, height):
+    covered = np.zeros((height, width), np.bool_)
+    for face in range(faces.shape[0]):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        if np.isnan(pixels[a, 0] + pixels[b, 0] + pixels[c, 0]):
+            continue
+        low = min(pixels[a, 1], pixels[b, 1], pixels[c, 1])
+        high = max(pixels[a, 1], pixels[b, 1], pixels[c, 1])
+        y0, y1 = max(0, int(np.ceil(low - 0.5))), min(height - 1, int(np.floor(high - 0.5)))
+        for y in range(y0, y1 + 1):
+            left, right = np.inf, -np.inf  # where the row of centres enters and leaves
+            for first, second in ((a, b), (b, c), (c, a)):
+                start, stop = pixels[first, 1], pixels[second, 1]
+                if (start <= y + 0.5) != (stop <= y + 0.5):
+                    share = (y + 0.5 - start) / (stop - start)
+                    x = pixels[first, 0] + share * (pixels[second, 0] - pixels[first, 0])
+                    left, right = min(left, x), max(right, x)
+            if left <= right:
+                x0, x1 = (
+                    max(0, int(np.ceil(left - 0.5))),
+                    min(width - 1, int(np.floor(right - 0.5))),
+                )
+                covered[y, x0 : x1 + 1] = True
+    return covered
 
 
 def interpolate(

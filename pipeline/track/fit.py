@@ -10,13 +10,23 @@ from avatar.dataset import AlphaStore, FrameStore
 from avatar.errors import UserError
 from avatar.rig import HeadRig, RigParams
 from pipeline.parallel import threaded
-from pipeline.track import initial, looks, photometric, silhouette, skin, stages, timeline
+from pipeline.track import (
+    initial,
+    looks,
+    offsets,
+    overlap,
+    photometric,
+    silhouette,
+    skin,
+    stages,
+    timeline,
+    torso,
+)
 from pipeline.track.model import LandmarkModel
 from pipeline.track.problem import Belief, Observations, Priors, Problem, State
+from pipeline.track.silhouette import Rim
 
 MAX_SPREAD = 0.003  # m; landmarks that the rig knows less well cost time and gain nothing
-NECK_SHARES = (0.0, 0.5, 1.0)
-NECK_GAIN = 0.002  # overlap of the shoulders by which a moving neck must be better
 OUTLINE_ROUNDS = 2  # times that outlines are measured and the identity refined by them
 
 
@@ -28,7 +38,7 @@ class Fit:
         problem, state: of the N timesteps at which a face was found.
         valid: whether each of the T timesteps is one of them.
         static_offset: personal shape beyond the identity basis, metres.
-        neck_share: how much of the head's turning is the neck's, not the torso's.
+        nod: the head's turn against the torso at each of the T timesteps, axis-angle.
     """
 
     rig: HeadRig
@@ -36,16 +46,18 @@ class Fit:
     state: State
     valid: Bool[np.ndarray, "T"]
     static_offset: Float[np.ndarray, "V 3"]
-    neck_share: float = 0.0
+    nod: Float[np.ndarray, "T 3"]
 
     def params(self, store: FrameStore) -> RigParams:
         """Rig parameters at every timestep, gaps bridged."""
-        clip = np.unique(store.sequence, return_inverse=True)[1]
-        whole = timeline.bridge(self.state, self.valid, clip, store.time)
-        model = self.problem.model
         return timeline.rig_params(
-            self.rig, model, whole, self.static_offset, self.neck_share, self.valid, store.tables
-        )
+            self.rig, self.problem.model, self.whole(store), self.static_offset, self.nod,
+            self.valid, store.tables,
+        )  # fmt: skip
+
+    def whole(self, store: FrameStore) -> State:
+        """The state at every timestep, gaps bridged."""
+        return timeline.bridge(self.state, self.valid, _clips(store), store.time)
 
     def cameras(self, given: Cameras) -> Cameras:
         """The cameras as solved: focal length, and where the world was put."""
@@ -95,7 +107,7 @@ def by_landmarks(
         belief=belief.at(np.flatnonzero(valid)) if belief else None,
     )  # fmt: skip
     state = stages.run(problem, problem.initial(rotation, centre), known)
-    return Fit(rig, problem, state, valid, np.zeros((rig.num_verts, 3)))
+    return Fit(rig, problem, state, valid, np.zeros((rig.num_verts, 3)), np.zeros((len(valid), 3)))
 
 
 def by_outlines(
@@ -110,7 +122,8 @@ def by_outlines(
     rows = silhouette.choose_rows(alphas, fit.valid)
     for _ in range(OUTLINE_ROUNDS if known else 0):
         rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
-        problem = fit.problem.hinted(silhouette.shape_hint(fit.rig, rim, fit.state.shape))
+        head = rim.on(~fit.rig.masks["neck"].numpy())
+        problem = fit.problem.hinted(silhouette.shape_hint(fit.rig, head, fit.state.shape))
         state = stages.run(problem, fit.state, known, stages.BY_OUTLINES)
         fit = replace(fit, problem=problem, state=state)
     return fit
@@ -126,45 +139,44 @@ def by_colours(fit: Fit, store: FrameStore) -> Fit:
 def with_offsets(
     fit: Fit, store: FrameStore, given: Cameras, alphas: AlphaStore
 ) -> tuple[Fit, dict[str, float]]:
-    """Give a fit what outlines say beside the identity: the neck's share, then static offsets.
+    """Give a fit what outlines say beside the identity: the torso's turning, and static offsets.
 
     Returns:
         The fit (the offsets stay zero where they do not bring mesh and alpha closer together),
-        and the overlaps of mesh and alpha without and with offsets.
+        and for quality.json the overlaps of mesh and alpha and the neck's share.
     """
     cameras = fit.cameras(given)
     rows = silhouette.choose_rows(alphas, fit.valid)
-    fit = _with_neck(fit, store, cameras, alphas, rows)
-    rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
-    shaped = replace(fit, static_offset=silhouette.static_offset(fit.rig, rim))
+    heading = torso.Heading.of(fit.whole(store).rotation, _clips(store))
+    turning = replace(fit, nod=heading.nod(torso.START))
+    rim = silhouette.measure(fit.rig, turning.params(store), cameras, alphas, rows)
+    fit, share = _with_neck(fit, store, heading, rim, len(rows))
+    shaped = replace(fit, static_offset=offsets.static_offset(fit.rig, rim))
     before, after = threaded(
-        lambda candidate: silhouette.overlap(
-            fit.rig, candidate.params(store), cameras, alphas, rows[::2], "head"
+        lambda candidate: overlap.measure(
+            fit.rig, candidate.params(store), cameras, alphas, rows[::2]
         ),
         (fit, shaped),
     )
-    overlaps = {
-        "silhouette_iou_without_offset": before,
-        "silhouette_iou": max(before, after),
-        "neck_share": fit.neck_share,
+    best, chosen = (after, shaped) if after.head > before.head else (before, fit)
+    return chosen, {
+        "silhouette_iou_without_offset": before.head,
+        **best.metrics(),
+        "neck_share": share,
     }
-    return (shaped if after > before else fit), overlaps
 
 
 def _with_neck(
-    fit: Fit,
-    store: FrameStore,
-    cameras: Cameras,
-    alphas: AlphaStore,
-    rows: Int[np.ndarray, "R"],
-) -> Fit:
-    """Let the neck turn the head where the shoulders' outline says that the torso does not."""
-    candidates = [replace(fit, neck_share=share) for share in NECK_SHARES]
-    overlaps = [
-        silhouette.overlap(
-            fit.rig, candidate.params(store), cameras, alphas, rows[::4], "shoulders"
-        )
-        for candidate in candidates
-    ]
-    best = int(np.argmax(overlaps))
-    return candidates[best] if overlaps[best] > overlaps[0] + NECK_GAIN else fit
+    fit: Fit, store: FrameStore, heading: torso.Heading, rim: Rim, frames: int
+) -> tuple[Fit, float]:
+    """Turn the torso apart from the head, and say the neck's share; as one where it is not seen."""
+    seen = rim.on(fit.rig.masks["neck"].numpy())
+    if len(seen.vertices) < torso.ENOUGH * frames:
+        return fit, 0.0
+    share, drift = torso.solve(fit.rig, fit.state.shape, heading, seen, _clips(store), store.time)
+    return replace(fit, nod=heading.nod(share, drift)), share
+
+
+def _clips(store: FrameStore) -> Int[np.ndarray, "T"]:
+    """Number of each timestep's sequence."""
+    return np.unique(store.sequence, return_inverse=True)[1]

@@ -52,32 +52,12 @@ def bridge(
     )
 
 
-def split_turn(
-    rotation: Float[np.ndarray, "T 3 3"], clip: Int[np.ndarray, "T"], share: float
-) -> tuple[Float[np.ndarray, "T 3 3"], Float[np.ndarray, "T 3 3"]]:
-    """Divide the head's turn between the root and the neck: `root @ neck` is the head's.
-
-    Args:
-        share: how much of the turn away from its mean over the sequence is the neck's; with 0
-            head and torso turn as one, with 1 the torso keeps still.
-    """
-    root = np.empty_like(rotation)
-    for number in np.unique(clip):
-        own = clip == number
-        # The chordal mean (Hartley et al. 2013): the rotation nearest to the matrices' mean.
-        u, _, vt = np.linalg.svd(rotation[own].mean(0))
-        mean = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-        away = rotations.log(mean.T @ rotation[own])
-        root[own] = mean @ rotations.exp((1 - share) * away)
-    return root, root.swapaxes(1, 2) @ rotation
-
-
 def rig_params(
     rig: HeadRig,
     model: LandmarkModel,
     state: State,
     static_offset: Float[np.ndarray, "V 3"],
-    neck_share: float,
+    nod: Float[np.ndarray, "T 3"],
     valid: Bool[np.ndarray, "T"],
     tables: Tables,
 ) -> RigParams:
@@ -86,19 +66,19 @@ def rig_params(
     Args:
         state: of all T timesteps.
         static_offset: metres.
-        neck_share: see `split_turn`; the head stays where the solver put it.
+        nod: the head's turn against the torso (axis-angle); the head, and with it the neck joint,
+            stays where the solver put it, and the torso turns about that joint.
         valid: whether a timestep was solved, not bridged.
     """
     root, neck = _root_and_neck(model, state.shape, state.expr)
-    clip = np.unique(tables.sequence, return_inverse=True)[1]
-    torso, nod = split_turn(state.rotation, clip, neck_share)
+    torso = state.rotation @ rotations.exp(nod).swapaxes(1, 2)
     pivot_to_neck = state.centre + _turned(state.rotation, neck - model.pivot)
     arrays = {
         "shape": state.shape,
         "static_offset": static_offset,
         "expr": state.expr,
         "rotation": rotations.log(torso),
-        "neck_pose": rotations.log(nod),
+        "neck_pose": nod,
         "jaw_pose": state.hinges[:, :3],
         "eyes_pose": state.hinges[:, 3:],
         "translation": pivot_to_neck - _turned(torso, neck - root) - root,

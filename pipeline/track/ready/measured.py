@@ -8,7 +8,7 @@ from avatar.dataset import AlphaStore, FrameStore
 from avatar.errors import UserError
 from avatar.rig import HeadRig
 from pipeline.landmarks import Detections
-from pipeline.track import fit, observe, quality, silhouette, stages, timeline
+from pipeline.track import fit, observe, overlap, quality, silhouette, stages, timeline
 from pipeline.track.fitting import Tracked
 from pipeline.track.problem import Problem, State
 from pipeline.track.ready import ReadyTrack
@@ -33,8 +33,7 @@ def judge(
     overlaps: dict[str, float] = {}
     if alphas is not None:
         rows = silhouette.choose_rows(alphas, track.params.valid)[::2]
-        iou = silhouette.overlap(rig, track.params, track.cameras, alphas, rows, "head")
-        overlaps["silhouette_iou"] = iou
+        overlaps = overlap.measure(rig, track.params, track.cameras, alphas, rows).metrics()
     measures = quality.measure(problem, state, track.params.valid, store, found)
     judged = quality.judge(
         settings.gate, measures, store, rig.expr_names, state, overlaps, ready=True

@@ -109,3 +109,19 @@ def test_shading_is_brighter_towards_the_light():
     assert image.max() <= 0.8 + 1e-6
     # KEY_LIGHT comes from the upper right.
     assert image[18, 38].mean() > image[30, 26].mean() + 0.1
+
+
+def test_cover_is_the_raster_without_depth():
+    sphere, faces, _ = uv_sphere(8, 12)
+    verts = sphere * [0.3, 0.2, 0.3] + [0.3, -0.1, 2]  # reaches beyond the image
+    ids, _, _ = mesh.rasterize_mesh(verts, faces, FRONT, K, *SIZE)
+    pixels = mesh.project(verts, FRONT, K)
+    assert 200 < (ids >= 0).sum() < ids.size
+    np.testing.assert_array_equal(mesh.cover(pixels, faces, *SIZE), ids >= 0)
+
+
+def test_a_face_with_an_unknown_corner_covers_nothing():
+    pixels = np.array([[1.0, 1], [30, 1], [1, 30], [np.nan, 30]])
+    covered = mesh.cover(pixels, np.array([[0, 1, 3]]), *SIZE)
+    assert not covered.any()
+    assert mesh.cover(pixels, np.array([[0, 1, 2]]), *SIZE).any()

@@ -49,24 +49,14 @@ def test_a_sequence_without_a_face_takes_the_nearest_pose() -> None:
     assert _yaw(whole.rotation)[[0, 3, 4]] == pytest.approx([0, 90, 90])
 
 
-def test_split_turn_shares_out_what_departs_from_the_mean() -> None:
-    turns = _turns([-20, 0, 20])
-    root, neck = timeline.split_turn(turns, np.zeros(3, int), share=0.75)
-    assert _yaw(root) == pytest.approx([-5, 0, 5])
-    assert _yaw(neck) == pytest.approx([-15, 0, 15])
-    root, neck = timeline.split_turn(turns, np.zeros(3, int), share=0.0)
-    assert root == pytest.approx(turns)
-    assert _yaw(neck) == pytest.approx([0, 0, 0], abs=1e-6)
-
-
 def _above_neck(scene: Toy) -> np.ndarray:
     rig = scene.rig
     assert rig.landmarks is not None
     return (rig.skin_weights[rig.faces[rig.landmarks.faces], 0] == 0).all(1).numpy()
 
 
-@pytest.mark.parametrize("neck_share", [0.0, 1.0])
-def test_the_rigs_parameters_put_the_landmarks_where_the_solver_had_them(neck_share: float) -> None:
+@pytest.mark.parametrize("angle", [0.0, 0.3])
+def test_the_rigs_parameters_put_the_landmarks_where_the_solver_had_them(angle: float) -> None:
     scene = toy(timesteps=5, cams=2)
     rig, problem, truth = scene.rig, scene.problem, scene.truth
     tables = Tables(
@@ -74,18 +64,38 @@ def test_the_rigs_parameters_put_the_landmarks_where_the_solver_had_them(neck_sh
         np.zeros(5, int), np.arange(5),
     )  # fmt: skip
     zero = np.zeros((rig.num_verts, 3))
-    params = timeline.rig_params(
-        rig, problem.model, truth, zero, neck_share, np.ones(5, bool), tables
-    )
+    nod = angle * np.sin(np.arange(15).reshape(5, 3))
+    params = timeline.rig_params(rig, problem.model, truth, zero, nod, np.ones(5, bool), tables)
     poses = {name: value.double() for name, value in params.poses(torch.arange(5)).items()}
     assert rig.landmarks is not None
     got = rig.landmarks.points(rig(**poses), rig.faces).numpy()
     expected = problem.head(truth) - problem.model.pivot
     expected = expected @ truth.rotation.swapaxes(1, 2) + truth.centre[:, None]
     # What is skinned to the root as well follows the torso a little when the neck turns.
-    above = scene.problem.points.shape[2] * [True] if neck_share == 0 else _above_neck(scene)
+    above = scene.problem.points.shape[2] * [True] if angle == 0 else _above_neck(scene)
     assert got[:, above] == pytest.approx(expected[:, above], abs=1e-6)
-    assert (np.abs(params.neck_pose.numpy()).max() > 0.05) == (neck_share == 1.0)
+    assert params.neck_pose.numpy() == pytest.approx(nod, abs=1e-6)
+
+
+def test_a_turning_neck_leaves_the_head_where_it_was() -> None:
+    scene = toy(timesteps=5, cams=2)
+    rig = scene.rig
+    tables = Tables(
+        ["0"], np.array([[8, 8]]), np.full(5, "main"), np.arange(5), np.arange(5) / 30,
+        np.zeros(5, int), np.arange(5),
+    )  # fmt: skip
+    zero = np.zeros((rig.num_verts, 3))
+
+    def posed(nod: np.ndarray) -> torch.Tensor:
+        params = timeline.rig_params(
+            rig, scene.problem.model, scene.truth, zero, nod, np.ones(5, bool), tables
+        )
+        return rig(**{k: v.double() for k, v in params.poses(torch.arange(5)).items()})
+
+    moved = (posed(0.4 * np.cos(np.arange(15).reshape(5, 3))) - posed(np.zeros((5, 3)))).abs()
+    head = rig.skin_weights[:, 0] == 0
+    assert float(moved[:, head].max()) < 1e-7
+    assert float(moved[:, ~head].max()) > 0.001
 
 
 def test_a_state_comes_back_from_the_rigs_parameters() -> None:
@@ -98,8 +108,8 @@ def test_a_state_comes_back_from_the_rigs_parameters() -> None:
         ["0"], np.array([[4, 4]]), names, np.arange(5), time, np.zeros(5, int), np.arange(5)
     )
     valid = np.ones(5, bool)
-    params = timeline.rig_params(rig, scene.problem.model, scene.truth, offset, 0.7, valid, tables)
-    assert float(params.neck_pose.abs().max()) > 0.02
+    nod = 0.3 * np.sin(np.arange(15).reshape(5, 3))
+    params = timeline.rig_params(rig, scene.problem.model, scene.truth, offset, nod, valid, tables)
     shaped = copy.deepcopy(rig)
     shaped.v_template = rig.v_template + params.static_offset
     model = LandmarkModel(shaped)

@@ -28,7 +28,9 @@ def _fit(scene: Toy) -> Fit:
     count = len(scene.problem.observations)
     scene.problem.reweight(scene.truth)
     zero = np.zeros((scene.rig.num_verts, 3))
-    return Fit(scene.rig, scene.problem, scene.truth, np.ones(count, bool), zero)
+    return Fit(
+        scene.rig, scene.problem, scene.truth, np.ones(count, bool), zero, np.zeros((count, 3))
+    )
 
 
 def test_what_does_not_fit_is_doubted() -> None:

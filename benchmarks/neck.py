@@ -1,0 +1,104 @@
+"""What the torso's turning is worth: python -m benchmarks.neck --subject demo [--truth DIR]
+
+Reads a finished track (`track/`, `matte/`) and prints, for the neck as it was solved and for a neck
+that takes no part, half and all of the head's turning (the head stays the same in all four):
+
+- gap: mean deviation of the distance between the outline of neck and shoulders and the alpha's edge
+  from its median at each vertex, in mm. Clothes stand off by much, but by as much at all times: a
+  torso that moves as the person's does keeps it.
+- overlap of the shoulders' band and of the head, as in quality.json. Bare shoulders within wide
+  clothes overlap little however they move.
+- with a truth: distance of the vertices of the neck, and of those 8 cm and more below its joint
+  (the shoulders), from the true ones, in mm.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from avatar.cameras import Cameras
+from avatar.dataset import AlphaStore
+from avatar.rig import HeadRig, RigParams
+from avatar.rig.head_rig import NECK, ROOT
+from pipeline.track import overlap, rotations, silhouette, torso
+
+SIGHTINGS = 8  # of a vertex, below which its gap has no median to speak of
+SHOULDERS = 0.08  # m below the neck's joint
+
+
+def with_nod(rig: HeadRig, params: RigParams, nod: Float[np.ndarray, "T 3"]) -> RigParams:
+    """The same head on a torso against which it is turned by other angles."""
+    joints = rig.joints(params.shape, params.expr).double().numpy()
+    arm = (joints[..., NECK, :] - joints[..., ROOT, :])[..., None]
+    old = rotations.exp(params.rotation.double().numpy())
+    new = head_turn(params) @ rotations.exp(nod).swapaxes(1, 2)
+    moved = params.translation.double().numpy() + ((old - new) @ arm)[..., 0]
+    arrays = {"rotation": rotations.log(new), "neck_pose": nod, "translation": moved}
+    tensors = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+    return replace(params, **tensors)
+
+
+def head_turn(params: RigParams) -> Float[np.ndarray, "T 3 3"]:
+    root, neck = (
+        rotations.exp(getattr(params, name).double().numpy()) for name in ("rotation", "neck_pose")
+    )
+    return root @ neck
+
+
+def gap(rig: HeadRig, params: RigParams, cameras: Cameras, alphas: AlphaStore) -> float:
+    """Mean deviation (mm) of the gap between outline and alpha from each vertex's median."""
+    rows = silhouette.choose_rows(alphas, params.valid)
+    rim = silhouette.measure(rig, params, cameras, alphas, rows).on(rig.masks["neck"].numpy())
+    deviations = [
+        np.abs(own - np.median(own))
+        for vertex in np.unique(rim.vertices)
+        if len(own := rim.distances[rim.vertices == vertex]) >= SIGHTINGS
+    ]
+    return 1e3 * float(np.concatenate(deviations).mean()) if deviations else np.nan
+
+
+def misses(rig: HeadRig, params: RigParams, truth: Path) -> str:
+    true = np.load(truth / "verts.npy").astype(np.float64)
+    with torch.no_grad():
+        got = rig(**params.poses(torch.arange(len(params)))).double().numpy()
+    off = 1e3 * np.linalg.norm(got - true, axis=2).mean(0)
+    neck = rig.masks["neck"].numpy()
+    low = rig.v_template[:, 1].numpy() < float(rig.joint_template[NECK, 1]) - SHOULDERS
+    return f"  neck {off[neck & ~low].mean():5.2f}  shoulders {off[neck & low].mean():5.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--subject", default="demo")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser.add_argument("--truth", type=Path)
+    args = parser.parse_args()
+    home = args.results / args.subject
+    rig = HeadRig.load(args.rig)
+    params = RigParams.load(home / "track" / "params.npz")
+    cameras = Cameras.load(home / "track" / "cameras.json")
+    clip = np.unique(params.sequence, return_inverse=True)[1]
+    heading = torso.Heading.of(head_turn(params), clip)
+    necks = {f"share {share}": heading.nod(share) for share in (0.0, 0.5, 1.0)}
+    with AlphaStore(home / "matte" / "alpha.h5") as alphas:
+        for name, nod in {**necks, "solved": params.neck_pose.double().numpy()}.items():
+            turned = with_nod(rig, params, nod)
+            rows = silhouette.choose_rows(alphas, params.valid)
+            shown = overlap.measure(rig, turned, cameras, alphas, rows)
+            print(
+                f"{args.subject:10s} {name:9s}  gap {gap(rig, turned, cameras, alphas):5.2f} mm"
+                f"  shoulders {shown.shoulders:.3f}  head {shown.head:.3f}"
+                f"  without hair {shown.bare:.3f}"
+                + (misses(rig, turned, args.truth) if args.truth else "")
+            )
+
+
+if __name__ == "__main__":
+    main()
