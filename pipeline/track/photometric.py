@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from pipeline.parallel import threaded
 from pipeline.track import appearance, looks, solver, stages, sums, windows
 from pipeline.track.appearance import Appearance
-from pipeline.track.looks import Frames, Looks, Views, look
+from pipeline.track.looks import Frames, Looks, View, Views, look
 from pipeline.track.problem import (
     EXPR,
     Evidence,
@@ -63,39 +63,48 @@ def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
         problem: of landmarks, which stay in the cost with the priors and smoothness.
         state: solved by landmarks, within a few pixels of the truth.
     """
-    learnt, bias = _sampled(problem, state, skin, frame)
+    observed, chosen = problem.observations, _spread(problem.observations)
+
+    def cut(steps: Int[np.ndarray, "B"]) -> dict[int, dict[int, View]]:
+        views = _views(
+            observed.at(steps),
+            state.at(steps),
+            skin,
+            lambda t, camera: frame(int(steps[t]), camera),
+        )
+        return dict(zip(steps.tolist(), views, strict=True))
+
+    sample = cut(chosen)
+    learnt, bias = _sampled(problem.at(chosen), state.at(chosen), skin, list(sample.values()))
 
     def work(window: Problem, part: State, start: int) -> State:
-        seen = _views(window.observations, part, skin, lambda t, camera: frame(start + t, camera))
+        steps = np.arange(start, start + len(part.expr))
+        seen = sample | cut(steps[~np.isin(steps, chosen)])
+        views = [seen[step] for step in steps.tolist()]
         for number, step in enumerate(ROUNDS):
-            part = _solve(
-                window, replace(part, bias=bias[number]), skin, seen, learnt[number], step
-            )
+            part = replace(part, bias=bias[number])
+            part = _solve(window, part, skin, views, learnt[number], step)
         return part
 
     refined = windows.each(problem, state, work)
     problem.reweight(refined)
     refined = replace(refined, bias=stages.learn_bias(problem, refined))
-    chosen = _spread(problem.observations)
     moved = np.linalg.norm(skin.world(refined.at(chosen)) - skin.world(state.at(chosen)), axis=-1)
     log.info("track: photometric: skin moved by %.2f mm", 1e3 * moved.mean())
     return refined
 
 
 def _sampled(
-    problem: Problem, state: State, skin: Skin, frame: Frames
+    sample: Problem, state: State, skin: Skin, seen: Views
 ) -> tuple[list[Appearance], list[Float[np.ndarray, "C L 2"]]]:
     """The skin's colours and the landmarks' constant errors at the start of every round."""
-    chosen = _spread(problem.observations)
-    sample, part = problem.at(chosen), state.at(chosen)
-    seen = _views(sample.observations, part, skin, lambda t, camera: frame(int(chosen[t]), camera))
     learnt, bias = [], []
     for number, step in enumerate(ROUNDS):
-        bias.append(part.bias)
-        learnt.append(learn(sample.observations, part, skin, seen, step.blur))
+        bias.append(state.bias)
+        learnt.append(learn(sample.observations, state, skin, seen, step.blur))
         if number + 1 < len(ROUNDS):
-            part = _solve(sample, part, skin, seen, learnt[-1], step)
-            part = replace(part, bias=stages.learn_bias(sample, part))
+            state = _solve(sample, state, skin, seen, learnt[-1], step)
+            state = replace(state, bias=stages.learn_bias(sample, state))
     return learnt, bias
 
 

@@ -1,6 +1,7 @@
 """Track one subject, from its ingested frames to its files."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -64,12 +65,15 @@ def track_subject(
         out = home / "track"
         tracked.params.save(out / "params.npz")
         tracked.cameras.save(out / "cameras.json")
-        quality_plot.write_plot(
-            out / "quality.png", tracked.measures, store, list(rig.expr_names), settings.gate
-        )
-        overlay.write_overlay(
-            out / "overlay.mp4", store, tracked.found, rig, tracked.params, tracked.cameras,
-            settings.overlay,
-        )  # fmt: skip
+        with ThreadPoolExecutor(1) as beside:
+            plot = beside.submit(
+                quality_plot.write_plot,
+                out / "quality.png", tracked.measures, store, list(rig.expr_names), settings.gate,
+            )  # fmt: skip
+            overlay.write_overlay(
+                out / "overlay.mp4", store, tracked.found, rig, tracked.params, tracked.cameras,
+                settings.overlay,
+            )  # fmt: skip
+            plot.result()
         tracked.quality.save(out / "quality.json")
     return tracked.quality
