@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from avatar.render.mesh import rasterize_mesh, to_camera, vertex_normals
+from avatar.render.mesh import rasterize_mesh, vertex_normals
 from avatar.rig import HeadRig
 from avatar.rig.head_rig import Landmarks
 from pipeline.track.model import LandmarkModel
@@ -73,12 +73,9 @@ class Skin:
         They face it, nothing lies before them in `depth`, and no edge of the surface is within
         `reach` pixels.
         """
-        seen = to_camera(verts[self.chosen], viewmat)
-        towards = -(normals @ viewmat[:3, :3].T * seen).sum(1) / np.linalg.norm(seen, axis=1)
-        pixels = seen[:, :2] / seen[:, 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
         ring = np.exp(0.25j * np.pi * np.arange(8)) * reach
         around = np.stack([ring.real, ring.imag], 1).round().astype(np.int64)
-        return _clear(depth, pixels, seen[:, 2], towards > FACING, around, reach)
+        return _clear(verts[self.chosen], normals, viewmat, K, depth, around, reach)
 
 
 def skin(rig: HeadRig, pivot: Float[np.ndarray, "3"]) -> Skin:
@@ -128,22 +125,30 @@ def _vertex_model(
 
 
 @njit(cache=True, nogil=True)
-def _clear(depth, pixels, depths, candidates, around, reach):
+def _clear(places, normals, viewmat, K, depth, around, reach):
     height, width = depth.shape
-    result = candidates.copy()
-    for point in range(len(pixels)):
-        if not result[point]:
+    result = np.zeros(len(places), np.bool_)
+    seen = np.empty(3)
+    for point in range(len(places)):
+        for i in range(3):
+            seen[i] = viewmat[i, 3]
+            for j in range(3):
+                seen[i] += viewmat[i, j] * places[point, j]
+        towards = 0.0
+        for i in range(3):
+            for j in range(3):
+                towards -= seen[i] * viewmat[i, j] * normals[point, j]
+        if towards <= FACING * np.sqrt((seen**2).sum()):
             continue
-        x, y = int(np.floor(pixels[point, 0])), int(np.floor(pixels[point, 1]))
+        x = int(np.floor(seen[0] / seen[2] * K[0, 0] + K[0, 2]))
+        y = int(np.floor(seen[1] / seen[2] * K[1, 1] + K[1, 2]))
         if x < reach or y < reach or x >= width - reach or y >= height - reach:
-            result[point] = False
             continue
         on_top = False
         for dy in range(-1, 2):
             for dx in range(-1, 2):
-                on_top |= abs(depth[y + dy, x + dx] - depths[point]) < SAME
-        result[point] = on_top
+                on_top |= abs(depth[y + dy, x + dx] - seen[2]) < SAME
         for step in range(len(around)):
-            beside = depth[y + around[step, 1], x + around[step, 0]]
-            result[point] &= abs(beside - depths[point]) < CLIFF
+            on_top &= abs(depth[y + around[step, 1], x + around[step, 0]] - seen[2]) < CLIFF
+        result[point] = on_top
     return result
