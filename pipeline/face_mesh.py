@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from pipeline.lean_mediapipe import import_mediapipe
+
 NUM_LANDMARKS = 478
 RIGHT_IRIS, LEFT_IRIS = 468, 473
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners, the subject's right and left
@@ -28,9 +30,7 @@ class FaceMesh:
     """
 
     def __init__(self, tracking: bool = True, most: int = 1) -> None:
-        # Both must be set before the first import: they are read when the libraries load.
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import_mediapipe()
         with quiet_stderr():
             from mediapipe.python.solutions.face_mesh import FaceMesh as MediaPipeFaceMesh
 
@@ -65,6 +65,7 @@ class FaceFinder:
     """Where faces are, without landmarks: how many, and how surely."""
 
     def __init__(self) -> None:
+        import_mediapipe()
         with quiet_stderr():
             from mediapipe.python.solutions.face_detection import FaceDetection
 

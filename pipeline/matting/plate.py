@@ -7,7 +7,7 @@ from numba import njit
 
 from pipeline.matting import Alpha, Image
 from pipeline.matting.refine import disk, fit, follow_edges, one_person, shrink, to_uint8
-from pipeline.matting.segmentation import PersonMasks
+from pipeline.matting.masks import person_masks
 
 Colours = Float[np.ndarray, "H W 3"]
 Mask = Float[np.ndarray, "H W"]
@@ -33,7 +33,7 @@ class PlateMatting:
         self._smooth: Colours = cv2.blur(self._plate, (3, 3))
         self._small = shrink(plate).astype(np.float32)
         self._lit = self._small.min(2) > 20
-        self._masks = PersonMasks()
+        self._masks = person_masks()
 
     def __call__(self, image: Image) -> Alpha:
         """The alpha of the next image."""
