@@ -113,7 +113,7 @@ def test_a_shadow_is_not_foreign_and_a_colour_is() -> None:
     image[35:50, 35:50] *= 0.3  # darker than a soft shadow
     noise = np.random.default_rng(0).normal(0, 2, image.shape)
     blurred = cv2.blur(image + noise.astype(np.float32), (3, 3))
-    difference, brightness = _differences(blurred, plate)
+    difference, brightness = _differences(blurred, plate, np.ones(3, np.float32))
     found = foreign(difference, np.zeros((60, 60), np.float32))
     assert abs(brightness[12:23, 12:23].mean() - 0.7) < 0.01
     assert found[12:23, 12:23].mean() < 0.02
