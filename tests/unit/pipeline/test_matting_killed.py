@@ -19,14 +19,16 @@ from pipeline.matting import Choice, work
 from tests.media_files import write_clip
 
 
-def workers_of(parent: int) -> list[int]:
-    """The matting processes of a stage: its children without Python's resource tracker."""
+def children(parent: int) -> list[int]:
     try:
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        commands = {int(p): Path(f"/proc/{p}/cmdline").read_text() for p in children}
-    except OSError:  # one ended while we looked
+        return [int(p) for p in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    except OSError:  # it ended while we looked
         return []
-    return [process for process, command in commands.items() if "spawn_main" in command]
+
+
+def workers_of(parent: int) -> list[int]:
+    """The matting processes of a stage: children of its child that forks them."""
+    return [worker for child in children(parent) for worker in children(child)]
 
 
 @pytest.mark.parametrize("which", [0, 1])
