@@ -161,11 +161,12 @@ def _nearby(
     """
     factor = 2 if max(inside.shape) > 300 else 1
     size = (inside.shape[1] // factor, inside.shape[0] // factor)
-    weighted = np.empty((*inside.shape, 4), np.uint8)
-    weighted[..., :3] = cv2.bitwise_and(image, image, mask=inside)
-    weighted[..., 3] = inside * np.uint8(255)
-    some = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return fit(cv2.GaussianBlur(some, (0, 0), sigma / factor), image)
+    some = cv2.resize(inside, size, interpolation=cv2.INTER_AREA)
+    colours = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    weighted = np.empty((*some.shape, 4), np.float32)
+    weighted[..., :3] = cv2.bitwise_and(colours, colours, mask=some)
+    weighted[..., 3] = some * np.uint8(255)
+    return fit(cv2.GaussianBlur(weighted, (0, 0), sigma / factor), image)
 
 
 @njit(cache=True, nogil=True)
