@@ -34,12 +34,12 @@ class Steady:
 
     def __call__(self, image: Image, alpha: Alpha) -> Alpha:
         """The steadied alpha of the clip's next frame."""
-        colours = cv2.blur(shrink(image), (3, 3))
+        colours = cv2.boxFilter(shrink(image), cv2.CV_32F, (3, 3))
         if self._colours is None or self._alpha is None:
-            self._colours, self._alpha = colours.astype(np.float32), alpha.astype(np.float32)
+            self._colours, self._alpha = colours, alpha.astype(np.float32)
             return alpha
         memory = _memory(_largest(colours, self._colours))
-        _blend(self._colours, colours, memory)
+        self._colours = cv2.blendLinear(self._colours, colours, memory, 1 - memory)
         weight = cv2.resize(memory, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return _follow(self._alpha, alpha, weight)
 
@@ -66,15 +66,6 @@ def _largest(a, b):
                 abs(a[y, x, 2] - b[y, x, 2]),
             )
     return result
-
-
-@njit(cache=True, nogil=True)
-def _blend(before, colours, weight):
-    """Move `before` towards `colours` but for a weight."""
-    for y in range(before.shape[0]):
-        for x in range(before.shape[1]):
-            for c in range(3):
-                before[y, x, c] += (1 - weight[y, x]) * (colours[y, x, c] - before[y, x, c])
 
 
 @njit(cache=True, nogil=True)
