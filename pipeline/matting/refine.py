@@ -63,7 +63,7 @@ def follow_edges(
     window = (2 * radius + 1, 2 * radius + 1)
     models = _solve(_means(small, coarse, window), asked, np.float32(epsilon * 255**2))
     size = image.shape[1::-1]
-    alpha = cv2.resize(np.rint(mask), size, interpolation=cv2.INTER_NEAREST)
+    alpha = cv2.resize(coarse >> 7, size, interpolation=cv2.INTER_NEAREST).astype(np.float32)
     undecided = cv2.resize(band.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     models = cv2.resize(cv2.blur(models, window), size, interpolation=cv2.INTER_LINEAR)
     _apply(image, models, undecided, alpha)

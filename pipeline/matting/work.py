@@ -21,7 +21,7 @@ from avatar.dataset import FrameStore, encode_alpha
 from avatar.errors import UserError
 from pipeline.matting import Choice, start
 
-PIECE = 100  # frames of a clip in one go: fixed, so that the workers' number changes nothing
+PIECE = 128  # frames of a clip in one go: fixed, so that the workers' number changes nothing
 LEAD_IN = 8  # frames before a piece that starts inside a clip: the steadying remembers so many
 
 
@@ -73,7 +73,9 @@ def cut(path: Path, choices: dict[str, Choice]) -> list[Piece]:
 
         for (_, camera), group in groupby(range(len(store)), clip):
             rows, choice = list(group), choices[store.camera_ids[camera]]
-            count = 1 if choice.recurrent else math.ceil(len(rows) / PIECE)
+            whole = choice.recurrent or len(rows) <= PIECE
+            # An even number, so that of two workers none ends early.
+            count = 1 if whole else 2 * math.ceil(len(rows) / (2 * PIECE))
             edges = [len(rows) * piece // count for piece in range(count + 1)]
             for begin, end in itertools.pairwise(edges):
                 lead_in = rows[max(0, begin - LEAD_IN) : begin]

@@ -198,14 +198,18 @@ def test_a_trimap_is_certain_away_from_the_edge() -> None:
     assert (trimap == 0.5).mean() < 0.15
 
 
-def test_a_clip_is_cut_in_pieces_that_overlap(tmp_path: Path) -> None:
+def test_a_clip_is_cut_in_pieces_that_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_clip(tmp_path / "a.mp4", [90] * 205, width=32, height=32)
     ingest(tmp_path / "a.mp4", tmp_path / "ingest")
     path = tmp_path / "ingest/frames.h5"
+    monkeypatch.setattr(work, "PIECE", 100)
     pieces = work.cut(path, {"0": Choice("mediapipe")})
     assert [row for piece in pieces for row in piece.rows] == list(range(205))
-    assert [len(piece.rows) for piece in pieces] == [68, 68, 69]
-    assert [piece.lead_in for piece in pieces] == [[], list(range(60, 68)), list(range(128, 136))]
+    assert [len(piece.rows) for piece in pieces] == [51, 51, 51, 52]
+    leads = [list(range(end - 8, end)) for end in (51, 102, 153)]
+    assert [piece.lead_in for piece in pieces] == [[], *leads]
     (whole,) = work.cut(path, {"0": Choice("torchscript", model=tmp_path / "m.pt")})
     assert whole.rows == list(range(205))
 

@@ -74,7 +74,7 @@ def test_a_half_written_result_does_not_keep_anyone_waiting() -> None:
 
 def test_a_problem_in_a_worker_is_the_stages(tmp_path: Path) -> None:
     """What a worker raises comes through as it is, with where it happened."""
-    pieces = [work.Piece(tmp_path / "f.h5", [], list(range(60)), Choice("mediapipe"))] * 2
+    pieces = [work.Piece(tmp_path / "f.h5", [], list(range(80)), Choice("mediapipe"))] * 2
     with pytest.raises(UserError, match=r"f\.h5 does not exist") as caught:
         list(work.matted(pieces, 2))
     assert "in matte_piece" in caught.value.__notes__[0]
