@@ -22,7 +22,7 @@ def encode(image: UInt8[np.ndarray, "H W"]) -> bytes:
     rows = np.zeros((height, 1 + width), np.uint8)  # each begins with its filter's number, 0: none
     rows[:, 1:] = image
     deflate = zlib.compressobj(_LEVEL, memLevel=_MEMORY)
-    data = deflate.compress(rows) + deflate.flush()
+    data = deflate.compress(rows.data) + deflate.flush()
     header = struct.pack(">2I5B", width, height, *_GREY_BYTES)
     chunks = _chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b"")
     return _SIGNATURE + b"".join(chunks)

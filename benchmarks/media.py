@@ -101,8 +101,8 @@ def speed(clip: Path, folder: Path) -> bool:
         )
     print(
         f"ingest, then matte, wall time: {count} frames in {whole:.1f} s with both starts, "
-        f"{count / whole:.0f} frames/s (to hold: {LIMIT:.0f}); once started {1 / steady:.0f} frames/s "
-        f"({1000 * total:.1f} CPU ms a frame); load of the machine {os.getloadavg()[0]:.1f}"
+        f"{count / whole:.0f} frames/s (to hold: {LIMIT:.0f}); once started {1 / steady:.0f} "
+        f"frames/s ({1000 * total:.1f} CPU ms a frame); the machine's load {os.getloadavg()[0]:.1f}"
     )
     return count / whole >= LIMIT
 

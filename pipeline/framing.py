@@ -173,9 +173,7 @@ class Heads:
     crowd: int = 0
 
 
-def find_heads(
-    samples: Iterable[UInt8[np.ndarray, "H W 3"]], look: landmarks.SparseLook
-) -> Heads:
+def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], look: landmarks.SparseLook) -> Heads:
     """Look for heads in frames of one camera; of several persons one is followed.
 
     Frames of another size than the first are left out.

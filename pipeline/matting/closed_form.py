@@ -5,8 +5,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.matting import Alpha, Image
-from pipeline.matting.refine import disk, one_person, shrink, to_uint8
 from pipeline.matting.masks import person_masks
+from pipeline.matting.refine import disk, one_person, shrink, to_uint8
 from pipeline.matting.segmentation import refined
 
 # Variance (of colours 0..1) that is noise: with the library's 1e-7 the demo's alpha error is half

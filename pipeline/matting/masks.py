@@ -105,8 +105,7 @@ class PersonMasks:
             packet = self._pack(data=image, image_format=self._format).at(self._asked)
             self._graph.add_packet_to_input_stream(f"image_{number}", packet)
         self._graph.wait_until_idle()
-        size = small.shape[1::-1]
-        general, landscape = (cv2.resize(mask, size) for mask in self._masks.values())
+        general, landscape = (cv2.resize(mask, small.shape[1::-1]) for mask in self._masks.values())
         mask: Float[np.ndarray, "h w"] = np.minimum(general, landscape)
         return mask
 
@@ -118,8 +117,10 @@ def _stretched(
     height, width = small.shape[:2]
     if (width, height) == size:
         return small
-    back = np.array([[width / size[0], 0, 0], [0, height / size[1], 0]])
-    return cv2.warpAffine(small, back, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    back = np.diag([width / size[0], height / size[1], 1.0])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    stretched: UInt8[np.ndarray, "n m 3"] = cv2.warpPerspective(small, back, size, flags=flags)
+    return stretched
 
 
 @cache

@@ -6,6 +6,7 @@ from jaxtyping import Float, UInt8
 from numba import njit
 
 from pipeline.matting import Alpha, Image
+from pipeline.matting.masks import person_masks
 from pipeline.matting.refine import (
     WORKING,
     disk,
@@ -15,7 +16,6 @@ from pipeline.matting.refine import (
     shrink,
     to_uint8,
 )
-from pipeline.matting.masks import person_masks
 
 Colours = Float[np.ndarray, "H W 3"]
 Mask = Float[np.ndarray, "H W"]
@@ -79,7 +79,10 @@ def _differences(colours, plate, gain):
     brightness = np.empty((height, width), np.float32)
     for y in range(height):
         for x in range(width):
-            c, p = colours[y, x], (plate[y, x, 0] * red, plate[y, x, 1] * green, plate[y, x, 2] * blue)
+            c, p = (
+                colours[y, x],
+                (plate[y, x, 0] * red, plate[y, x, 1] * green, plate[y, x, 2] * blue),
+            )
             square = p[0] * p[0] + p[1] * p[1] + p[2] * p[2]
             scale = (c[0] * p[0] + c[1] * p[1] + c[2] * p[2]) / max(square, np.float32(1))
             scale = min(BRIGHTEST, max(DARKEST, scale))
@@ -125,9 +128,9 @@ def _spread(brightness: Mask, rough: Mask) -> Mask:
     area = cv2.INTER_AREA
     weight: Mask = cv2.resize(outside, size, interpolation=area)
     carried: Mask = cv2.resize(outside * brightness, size, interpolation=area)
-    window = (4 * radius // factor + 1,) * 2
-    carried = (cv2.blur(carried, window) + 0.01) / (cv2.blur(weight, window) + 0.01)
-    return fit(carried, rough)
+    window = (2 * (2 * radius // factor) + 1,) * 2
+    weight, carried = cv2.blur(weight, window), cv2.blur(carried, window)
+    return fit((carried + np.float32(0.01)) / (weight + np.float32(0.01)), rough)
 
 
 def edge_alpha(
@@ -161,7 +164,7 @@ def _nearby(
     """
     factor = 2 if max(inside.shape) > 300 else 1
     size = (inside.shape[1] // factor, inside.shape[0] // factor)
-    some = cv2.resize(inside, size, interpolation=cv2.INTER_AREA)
+    some: np.ndarray = cv2.resize(inside, size, interpolation=cv2.INTER_AREA)
     colours = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     weighted = np.empty((*some.shape, 4), np.float32)
     weighted[..., :3] = cv2.bitwise_and(colours, colours, mask=some)

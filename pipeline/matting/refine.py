@@ -55,10 +55,12 @@ def follow_edges(
     Returns:
         float32, 0..1.
     """
-    coarse = cv2.convertScaleAbs(mask, alpha=255)
+    coarse = to_uint8(mask)
     # A model sees as far as one window, their mean as far as two; interpolation asks one more.
     reach = np.ones((4 * radius + 3, 4 * radius + 3), np.uint8)
-    band = (cv2.dilate(coarse, reach) > NOTHING) & (cv2.erode(coarse, reach) < EVERYTHING)
+    highest: np.ndarray = cv2.dilate(coarse, reach)
+    lowest: np.ndarray = cv2.erode(coarse, reach)
+    band = (highest > NOTHING) & (lowest < EVERYTHING)
     asked = cv2.dilate(band.view(np.uint8), np.ones((2 * radius + 3, 2 * radius + 3), np.uint8))
     window = (2 * radius + 1, 2 * radius + 1)
     models = _solve(_means(small, coarse, window), asked, np.float32(epsilon * 255**2))

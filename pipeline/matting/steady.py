@@ -49,7 +49,7 @@ def _memory(change: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     usual = float(np.clip(np.median(change[::4, ::4]), *NOISE))
     moved = np.clip(change / (usual * (MOVED - STILL)) - STILL / (MOVED - STILL), 0, 1)
     # What moves takes its surroundings along.
-    moved = cv2.dilate(moved, np.ones((3, 3), np.uint8))
+    moved = np.asarray(cv2.dilate(moved, np.ones((3, 3), np.uint8)))
     memory: Float[np.ndarray, "h w"] = MEMORY * (1 - moved)
     return memory
 

@@ -12,6 +12,7 @@ SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".mxf"}
 )
 
+
 @dataclass(frozen=True)
 class VideoInfo:
     """What a video file holds.
