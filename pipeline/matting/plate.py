@@ -129,8 +129,9 @@ def _spread(brightness: Mask, rough: Mask) -> Mask:
     weight: Mask = cv2.resize(outside, size, interpolation=area)
     carried: Mask = cv2.resize(outside * brightness, size, interpolation=area)
     window = (2 * (2 * radius // factor) + 1,) * 2
-    weight, carried = cv2.blur(weight, window), cv2.blur(carried, window)
-    return fit((carried + np.float32(0.01)) / (weight + np.float32(0.01)), rough)
+    share: Mask = cv2.blur(weight, window)
+    lit: Mask = cv2.blur(carried, window)
+    return fit((lit + 0.01) / (share + 0.01), rough)
 
 
 def edge_alpha(
