@@ -170,10 +170,10 @@ def _hire() -> tuple[ForkServerProcess, Connection]:
     leaves that half written and everybody waiting for the rest.
     """
     # Forked from a fresh interpreter that has loaded what they need, and no more: MediaPipe, which
-    # the caller may have used, does not survive a fork. The stage's main is there because
-    # multiprocessing imports it in every process.
+    # the caller may have used, does not survive a fork. The last two are for the stage's main, which
+    # multiprocessing runs anew in every process.
     context = get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.matting.ready", "pipeline.matte"])
+    context.set_forkserver_preload(["pipeline.matting.ready", "avatar.cli", "pipeline.capture"])
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
     process.start()
