@@ -170,7 +170,7 @@ def _hire() -> tuple[ForkServerProcess, Connection]:
     leaves that half written and everybody waiting for the rest.
     """
     # Forked from a fresh interpreter that has loaded what they need, and no more: MediaPipe, which
-    # the caller may have used, does not survive a fork. The last two are for the stage's main, which
+    # the caller may have used, does not survive a fork. The last two are for the main module, which
     # multiprocessing runs anew in every process.
     context = get_context("forkserver")
     context.set_forkserver_preload(["pipeline.matting.ready", "avatar.cli", "pipeline.capture"])
