@@ -36,7 +36,7 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from avatar import files, jpeg
+from avatar import files, jpeg, png
 from avatar.cameras import Cameras
 from avatar.errors import UserError
 from avatar.memory import keep_freed_memory
@@ -56,7 +56,6 @@ ALPHA: str = "alpha"
 REGION: str = "region"
 BACKGROUND, TORSO, NECK, HEAD = range(4)  # values of the region map
 
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 _PIECE = 1 << 16  # bytes by which a blob array grows: little is left over at its end
 
 
@@ -533,9 +532,7 @@ class Dataset(FrameStore, AlphaStore):
 
 def encode_alpha(alpha: UInt8[np.ndarray, "H W"]) -> bytes:
     """An alpha image or a region map as PNG, without loss."""
-    done, blob = cv2.imencode(".png", alpha, _PNG)
-    assert done, f"OpenCV could not encode {alpha.shape}"
-    return blob.tobytes()
+    return png.encode(alpha)
 
 
 def decode_alpha(blob: UInt8[np.ndarray, "B"]) -> UInt8[np.ndarray, "H W"]:

@@ -8,11 +8,12 @@ a detector is made.
 import contextlib
 import os
 import sys
-import types
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, UInt8
+
+from pipeline.lean_mediapipe import import_mediapipe
 
 NUM_LANDMARKS = 478
 RIGHT_IRIS, LEFT_IRIS = 468, 473
@@ -29,10 +30,8 @@ class FaceMesh:
     """
 
     def __init__(self, tracking: bool = True, most: int = 1) -> None:
-        # Both must be set before the first import: they are read when the libraries load.
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with quiet_stderr(), without_pyplot():
+        import_mediapipe()
+        with quiet_stderr():
             from mediapipe.python.solutions.face_mesh import FaceMesh as MediaPipeFaceMesh
 
             self._mesh = MediaPipeFaceMesh(
@@ -66,7 +65,8 @@ class FaceFinder:
     """Where faces are, without landmarks: how many, and how surely."""
 
     def __init__(self) -> None:
-        with quiet_stderr(), without_pyplot():
+        import_mediapipe()
+        with quiet_stderr():
             from mediapipe.python.solutions.face_detection import FaceDetection
 
             self._far = FaceDetection(model_selection=1, min_detection_confidence=0.6)
@@ -100,20 +100,3 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-@contextlib.contextmanager
-def without_pyplot() -> Iterator[None]:
-    """Load MediaPipe in the block without Matplotlib's pyplot.
-
-    Its drawing aids, which nobody calls, import pyplot: two thirds of the time it takes to load,
-    in every process. They get an empty module, which is gone again after the block.
-    """
-    names = ("matplotlib", "matplotlib.pyplot")
-    empty = {name: types.ModuleType(name) for name in names if name not in sys.modules}
-    sys.modules.update(empty)
-    try:
-        yield
-    finally:
-        for name in empty:
-            del sys.modules[name]

@@ -98,12 +98,13 @@ class Clip:
             image = read_image(images[number][1])
             yield number, image if window is None else window.cut(image, str(self.source))
 
-    def sample(self, count: int) -> list[UInt8[np.ndarray, "H W 3"]]:
+    def sample(self, count: int) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """About `count` RGB frames spread over the clip."""
         if self.is_video:
-            return media.sample_frames(self.source, count)
+            yield from media.sample_frames(self.source, count)
+            return
         paths = [path for _, path in self._numbered()]
-        return [read_image(path) for path in paths[:: max(1, len(paths) // count)]]
+        yield from map(read_image, paths[:: max(1, len(paths) // count)])
 
     def _times(self) -> Float[np.ndarray, "N"]:
         if self.is_video:

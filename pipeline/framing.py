@@ -1,6 +1,8 @@
 """From a source frame to a stored one: lens, window, size, colour, and the way back."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import cv2
@@ -151,6 +153,8 @@ class Heads:
     """What a sparse look at a clip says about its heads.
 
     Attributes:
+        frame: width and height of a sample, pixels.
+        samples: how many were looked at.
         window: x, y, width, height in pixels of the part that holds the head in every sample, with
             hair and upper shoulders; square where the frame allows; None where no sample shows a
             face.
@@ -160,6 +164,8 @@ class Heads:
         crowd: most faces seen at once.
     """
 
+    frame: tuple[int, int]
+    samples: int
     window: tuple[int, int, int, int] | None
     share: float = 0.0
     width: float = 0.0
@@ -167,17 +173,24 @@ class Heads:
     crowd: int = 0
 
 
-def find_heads(samples: list[UInt8[np.ndarray, "H W 3"]]) -> Heads:
-    """Look for heads in frames of one camera; of several persons one is followed."""
-    crowd = max(landmarks.count_faces(samples))
-    found = landmarks.detect_subject(samples) if crowd > 1 else landmarks.detect_images(samples)
+def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], look: landmarks.SparseLook) -> Heads:
+    """Look for heads in frames of one camera; of several persons one is followed.
+
+    Frames of another size than the first are left out.
+    """
+    frames = iter(samples)
+    first = next(frames)
+    height, width = first.shape[:2]
+    same = (frame for frame in chain([first], frames) if frame.shape == first.shape)
+    found, crowd = look(same)
     if not found.found.any():
-        return Heads(None, crowd=crowd)
-    height, width = samples[0].shape[:2]
+        return Heads((width, height), len(found.found), None, crowd=crowd)
     faces = found.points[found.found]
     low, high = faces.min(1), faces.max(1)
     eyes = faces[:, landmarks.LEFT_EYE] - faces[:, landmarks.RIGHT_EYE]
     return Heads(
+        (width, height),
+        len(found.found),
         around(low, high, (width, height)),
         float(found.found.mean()),
         float(np.median(high[:, 0] - low[:, 0])),

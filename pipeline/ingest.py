@@ -21,11 +21,13 @@ from jaxtyping import UInt8
 from avatar import cli, dataset, files, jpeg
 from avatar.cameras import Cameras
 from avatar.errors import UserError
+from pipeline import media
 from pipeline.alignment import Plan, plan_sequence
 from pipeline.capture import Capture, Clip, read_capture, read_image
 from pipeline.framing import Framing, calibrated, find_heads, windowed
 from pipeline.ingest_report import judge, judge_heads, remarks
 from pipeline.ingest_settings import IngestSettings
+from pipeline.landmarks import SparseLook
 from pipeline.parallel import threaded
 from pipeline.quality import Quality
 
@@ -58,6 +60,9 @@ def ingest(
     settings = settings or IngestSettings()
     out = Path(out)
     capture = read_capture(capture_path, settings.image_fps)
+    # The process that decodes starts while the detectors load.
+    media.start()
+    look = SparseLook() if capture.cameras is None else None
     quality = Quality()
     for remark in remarks(capture):
         quality.warn(remark)
@@ -70,7 +75,7 @@ def ingest(
         for sequence in capture.sequences
     }
     _check_count(capture, sum(len(plan.times) for plan in plans.values()))
-    framings = _framings(capture, settings, quality)
+    framings = _framings(capture, look, settings, quality)
     for camera, plate in capture.plates.items():
         framings[camera].apply(read_image(plate), str(plate))  # refuses one of another size
     with dataset.create(out / "frames.h5") as writer:
@@ -96,8 +101,10 @@ def _check_count(capture: Capture, timesteps: int) -> None:
         )
 
 
-def _framings(capture: Capture, settings: IngestSettings, quality: Quality) -> dict[str, Framing]:
-    """How each camera's frames are brought to size."""
+def _framings(
+    capture: Capture, look: SparseLook | None, settings: IngestSettings, quality: Quality
+) -> dict[str, Framing]:
+    """How each camera's frames are brought to size; `look` is for those without calibration."""
     framings = {}
     for camera in capture.camera_ids:
         clips = [clip for clip in capture.clips if clip.camera == camera]
@@ -106,12 +113,11 @@ def _framings(capture: Capture, settings: IngestSettings, quality: Quality) -> d
             colour = capture.colours.get(camera)
             framings[camera] = calibrated(capture.cameras, place, settings.size, colour)
             continue
-        samples = [image for clip in clips for image in clip.sample(max(4, 20 // len(clips)))]
-        height, width = samples[0].shape[:2]
-        same = [image for image in samples if image.shape == samples[0].shape]
-        heads = find_heads(same)
-        judge_heads(quality, heads, len(same))
-        framings[camera] = windowed((width, height), heads.window, settings.size_mono)
+        assert look is not None
+        count = max(4, 20 // len(clips))
+        heads = find_heads((image for clip in clips for image in clip.sample(count)), look)
+        judge_heads(quality, heads)
+        framings[camera] = windowed(heads.frame, heads.window, settings.size_mono)
     return framings
 
 

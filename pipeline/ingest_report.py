@@ -22,7 +22,7 @@ def remarks(capture: Capture) -> list[str]:
     return capture.remarks + list(said.values())
 
 
-def judge_heads(quality: Quality, heads: Heads, samples: int) -> None:
+def judge_heads(quality: Quality, heads: Heads) -> None:
     """What a sparse look at a single camera's clips found."""
     quality.metrics |= {
         "share_of_samples_with_a_face": heads.share,
@@ -31,7 +31,7 @@ def judge_heads(quality: Quality, heads: Heads, samples: int) -> None:
         "faces_at_once": heads.crowd,
     }
     if heads.window is None:
-        quality.warn(f"no face was found in {samples} sampled frames: whole frame kept")
+        quality.warn(f"no face was found in {heads.samples} sampled frames: whole frame kept")
         return
     if heads.crowd > 1:
         quality.warn(

@@ -38,7 +38,7 @@ from pipeline.face_mesh import (
 
 __all__ = [
     "LEFT_EYE", "LEFT_IRIS", "NUM_LANDMARKS", "RIGHT_EYE", "RIGHT_IRIS", "Detections",
-    "count_faces", "detect_images", "detect_store", "detect_subject", "detecting", "quiet_stderr",
+    "SparseLook", "detect_images", "detect_store", "detect_subject", "detecting", "quiet_stderr",
 ]  # fmt: skip
 
 CHUNK = 256  # frames of one clip per tracker run: fixed, so that workers do not change results
@@ -84,11 +84,21 @@ def detect_subject(images: list[UInt8[np.ndarray, "H W 3"]]) -> Detections:
     return _subject(found, SECONDS_APART * np.arange(len(images)))
 
 
-def count_faces(images: Iterable[UInt8[np.ndarray, "H W 3"]]) -> list[int]:
-    """How many faces each RGB image shows."""
-    with quiet_stderr():
-        finder = FaceFinder()
-        return [finder.count(image) for image in images]
+class SparseLook:
+    """A look at some images of one camera, seconds apart; made, its detectors are loaded."""
+
+    def __init__(self) -> None:
+        self._finder, self._mesh = FaceFinder(), FaceMesh(tracking=False)
+
+    def __call__(self, images: Iterable[UInt8[np.ndarray, "H W 3"]]) -> tuple[Detections, int]:
+        """Landmarks of the person whom the images are about, and the most faces seen at once."""
+        seen, found, crowd = [], [], 0
+        for image in images:
+            with quiet_stderr():
+                crowd = max(crowd, self._finder.count(image))
+                found.append(self._mesh.detect(image))
+            seen.append(image)
+        return detect_subject(seen) if crowd > 1 else _one_each(found), crowd
 
 
 def _one_each(found: list[Float[np.ndarray, "_ 478 2"]]) -> Detections:

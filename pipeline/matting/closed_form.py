@@ -5,8 +5,9 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.matting import Alpha, Image
+from pipeline.matting.masks import person_masks
 from pipeline.matting.refine import disk, one_person, shrink, to_uint8
-from pipeline.matting.segmentation import PersonMasks, refined
+from pipeline.matting.segmentation import refined
 
 # Variance (of colours 0..1) that is noise: with the library's 1e-7 the demo's alpha error is half
 # as large again.
@@ -18,7 +19,7 @@ class ClosedForm:
     """Alphas of one clip: slow (seconds a frame), no model of the background needed."""
 
     def __init__(self) -> None:
-        self._masks = PersonMasks()
+        self._masks = person_masks()
 
     def __call__(self, image: Image) -> Alpha:
         """The alpha of the next image."""

@@ -9,6 +9,10 @@ from numba import njit
 SMALL = 0.002
 # Pixels of the longer side at which masks are worked on; edges are found at full size.
 WORKING = 256
+# Bytes of a mask as good as 0 and 255: where all around is so, nothing is left once haze is cut.
+NOTHING, EVERYTHING = 10, 245
+# Which of red, green, blue and mask are multiplied for the guided filter.
+PRODUCTS = ((0, 3), (1, 3), (2, 3), (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def shrink(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -40,7 +44,7 @@ def follow_edges(
     """Guided filter of a mask by the image, then its haze cut.
 
     He, Sun, Tang 2013, eq. 14-19; the linear model is solved at working size and applied to the
-    full image, as in He, Sun 2015.
+    full image, as in He, Sun 2015. Where the mask is certain all around, so is the result.
 
     Args:
         image: RGB.
@@ -51,39 +55,46 @@ def follow_edges(
     Returns:
         float32, 0..1.
     """
+    coarse = to_uint8(mask)
+    # A model sees as far as one window, their mean as far as two; interpolation asks one more.
+    reach = np.ones((4 * radius + 3, 4 * radius + 3), np.uint8)
+    highest: np.ndarray = cv2.dilate(coarse, reach)
+    lowest: np.ndarray = cv2.erode(coarse, reach)
+    band = (highest > NOTHING) & (lowest < EVERYTHING)
+    asked = cv2.dilate(band.view(np.uint8), np.ones((2 * radius + 3, 2 * radius + 3), np.uint8))
     window = (2 * radius + 1, 2 * radius + 1)
-    means = cv2.blur(_products(small, mask), window)
-    model: np.ndarray = cv2.blur(_solve(means, np.float32(epsilon)), window)
-    return _apply(image, cv2.resize(model, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+    models = _solve(_means(small, coarse, window), asked, np.float32(epsilon * 255**2))
+    size = image.shape[1::-1]
+    alpha = cv2.resize(coarse >> 7, size, interpolation=cv2.INTER_NEAREST).astype(np.float32)
+    undecided = cv2.resize(band.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    models = cv2.resize(cv2.blur(models, window), size, interpolation=cv2.INTER_LINEAR)
+    _apply(image, models, undecided, alpha)
+    return alpha
+
+
+def _means(
+    small: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], window: tuple[int, int]
+) -> Float[np.ndarray, "13 h w"]:
+    """Means of colours and mask (0..255), of their products and of those of the colours."""
+    planes = [*cv2.split(small), mask]
+    # Bytes and their products are whole numbers: half the time that floats take.
+    planes += [cv2.multiply(planes[i], planes[j], dtype=cv2.CV_16U) for i, j in PRODUCTS]
+    means = np.empty((len(planes), *mask.shape), np.float32)
+    for plane, mean in zip(planes, means, strict=True):
+        cv2.boxFilter(plane, cv2.CV_32F, window, mean)
+    return means
 
 
 @njit(cache=True, nogil=True)
-def _products(image, mask):
-    """Colours, their products and their products with the mask: 13 planes, colours 0..1."""
-    height, width = mask.shape
-    result = np.empty((height, width, 13), np.float32)
-    for y in range(height):
-        for x in range(width):
-            r = image[y, x, 0] * np.float32(1 / 255)
-            g = image[y, x, 1] * np.float32(1 / 255)
-            b = image[y, x, 2] * np.float32(1 / 255)
-            p = mask[y, x]
-            out = result[y, x]
-            out[0], out[1], out[2], out[3] = r, g, b, p
-            out[4], out[5], out[6] = r * p, g * p, b * p
-            out[7], out[8], out[9] = r * r, r * g, r * b
-            out[10], out[11], out[12] = g * g, g * b, b * b
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _solve(means, epsilon):
+def _solve(means, asked, epsilon):
     """Slope (3) and offset of the linear model of every window, by the adjugate of the 3 x 3."""
-    height, width = means.shape[:2]
-    model = np.empty((height, width, 4), np.float32)
+    height, width = asked.shape
+    model = np.zeros((height, width, 4), np.float32)
     for y in range(height):
         for x in range(width):
-            m = means[y, x]
+            if not asked[y, x]:
+                continue
+            m = means[:, y, x]
             r, g, b, p = m[0], m[1], m[2], m[3]
             cr, cg, cb = m[4] - r * p, m[5] - g * p, m[6] - b * p
             rr, rg, rb = m[7] - r * r + epsilon, m[8] - r * g, m[9] - r * b
@@ -100,20 +111,17 @@ def _solve(means, epsilon):
 
 
 @njit(cache=True, nogil=True)
-def _apply(image, model):
-    """The linear model at every pixel; it leaves a little everywhere: the outer fifths are cut."""
-    height, width = image.shape[:2]
-    alpha = np.empty((height, width), np.float32)
+def _apply(image, model, undecided, alpha):
+    """The linear model where undecided; it leaves a haze: the outer fifths are cut."""
     byte = np.float32(1 / 255)
-    for y in range(height):
-        for x in range(width):
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            if not undecided[y, x]:
+                continue
             m = model[y, x]
-            value = m[3] + byte * (
-                m[0] * image[y, x, 0] + m[1] * image[y, x, 1] + m[2] * image[y, x, 2]
-            )
-            value = (value - np.float32(0.2)) * np.float32(1 / 0.6)
+            value = m[0] * image[y, x, 0] + m[1] * image[y, x, 1] + m[2] * image[y, x, 2]
+            value = ((m[3] + value) * byte - np.float32(0.2)) * np.float32(1 / 0.6)
             alpha[y, x] = min(np.float32(1), max(np.float32(0), value))
-    return alpha
 
 
 def one_person(alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
@@ -127,26 +135,27 @@ def one_person(alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     height, width = alpha.shape
     factor = max(1, round(max(height, width) / WORKING))
     size = (-(-width // factor), -(-height // factor))
-    solid = (alpha > 0.3).astype(np.uint8)
+    solid = (alpha > 0.3).view(np.uint8)
     if factor > 1:
         # A part counts where it fills half of a larger pixel.
         share: np.ndarray = cv2.resize(solid * 255, size, interpolation=cv2.INTER_AREA)
-        solid = (share > 127).astype(np.uint8)
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(solid)
-    areas = statistics[1:, cv2.CC_STAT_AREA]
+        solid = (share > 127).view(np.uint8)
+    _, parts = cv2.connectedComponents(solid)
+    areas = np.bincount(parts.ravel())[1:]
     if len(areas) == 0:
         return np.zeros_like(alpha)
-    person = (labels == 1 + int(areas.argmax())).astype(np.uint8)
+    person = (parts == 1 + int(areas.argmax())).view(np.uint8)
     # Soft edges reach a little beyond the part that counts as connected.
     near: np.ndarray = cv2.dilate(person, np.ones((5, 5), np.uint8))
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(1 - person, connectivity=4)
-    small = statistics[:, cv2.CC_STAT_AREA] < SMALL * solid.size
+    _, holes = cv2.connectedComponents(1 - person, connectivity=4)
+    small = np.bincount(holes.ravel()) < SMALL * solid.size
     small[0] = False
+    if small.any():
+        near[small[holes]] = 2
     # Bytes: 0 nothing, 1 as it is, 2 a hole to fill.
-    verdict = np.where(small[labels], np.uint8(2), near)
     if factor > 1:
-        verdict = cv2.resize(verdict, (width, height), interpolation=cv2.INTER_NEAREST)
-    return _judge(alpha, verdict)
+        near = cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
+    return _judge(alpha, near)
 
 
 @njit(cache=True, nogil=True)

@@ -34,25 +34,22 @@ class Steady:
 
     def __call__(self, image: Image, alpha: Alpha) -> Alpha:
         """The steadied alpha of the clip's next frame."""
-        colours = cv2.blur(shrink(image), (3, 3)).astype(np.float32)
+        colours = cv2.boxFilter(shrink(image), cv2.CV_32F, (3, 3))
         if self._colours is None or self._alpha is None:
             self._colours, self._alpha = colours, alpha.astype(np.float32)
             return alpha
-        memory = _memory(colours, self._colours)
-        self._colours += (1 - memory[..., None]) * (colours - self._colours)
+        memory = _memory(_largest(colours, self._colours))
+        self._colours = cv2.blendLinear(self._colours, colours, memory, 1 - memory)
         weight = cv2.resize(memory, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return _follow(self._alpha, alpha, weight)
 
 
-def _memory(
-    colours: Float[np.ndarray, "h w 3"], before: Float[np.ndarray, "h w 3"]
-) -> Float[np.ndarray, "h w"]:
-    """Weight of the past at each pixel."""
-    change: np.ndarray = _largest(colours, before)
+def _memory(change: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Weight of the past at each pixel, from the change of its colour."""
     usual = float(np.clip(np.median(change[::4, ::4]), *NOISE))
-    moved = np.clip((change / usual - STILL) / (MOVED - STILL), 0, 1)
+    moved = np.clip(change / (usual * (MOVED - STILL)) - STILL / (MOVED - STILL), 0, 1)
     # What moves takes its surroundings along.
-    moved = np.asarray(cv2.dilate(moved, np.ones((3, 3), np.uint8)), np.float32)
+    moved = np.asarray(cv2.dilate(moved, np.ones((3, 3), np.uint8)))
     memory: Float[np.ndarray, "h w"] = MEMORY * (1 - moved)
     return memory
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import cv2
@@ -20,9 +20,8 @@ import numpy as np
 from avatar.dataset import FrameStore, encode_alpha
 from avatar.errors import UserError
 from pipeline.matting import Choice, start
-from pipeline.matting.steady import Steady
 
-PIECE = 100  # frames of a clip in one go: fixed, so that the workers' number changes nothing
+PIECE = 128  # frames of a clip in one go: fixed, so that the workers' number changes nothing
 LEAD_IN = 8  # frames before a piece that starts inside a clip: the steadying remembers so many
 
 
@@ -74,7 +73,9 @@ def cut(path: Path, choices: dict[str, Choice]) -> list[Piece]:
 
         for (_, camera), group in groupby(range(len(store)), clip):
             rows, choice = list(group), choices[store.camera_ids[camera]]
-            count = 1 if choice.recurrent else math.ceil(len(rows) / PIECE)
+            whole = choice.recurrent or len(rows) <= PIECE
+            # An even number, so that of two workers none ends early.
+            count = 1 if whole else 2 * math.ceil(len(rows) / (2 * PIECE))
             edges = [len(rows) * piece // count for piece in range(count + 1)]
             for begin, end in itertools.pairwise(edges):
                 lead_in = rows[max(0, begin - LEAD_IN) : begin]
@@ -88,6 +89,8 @@ def matte_piece(piece: Piece) -> Matted:
     Raises:
         UserError: as `matting.start`, or a damaged frame.
     """
+    from pipeline.matting.steady import Steady  # Numba: not for who only hands out pieces
+
     backend, steady = start(piece.choice), Steady()
     result = Matted([], [], [])
     before: np.ndarray | None = None
@@ -159,14 +162,18 @@ def _shared(crew: list[Connection], pieces: list[Piece]) -> Iterator[Matted]:
         yield done.pop(place)
 
 
-def _hire() -> tuple[SpawnProcess, Connection]:
+def _hire() -> tuple[ForkServerProcess, Connection]:
     """A worker and the line to it.
 
     A line each, whose other end only the worker holds: if it is killed, at any moment, the line
     ends. In a `ProcessPoolExecutor` all share one: killed while it hands over a result, a worker
     leaves that half written and everybody waiting for the rest.
     """
-    context = get_context("spawn")  # a fresh interpreter: MediaPipe does not survive a fork
+    # Forked from a fresh interpreter that has loaded what they need, and no more: MediaPipe, which
+    # the caller may have used, does not survive a fork. The last two are for the main module, which
+    # multiprocessing runs anew in every process.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.matting.ready", "avatar.cli", "pipeline.capture"])
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
     process.start()

@@ -5,8 +5,8 @@ decoded in a process of its own with limits (`worker`): a file that crashes or f
 one error line, not the run. Only this package knows PyAV.
 """
 
-from pipeline.media.info import VideoInfo, Window
-from pipeline.media.opening import SUFFIXES
+from pipeline.media.ask import start
+from pipeline.media.info import SUFFIXES, VideoInfo, Window
 from pipeline.media.read import frame_times, probe, read_video, sample_frames
 from pipeline.media.write import write_video
 
@@ -18,5 +18,6 @@ __all__ = [
     "probe",
     "read_video",
     "sample_frames",
+    "start",
     "write_video",
 ]

@@ -99,6 +99,12 @@ class Worker:
 _idle: list[Worker] = []
 
 
+def start() -> None:
+    """Begin to start a worker, so that the first question need not wait for it."""
+    if not _idle:
+        _idle.append(Worker())
+
+
 def ask(request: dict[str, Any], remark: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     """What a worker answers to a request; `image` holds a frame's pixels.
 

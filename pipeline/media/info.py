@@ -8,6 +8,10 @@ from jaxtyping import Float, UInt8
 
 from avatar.errors import UserError
 
+SUFFIXES = frozenset(
+    {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".mxf"}
+)
+
 
 @dataclass(frozen=True)
 class VideoInfo:

@@ -14,9 +14,6 @@ import av
 from avatar.errors import UserError
 from pipeline.media import limits
 
-SUFFIXES = frozenset(
-    {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".mxf"}
-)
 # Demuxers that read nothing but the file they are given; a playlist names other files.
 _FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,mxf,ivf,h264,hevc,mp3,wav,ogg,flac,aac"
 _CODECS = frozenset(

@@ -70,7 +70,7 @@ def read_video(
     yield from _frames(request, remark)
 
 
-def sample_frames(path: str | Path, count: int) -> list[Image]:
+def sample_frames(path: str | Path, count: int) -> Iterator[Image]:
     """About `count` frames spread over a video, for a look at it; frames as in `read_video`.
 
     Their edges of coded blocks are not smoothed: good for finding things, not for storing.
@@ -79,7 +79,8 @@ def sample_frames(path: str | Path, count: int) -> list[Image]:
         UserError: as `probe`.
     """
     request = {"task": "samples", "path": str(path), "count": count}
-    return [image for _, image in _frames(request, log.warning)]
+    for _, image in _frames(request, log.warning):
+        yield image
 
 
 def _frames(

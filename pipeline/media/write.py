@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 from jaxtyping import UInt8
 
 from avatar import files
+
+if TYPE_CHECKING:
+    import av
 
 
 def write_video(
@@ -29,6 +32,8 @@ def write_video(
     Raises:
         ValueError: no frames, or frames of different sizes.
     """
+    import av  # who only reads leaves it to the worker
+
     with files.atomic(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.pix_fmt = "yuv420p"

@@ -113,7 +113,7 @@ def test_a_shadow_is_not_foreign_and_a_colour_is() -> None:
     image[35:50, 35:50] *= 0.3  # darker than a soft shadow
     noise = np.random.default_rng(0).normal(0, 2, image.shape)
     blurred = cv2.blur(image + noise.astype(np.float32), (3, 3))
-    difference, brightness = _differences(blurred, plate)
+    difference, brightness = _differences(blurred, plate, np.ones(3, np.float32))
     found = foreign(difference, np.zeros((60, 60), np.float32))
     assert abs(brightness[12:23, 12:23].mean() - 0.7) < 0.01
     assert found[12:23, 12:23].mean() < 0.02
@@ -198,14 +198,18 @@ def test_a_trimap_is_certain_away_from_the_edge() -> None:
     assert (trimap == 0.5).mean() < 0.15
 
 
-def test_a_clip_is_cut_in_pieces_that_overlap(tmp_path: Path) -> None:
+def test_a_clip_is_cut_in_pieces_that_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_clip(tmp_path / "a.mp4", [90] * 205, width=32, height=32)
     ingest(tmp_path / "a.mp4", tmp_path / "ingest")
     path = tmp_path / "ingest/frames.h5"
+    monkeypatch.setattr(work, "PIECE", 100)
     pieces = work.cut(path, {"0": Choice("mediapipe")})
     assert [row for piece in pieces for row in piece.rows] == list(range(205))
-    assert [len(piece.rows) for piece in pieces] == [68, 68, 69]
-    assert [piece.lead_in for piece in pieces] == [[], list(range(60, 68)), list(range(128, 136))]
+    assert [len(piece.rows) for piece in pieces] == [51, 51, 51, 52]
+    leads = [list(range(end - 8, end)) for end in (51, 102, 153)]
+    assert [piece.lead_in for piece in pieces] == [[], *leads]
     (whole,) = work.cut(path, {"0": Choice("torchscript", model=tmp_path / "m.pt")})
     assert whole.rows == list(range(205))
 

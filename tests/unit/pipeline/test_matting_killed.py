@@ -19,14 +19,16 @@ from pipeline.matting import Choice, work
 from tests.media_files import write_clip
 
 
-def workers_of(parent: int) -> list[int]:
-    """The matting processes of a stage: its children without Python's resource tracker."""
+def children(parent: int) -> list[int]:
     try:
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        commands = {int(p): Path(f"/proc/{p}/cmdline").read_text() for p in children}
-    except OSError:  # one ended while we looked
+        return [int(p) for p in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    except OSError:  # it ended while we looked
         return []
-    return [process for process, command in commands.items() if "spawn_main" in command]
+
+
+def workers_of(parent: int) -> list[int]:
+    """The matting processes of a stage: children of its child that forks them."""
+    return [worker for child in children(parent) for worker in children(child)]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -72,7 +74,7 @@ def test_a_half_written_result_does_not_keep_anyone_waiting() -> None:
 
 def test_a_problem_in_a_worker_is_the_stages(tmp_path: Path) -> None:
     """What a worker raises comes through as it is, with where it happened."""
-    pieces = [work.Piece(tmp_path / "f.h5", [], list(range(60)), Choice("mediapipe"))] * 2
+    pieces = [work.Piece(tmp_path / "f.h5", [], list(range(80)), Choice("mediapipe"))] * 2
     with pytest.raises(UserError, match=r"f\.h5 does not exist") as caught:
         list(work.matted(pieces, 2))
     assert "in matte_piece" in caught.value.__notes__[0]
