@@ -60,7 +60,7 @@ BY_OUTLINES = (
     Stage("motion by outlines", MOVING, 6, bias=True),
 )
 # and then everything moves at all of them.
-MOTION = (Stage("pose at all times", ("pose",), 8), Stage("motion at all times", MOVING, 10))
+MOTION = (Stage("motion at all times", MOVING, 6),)
 
 
 def bounds(rig: HeadRig) -> Float[np.ndarray, "2 D"]:
