@@ -24,7 +24,7 @@ WIRE, BRIDGED = (90, 220, 120), (160, 160, 160)
 DETECTED, DOUBTED = (255, 60, 40), (255, 200, 0)  # landmarks that were believed, and not
 HIDDEN = ("inner_mouth", "teeth", "tongue")  # masks of what lies behind the lips
 CRF = 26  # x264's, at its fastest preset: a fifth of the time of `veryfast`, a file twice as large
-MAGNIFY = 1.5  # small frames are enlarged this much at most
+SMALL, MAGNIFY = 400, 1.5  # frames of fewer pixels are enlarged, this much at most
 SHIFT = 3  # fractional bits of OpenCV's drawing coordinates
 BATCH = 32  # timesteps posed at once
 DOT = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])  # pixels of a landmark
@@ -89,7 +89,8 @@ def _frames(
     columns = math.ceil(math.sqrt(len(shown)))
     rows = math.ceil(len(shown) / columns)
     largest = cameras.sizes[shown].max(0)
-    scale = min(MAGNIFY, size / float((largest * (columns, rows)).max()))
+    most = MAGNIFY if largest.max() < SMALL else 1.0
+    scale = min(most, size / float((largest * (columns, rows)).max()))
     width, height = (max(2, round(side * scale) // 2 * 2) for side in largest.tolist())
 
     def draw(job: tuple[int, Float[np.ndarray, "V 3"]]) -> UInt8[np.ndarray, "H W 3"]:
@@ -99,7 +100,9 @@ def _frames(
             row = store.row(timestep, int(camera))
             if row < 0:
                 continue
-            image = cv2.resize(store.image(row), None, fx=scale, fy=scale)
+            image = store.image(row)
+            if scale != 1:
+                image = cv2.resize(image, None, fx=scale, fy=scale)
             pixels = project(verts, cameras.viewmats[camera], cameras.Ks[camera]) * scale
             colour = WIRE if params.valid[timestep] else BRIDGED
             dots = DETECTED if found.found[row] else DOUBTED
