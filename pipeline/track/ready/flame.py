@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial.transform import Rotation
 
 from avatar.errors import UserError
 from avatar.rig import HeadRig
 from pipeline.flame import source
+from pipeline.track import rotations
 from pipeline.track.ready.arrays import read_arrays
 
 AVATARS, BENCHMARK = "GaussianAvatars/VHAP", "NeRSemble's benchmark"
@@ -102,10 +102,11 @@ def read_rows(path: Path, rig: HeadRig) -> FlameRows:
     remarks: list[str] = []
     rotation = rows.pop("rotation")
     if kind == BENCHMARK:
-        turn = Rotation.from_euler("XYZ", rotation).as_matrix()
+        about_x, about_y, about_z = (rotations.exp(rotation * axis) for axis in np.eye(3))
+        turn = about_x @ about_y @ about_z
         _check_matrices(path, turn, arrays, remarks)
     else:
-        turn = Rotation.from_rotvec(rotation).as_matrix()
+        turn = rotations.exp(rotation)
     return FlameRows(
         kind, shape[0], _offset(path, arrays, rig, remarks), _scale(path, arrays),
         turn=turn, remarks=tuple(remarks), **rows,
