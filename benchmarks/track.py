@@ -4,10 +4,11 @@
     python -m benchmarks.track --subject demo --truth results/demo/truth --camera 03
 
 Needs `ingest/` (and, for outlines, `matte/`) of the subject. Prints frames per second of landmark
-detection and of the fit, peak memory, and against a truth (the demo's): the distance of the face's
-vertices after a similarity alignment per timestep, beside that of the unfitted mean head, the
-head's rotation after one constant turn, and of every action that moves the correlation and the
-slope of the line from the true values to the tracked.
+detection, of the fit and of both (without what `pipeline.track` takes to start and to draw), peak
+memory, and against a truth (the demo's): the distance of the face's vertices after a similarity
+alignment per timestep, beside that of the unfitted mean head, the head's rotation after one
+constant turn, and of every action that moves the correlation and the slope of the line from the
+true values to the tracked.
 `--camera` fits one camera alone, its calibration withheld. `--timesteps` plays the capture forwards
 and backwards until it is so long, to see how memory grows; without outlines.
 """
@@ -199,6 +200,8 @@ def main() -> None:
             f"colours    {len(params) / max(colouring, 1e-9):7.1f} timesteps/s  {colouring:3.1f} s"
         )
         print(f"outlines   {outlining:24.1f} s")
+        everything = detection * len(store) / detected + fitting + colouring + outlining
+        print(f"all        {len(params) / everything:7.1f} timesteps/s  {everything:3.1f} s")
         print(f"memory     {memory:7.2f} GiB at most")
     if args.truth is not None:
         truth = RigParams.load(args.truth / "params.npz")
