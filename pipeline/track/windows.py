@@ -12,7 +12,7 @@ from pipeline.track import solver
 from pipeline.track.problem import Free, Problem, State
 
 SIZE = 256  # timesteps of a window at most; fixed, so that threads do not change results
-CONTEXT = 12  # timesteps solved on either side and not kept: smoothness forgets what is beyond
+CONTEXT = 16  # timesteps solved on either side and not kept: smoothness forgets what is beyond
 
 
 def solve(problem: Problem, state: State, free: Free, iterations: int) -> State:

@@ -39,7 +39,7 @@ def test_windows_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = converged(solver.solve, problem, state)
     monkeypatch.setattr(windows, "SIZE", 50)
     parted = converged(windows.solve, problem, state)
-    assert turned(parted, whole) < 0.1
+    assert turned(parted, whole) < 0.2
     assert np.abs(parted.expr - whole.expr).max() < 0.02
 
     # Without context the seams show: the tolerances above notice.
