@@ -24,6 +24,7 @@ from avatar.cameras import Cameras
 from avatar.dataset import AlphaStore
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.head_rig import NECK, ROOT
+from benchmarks.track import head_turn
 from pipeline.track import overlap, rotations, silhouette, torso
 
 SIGHTINGS = 8  # of a vertex, below which its gap has no median to speak of
@@ -40,13 +41,6 @@ def with_nod(rig: HeadRig, params: RigParams, nod: Float[np.ndarray, "T 3"]) -> 
     arrays = {"rotation": rotations.log(new), "neck_pose": nod, "translation": moved}
     tensors = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
     return replace(params, **tensors)
-
-
-def head_turn(params: RigParams) -> Float[np.ndarray, "T 3 3"]:
-    root, neck = (
-        rotations.exp(getattr(params, name).double().numpy()) for name in ("rotation", "neck_pose")
-    )
-    return root @ neck
 
 
 def gap(rig: HeadRig, params: RigParams, cameras: Cameras, alphas: AlphaStore) -> float:

@@ -58,7 +58,7 @@ def score(rig: HeadRig, params: RigParams, truth: RigParams, verts: np.ndarray) 
     with torch.no_grad():
         got = rig(**params.poses(torch.arange(len(params))))[:, face].double().numpy()
     mean_head = np.broadcast_to(rig.v_template[face].double().numpy(), true.shape)
-    off = _head_turn(params).swapaxes(1, 2) @ _head_turn(truth)
+    off = head_turn(params).swapaxes(1, 2) @ head_turn(truth)
     left, _, right = np.linalg.svd(off.mean(0))
     turn = rotations.log((left @ right).T @ off)
     ours, theirs = (
@@ -101,7 +101,7 @@ def aligned(
     return scale[:, None, None] * (x @ turn.swapaxes(1, 2)) + goal
 
 
-def _head_turn(params: RigParams) -> Float[np.ndarray, "T 3 3"]:
+def head_turn(params: RigParams) -> Float[np.ndarray, "T 3 3"]:
     root, neck = (
         rotations.exp(getattr(params, name).double().numpy()) for name in ("rotation", "neck_pose")
     )

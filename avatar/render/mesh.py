@@ -62,6 +62,14 @@ def cover(
     )  # fmt: skip
 
 
+def facing(
+    pixels: Float[np.ndarray, "V 2"], faces: Int[np.ndarray, "F 3"]
+) -> Bool[np.ndarray, "F"]:
+    """Faces that look to the camera: pixels run downwards, so those turn clockwise."""
+    x, y = pixels[faces].transpose(2, 1, 0)
+    return (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]) < 0
+
+
 def to_camera(
     points: Float[np.ndarray, "P 3"], viewmat: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "P 3"]:

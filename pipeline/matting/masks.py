@@ -105,8 +105,8 @@ class PersonMasks:
             packet = self._pack(data=image, image_format=self._format).at(self._asked)
             self._graph.add_packet_to_input_stream(f"image_{number}", packet)
         self._graph.wait_until_idle()
-        general, landscape = (cv2.resize(mask, small.shape[1::-1]) for mask in self._masks.values())
-        mask: Float[np.ndarray, "h w"] = np.minimum(general, landscape)
+        both = (cv2.resize(mask, small.shape[1::-1]) for mask in self._masks.values())
+        mask: Float[np.ndarray, "h w"] = np.minimum(*both)
         return mask
 
 

@@ -12,7 +12,6 @@ from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK, ROOT
 from pipeline.track import rotations, sums
 
 HINGES = (JAW, EYE_L, EYE_R)
-EXPR = 15  # a timestep's unknowns before the expression: turn, place and hinges
 
 
 class Basis:
@@ -126,16 +125,16 @@ class LandmarkModel:
         first = 1 + self.num_shape
         last = first + self.num_expr
         moves = np.any([basis.any((0, 1)) for basis in (rigid, *hinged)], 0)
-        self._last = max(last, int(np.flatnonzero(moves).max()) + 1)
+        self._kept = max(last, int(np.flatnonzero(moves).max()) + 1)
 
         def by_factor(basis: Float[np.ndarray, "3 N K"]) -> tuple[np.ndarray, ...]:
-            kept = basis[..., : self._last].swapaxes(0, 1).astype(np.float32)
+            kept = basis[..., : self._kept].swapaxes(0, 1).astype(np.float32)
             parts = np.split(kept, [1, first, last], 2)
             _, shape, expr, entries = (np.ascontiguousarray(part) for part in parts)
             return expr, shape, entries
 
         self.rigid, *carried = (
-            Basis(basis[..., : self._last], self.num_shape) for basis in (rigid, *hinged)
+            Basis(basis[..., : self._kept], self.num_shape) for basis in (rigid, *hinged)
         )
         self.hinges = [Hinge(*hinge) for hinge in zip(rows, carried, strict=True)]
         places, used = np.full((len(self.ids), len(rows)), -1), 0
@@ -187,7 +186,7 @@ class LandmarkModel:
             information, pull: `J^T w J` and `J^T w r` of the pixels by the point (head's frame)
                 and by the zoom.
             arms: points from the pivot, in the head's frame; rotation: of the head.
-            columns: how many of the unknowns are wanted: 6, 15 + E, or all.
+            columns: how many of the unknowns are wanted: `sums.HINGE`, `sums.EXPR` + E, or all.
         """
         angles = hinges.reshape(-1, 3, 3)
         turns, axes = rotations.exp(angles), rotations.left_jacobian(angles)
@@ -217,7 +216,7 @@ class LandmarkModel:
     ) -> Float[np.ndarray, "T M"]:
         """What of `k` differs from timestep to timestep, as far as it moves anything."""
         moving = np.concatenate([expr, _entries(turns)], 1)
-        return moving[:, : self._last - 1 - self.num_shape]
+        return moving[:, : self._kept - 1 - self.num_shape]
 
 
 def coefficients(

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from avatar.cameras import Cameras
 from avatar.dataset import AlphaStore
-from avatar.render.mesh import cover
+from avatar.render.mesh import cover, facing
 from avatar.rig import HeadRig, RigParams
 from pipeline.track import silhouette
 
@@ -140,7 +140,7 @@ def _near_skin(
         skin = skin | rig.masks["ears"]
     faces = rig.faces.numpy()[skin.numpy()[rig.faces].any(1)]
     height, width = head.shape
-    shown = cover(pixels, faces[silhouette.facing(pixels, faces)], width, height) & head
+    shown = cover(pixels, faces[facing(pixels, faces)], width, height) & head
     _, nearest = cv2.distanceTransformWithLabels(
         (~drawn).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, UInt8
 
 from avatar.cameras import Cameras
 from avatar.dataset import FrameStore
-from avatar.render.mesh import project
+from avatar.render.mesh import facing, project
 from avatar.rig import HeadRig, RigParams
 from pipeline import media
 from pipeline.landmarks import Detections
@@ -172,11 +172,8 @@ def draw_frame(
 
 def _lines(pixels: Float[np.ndarray, "V 2"], wire: Wire) -> list[Int[np.ndarray, "_ 2"]]:
     """The stretches of the walk along faces that look this way, in OpenCV's fractions of pixels."""
-    # Pixels run downwards, so a face that looks this way turns clockwise: its area is negative.
-    (x, y), (a, b, c) = pixels.T, wire.faces.T
-    front = (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a]) < 0
     shown = np.zeros(wire.edges.max(initial=-1) + 2, bool)  # the last: a leap
-    shown[wire.edges[front]] = True
+    shown[wire.edges[facing(pixels, wire.faces)]] = True
     drawn = np.concatenate([[False], shown[wire.steps]])
     ends = np.flatnonzero(drawn[1:] != drawn[:-1]).reshape(-1, 2)
     places = np.round((pixels - 0.5) * 2**SHIFT).astype(np.int32)[wire.path]

@@ -50,7 +50,6 @@ class Round:
 
 
 ROUNDS = (Round(2.0, 1), Round(1.0, 2))
-MOTION = ("pose", "jaw", "eyes", "expr")
 
 
 def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
@@ -114,7 +113,7 @@ def _solve(
     """One round: the colours become evidence, by which the motion is solved."""
     problem.reweight(state)
     problem = problem.with_evidence(gather(problem, state, skin, seen, learnt, step.blur))
-    free = stages.free(stages.Stage("", MOTION, step.iterations), problem, known_focal=True)
+    free = stages.free(stages.Stage("", stages.MOVING, step.iterations), problem, known_focal=True)
     return solver.solve(problem, state, free, step.iterations)
 
 
@@ -207,11 +206,11 @@ def difference(
     blur: float,
 ) -> float:
     """Mean distance of brightness from the learnt one, robustly: per cent, cut off at 30."""
-    parts = [
+    misses = [
         np.abs(some.values - learnt.predict(some.normals))[some.visible, 0]
         for some in _looks(observed, state, skin, seen, blur)
     ]
-    return 100 * float(np.minimum(np.concatenate(parts), 0.3).mean())
+    return 100 * float(np.minimum(np.concatenate(misses), 0.3).mean())
 
 
 def _spread(observed: Observations) -> Int[np.ndarray, "B"]:

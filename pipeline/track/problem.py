@@ -14,12 +14,13 @@ from jaxtyping import Bool, Float, Int
 
 from pipeline.landmarks import LEFT_IRIS, RIGHT_IRIS
 from pipeline.track import rotations, sums
-from pipeline.track.model import EXPR, LandmarkModel
+from pipeline.track.model import LandmarkModel
 from pipeline.track.settings import Priors
+from pipeline.track.sums import EXPR, HINGE
 
 ROTATION, CENTRE, JAW, EYES = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 15)
-HINGES = slice(6, 15)
-CHUNK = 8  # timesteps linearised at once: keeps the Jacobian in the cache
+HINGES = slice(HINGE, EXPR)
+CHUNK = 8  # timesteps worked on at once: keeps their points in the cache
 
 
 @dataclass(frozen=True)

@@ -124,19 +124,11 @@ def project(
     return np.where(depths[:, None] > mesh.NEAR, pixels, np.nan), depths
 
 
-def facing(
-    pixels: Float[np.ndarray, "V 2"], faces: Int[np.ndarray, "F 3"]
-) -> Bool[np.ndarray, "F"]:
-    """Faces that look to the camera: pixels run downwards, so those turn clockwise."""
-    x, y = pixels[faces].transpose(2, 1, 0)
-    return (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]) < 0
-
-
 def _on_rim(
     pixels: Float[np.ndarray, "V 2"], faces: Int[np.ndarray, "F 3"]
 ) -> Bool[np.ndarray, "V"]:
     """Vertices between faces that look to the camera and faces that look away."""
-    towards = facing(pixels, faces)
+    towards = mesh.facing(pixels, faces)
     front, back = np.zeros((2, len(pixels)), bool)
     front[faces[towards]] = True
     back[faces[~towards]] = True

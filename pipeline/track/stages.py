@@ -118,11 +118,10 @@ def run(
     state: State,
     known_focal: bool,
     shared: tuple[Stage, ...] = SHARED,
-    motion: tuple[Stage, ...] = MOTION,
 ) -> State:
     """Solve from a first guess: what is shared at a sample of timesteps, the motion at all."""
     state = _at_sample(SAMPLE, shared, problem, state, known_focal)
-    return _follow(motion, problem, state, known_focal)
+    return _follow(MOTION, problem, state, known_focal)
 
 
 def _at_sample(

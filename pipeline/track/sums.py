@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+HINGE, EXPR = 6, 15  # unknowns of a timestep before its hinges, and before its expression
 RANKLESS = 1e-9  # share of a point's information below which a direction counts as unknown
 
 
@@ -100,8 +101,8 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
             the turns' entries by the angles [9,27].
         bases: of the points [L,3,*] by expression, shape and entries; the same of what hinges
             carry [R,3,*]; and for each point and hinge the row of the latter or -1 [L,3].
-        columns: how many are wanted: 6, 15 + E, or all 15 + E + S + 1.
-        result [4L,>=columns], right [4L]: receive A (unknowns in the order of a state's, then
+        columns: how many are wanted: HINGE, EXPR + E, or all, EXPR + E + S + 1.
+        result [4L,columns], right [4L]: receive A (unknowns in the order of a state's, then
             shape and zoom) and r.
     Returns:
         How many rows there are.
@@ -109,7 +110,8 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
     arms, rotation, carried, turns, axes, features = pose
     rigid, hinged, places = bases
     exprs, shapes, entries = rigid[0].shape[2], rigid[1].shape[2], rigid[2].shape[2]
-    with_shape = columns > 15 + exprs
+    last = EXPR + exprs
+    with_shape = columns > last
     rows, residual = np.zeros((4, 4)), np.zeros(4)
     by_entry = np.zeros(entries, np.float32)
     count = 0
@@ -131,15 +133,15 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
                 row[3 + axis] = (
                     rotation[axis, 0] * x + rotation[axis, 1] * y + rotation[axis, 2] * z
                 )
-            if columns == 6:
+            if columns == HINGE:
                 continue
-            row[6:columns] = 0
+            row[HINGE:columns] = 0
             by_entry[:] = 0
-            _meet(x, y, z, rigid[0][p], row[15 : 15 + exprs])
+            _meet(x, y, z, rigid[0][p], row[EXPR:last])
             _meet(x, y, z, rigid[2][p], by_entry)
             if with_shape:
-                _meet(x, y, z, rigid[1][p], row[15 + exprs : 15 + exprs + shapes])
-                row[15 + exprs + shapes] = rows[i, 3]
+                _meet(x, y, z, rigid[1][p], row[last : last + shapes])
+                row[last + shapes] = rows[i, 3]
             for joint in range(3):
                 place = places[p, joint]
                 if place < 0:
@@ -151,21 +153,21 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
                     arm[0] * y - arm[1] * x,
                 )
                 for angle in range(3):
-                    row[6 + 3 * joint + angle] += (
+                    row[HINGE + 3 * joint + angle] += (
                         mx * axis[0, angle] + my * axis[1, angle] + mz * axis[2, angle]
                     )
                 tx = turn[0, 0] * x + turn[1, 0] * y + turn[2, 0] * z
                 ty = turn[0, 1] * x + turn[1, 1] * y + turn[2, 1] * z
                 tz = turn[0, 2] * x + turn[1, 2] * y + turn[2, 2] * z
-                _meet(tx, ty, tz, hinged[0][place], row[15 : 15 + exprs])
+                _meet(tx, ty, tz, hinged[0][place], row[EXPR:last])
                 _meet(tx, ty, tz, hinged[2][place], by_entry)
                 if with_shape:
-                    _meet(tx, ty, tz, hinged[1][place], row[15 + exprs : 15 + exprs + shapes])
+                    _meet(tx, ty, tz, hinged[1][place], row[last : last + shapes])
             for angle in range(9):
                 total = np.float32(0)
                 for entry in range(entries):
                     total += by_entry[entry] * features[angle, entry]
-                row[6 + angle] += total
+                row[HINGE + angle] += total
     return count
 
 
