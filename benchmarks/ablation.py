@@ -24,15 +24,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from avatar.checkpoint import run_key
-from avatar.dataset import TRAIN, Dataset
-from avatar.evaluate import PROTOCOLS, Avatar, protocol_rows, render_rows
-from avatar.frames import composite
-from avatar.memory import keep_freed_memory
-from avatar.metrics import psnr, squared_error, ssim
-from avatar.presets import Preset, TrainSettings, override, resolve
+from avatar.base.memory import keep_freed_memory
+from avatar.data.dataset import TRAIN, Dataset
+from avatar.data.frames import composite
+from avatar.evaluate.frames import PROTOCOLS, Avatar, protocol_rows, render_rows
+from avatar.evaluate.metrics import psnr, squared_error, ssim
 from avatar.rig import HeadRig
-from avatar.trainer import Trainer
+from avatar.train.checkpoint import run_key
+from avatar.train.presets import Preset, TrainSettings, override, resolve
+from avatar.train.trainer import Trainer
 
 WHITE = np.ones(3, np.float32)
 MOST_FRAMES = 120  # of a protocol, evenly thinned

@@ -16,9 +16,10 @@ import torch
 from scipy.sparse import coo_matrix, csr_matrix, identity
 from scipy.sparse.linalg import cg
 
-from avatar import files
-from avatar.dataset import TRAIN, Dataset
-from avatar.evaluate import (
+from avatar.base import files
+from avatar.data.dataset import TRAIN, Dataset
+from avatar.data.frames import composite
+from avatar.evaluate.frames import (
     PROTOCOLS,
     Avatar,
     load_avatar,
@@ -26,8 +27,7 @@ from avatar.evaluate import (
     render_rows,
     rig_regions,
 )
-from avatar.frames import composite
-from avatar.metrics import psnr, squared_error
+from avatar.evaluate.metrics import psnr, squared_error
 from avatar.render.mesh import interpolate, rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES

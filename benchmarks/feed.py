@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 import torch
 
-from avatar import jpeg
-from avatar.dataset import ALPHA, IMAGE, Dataset, Tables, create, encode_alpha
-from avatar.frames import FrameFeed, FrameOrder, Frames, composite
-from avatar.losses import appearance
+from avatar.data import jpeg
+from avatar.data.dataset import ALPHA, IMAGE, Dataset, Tables, create, encode_alpha
+from avatar.data.frames import FrameFeed, FrameOrder, Frames, composite
+from avatar.losses.terms import appearance
 from avatar.render import rasterize
 from benchmarks.render_cpu import Size, make_scene
 

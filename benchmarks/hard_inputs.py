@@ -19,9 +19,9 @@ from pathlib import Path
 
 import cv2
 
-from avatar import cli
-from pipeline.ingest import main as main_of_ingest
-from pipeline.landmarks import quiet_stderr
+from avatar.base import cli
+from pipeline.detect.landmarks import quiet_stderr
+from pipeline.ingest.run import main as main_of_ingest
 from tests.hard_cases import CASES, Case
 from tests.media_files import CLIPS
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from pipeline import media
-from pipeline.ingest import ingest
+from pipeline.ingest.run import ingest
 from pipeline.media.ask import close_idle
 
 FRAMES = 300

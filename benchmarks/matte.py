@@ -20,18 +20,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avatar.dataset import FrameStore
-from avatar.files import read_json
-from avatar.foreground import foreground
+from avatar.base.files import read_json
+from avatar.data.dataset import FrameStore
+from avatar.data.foreground import foreground
 from avatar.rig import HeadRig
-from pipeline.capture import read_capture, read_image
+from pipeline.capture.read import read_capture, read_image
 from pipeline.demo import motion
 from pipeline.demo.capture import DemoSettings
 from pipeline.demo.draw import draw
 from pipeline.demo.person import make_person
-from pipeline.framing import Framing
-from pipeline.matting import Choice, start
-from pipeline.matting.steady import Steady
+from pipeline.ingest.framing import Framing
+from pipeline.matte.backends import Choice, start
+from pipeline.matte.temporal import Steady
 
 LIMITS = {"plate": 0.01, "mediapipe": 0.03, "pymatting": 0.03}
 SIGMA = 1.4

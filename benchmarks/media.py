@@ -26,11 +26,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from avatar.cameras import Cameras
-from avatar.dataset import ALPHA, IMAGE, AlphaStore, FrameStore
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import ALPHA, IMAGE, AlphaStore, FrameStore
 from avatar.rig import RigParams
+from pipeline.common.gate import Quality
 from pipeline.media import read_video, write_video
-from pipeline.quality import Quality
 
 SIZE, LIMIT, READ_LIMIT = 512, 60.0, 0.9
 DEMO = Path("results/demo")

@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from avatar.cameras import Cameras
-from avatar.dataset import AlphaStore
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import AlphaStore
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.head_rig import NECK, ROOT
 from benchmarks.track import head_turn
-from pipeline.track import overlap, rotations, silhouette, torso
+from pipeline.track.outline import overlap, silhouette, torso
+from pipeline.track.solve import rotations
 
 SIGHTINGS = 8  # of a vertex, below which its gap has no median to speak of
 SHOULDERS = 0.08  # m below the neck's joint

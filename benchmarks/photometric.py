@@ -20,12 +20,15 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as pipeline.track does; before NumPy
 import numpy as np
 from jaxtyping import UInt8
 
-from avatar.dataset import AlphaStore, FrameStore
+from avatar.data.dataset import AlphaStore, FrameStore
 from avatar.rig import HeadRig
-from pipeline import landmarks
-from pipeline.track import fit, looks, observe, photometric, quality, skin
-from pipeline.track.problem import Problem, State
+from pipeline.detect import landmarks
+from pipeline.track.evidence import observe
+from pipeline.track.photometric import refine, samples, skin
+from pipeline.track.report import quality
 from pipeline.track.settings import TrackSettings
+from pipeline.track.solve import joint_fit
+from pipeline.track.solve.problem import Problem, State
 
 EVERY = 10
 BLUR = 1.0  # pixels
@@ -45,7 +48,7 @@ def main() -> None:
         track = _by_landmarks(home, HeadRig.load(args.rig), store, settings)
         problem, state = track.problem, track.state
         points = skin.skin(track.rig, problem.model.pivot)
-        every = looks.frames(store, np.flatnonzero(track.valid))
+        every = samples.frames(store, np.flatnonzero(track.valid))
 
         def withheld(timestep: int, camera: int) -> bool:
             if args.camera is not None:
@@ -59,16 +62,16 @@ def main() -> None:
             return every(timestep, camera) if withheld(timestep, camera) else None
 
         start = time.perf_counter()
-        refined = photometric.refine(problem, state, points, kept)
+        refined = refine.refine(problem, state, points, kept)
         seconds = time.perf_counter() - start
         print(f"{len(state.expr)} timesteps, {seconds:.1f} s: {len(state.expr) / seconds:.1f} a s")
         print(f"{'':12s}{'held out':>10s}{'seen':>8s}{'reproj.':>9s}{'jitter':>8s}")
         for name, some in (("landmarks", state), ("refined", refined)):
             observed = problem.observations
-            seen, unseen = (looks.views(points, observed, some, f) for f in (kept, held_out))
-            learnt = photometric.learn(observed, some, points, seen, BLUR)
+            seen, unseen = (samples.views(points, observed, some, f) for f in (kept, held_out))
+            learnt = refine.learn(observed, some, points, seen, BLUR)
             errors = [
-                photometric.difference(observed, some, points, views, learnt, BLUR)
+                refine.difference(observed, some, points, views, learnt, BLUR)
                 for views in (unseen, seen)
             ]
             print(f"{name:12s}{errors[0]:9.2f}%{errors[1]:7.2f}%", end="")
@@ -76,17 +79,19 @@ def main() -> None:
             print(f"{_reprojection(problem, some):8.2f}%{jitter:8.2f}")
 
 
-def _by_landmarks(home: Path, rig: HeadRig, store: FrameStore, settings: TrackSettings) -> fit.Fit:
-    model = fit.landmark_model(rig)
+def _by_landmarks(
+    home: Path, rig: HeadRig, store: FrameStore, settings: TrackSettings
+) -> joint_fit.Fit:
+    model = joint_fit.landmark_model(rig)
     given, known = observe.cameras(home / "ingest", store, settings.focal)
     found = landmarks.detect_store(store.path, settings.workers)
     observed = observe.observations(store, given, found, model.ids)
-    track = fit.by_landmarks(rig, model, observed, known, settings.priors)
+    track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors)
     matte = home / "matte" / "alpha.h5"
     if not matte.is_file():
         return track
     with AlphaStore(matte) as alphas:
-        return fit.by_outlines(track, store, given, alphas, known)
+        return joint_fit.by_outlines(track, store, given, alphas, known)
 
 
 def _reprojection(problem: Problem, state: State) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avatar import files
+from avatar.base import files
 from pipeline.media import read_video
 
 

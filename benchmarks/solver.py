@@ -19,14 +19,15 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from avatar.cameras import Cameras
-from avatar.dataset import FrameStore
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import FrameStore
 from avatar.render.mesh import project
 from avatar.rig import HeadRig, RigParams
 from benchmarks.track import score
-from pipeline.track import fit, observe
-from pipeline.track.problem import Observations, Priors
+from pipeline.track.evidence import observe
 from pipeline.track.settings import TrackSettings
+from pipeline.track.solve import joint_fit
+from pipeline.track.solve.problem import Observations, Priors
 
 DISTANCE = 1.15  # m, about; of the demo's cameras
 # White noise is no habit of a detector: with known cameras every landmark counts in full. One
@@ -73,7 +74,7 @@ def main() -> None:
     assert rig.landmarks is not None
     nothing = torch.zeros_like(rig.landmarks.response)
     rig.landmarks = replace(rig.landmarks, response=nothing)
-    model = fit.landmark_model(rig)
+    model = joint_fit.landmark_model(rig)
     truth = RigParams.load(args.home / "truth" / "params.npz")
     plain = replace(truth, static_offset=torch.zeros_like(truth.static_offset))
     with torch.no_grad():
@@ -91,7 +92,7 @@ def main() -> None:
             for cameras, points in ((len(given), true), (1, alone)):
                 known = cameras > 1
                 priors = Priors(EVIDENCE[known], metres, shape=SHAPE[known], bias=0.01)
-                track = fit.by_landmarks(rig, model, points, known, priors)
+                track = joint_fit.by_landmarks(rig, model, points, known, priors)
                 got = score(rig, track.params(store), truth, verts)
                 print(
                     f"{name}, {cameras} cameras: {got.face_mm:.2f} mm (mean head "

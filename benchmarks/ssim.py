@@ -14,8 +14,8 @@ import numba
 import torch
 from torch import Tensor
 
-from avatar.losses import appearance
-from avatar.ssim import ssim_map
+from avatar.losses.ssim import ssim_map
+from avatar.losses.terms import appearance
 
 SIZES = ((256, 256), (512, 512), (802, 550))  # height, width
 Loss = Callable[[Tensor, Tensor], Tensor]

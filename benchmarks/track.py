@@ -26,12 +26,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from avatar.cameras import Cameras
-from avatar.dataset import AlphaStore, FrameStore
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import AlphaStore, FrameStore
 from avatar.rig import HeadRig, RigParams, arkit
-from pipeline import landmarks
-from pipeline.track import fit, observe, rotations
+from pipeline.detect import landmarks
+from pipeline.track.evidence import observe
 from pipeline.track.settings import TrackSettings
+from pipeline.track.solve import joint_fit, rotations
 
 MOVES = 0.02  # standard deviation from which an action counts as moving
 
@@ -157,7 +158,7 @@ def main() -> None:
     args = parser.parse_args()
     home, settings = args.results / args.subject, TrackSettings()
     rig = HeadRig.load(args.rig)
-    model = fit.landmark_model(rig)
+    model = joint_fit.landmark_model(rig)
     frames = home / "ingest" / "frames.h5"
     with LongStore(frames, args.timesteps) if args.timesteps else FrameStore(frames) as store:
         given, known = observe.cameras(home / "ingest", store, settings.focal)
@@ -172,23 +173,23 @@ def main() -> None:
             known = False
         observed = observe.observations(store, given, found, model.ids)
         start = time.perf_counter()
-        track = fit.by_landmarks(rig, model, observed, known, settings.priors)
+        track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors)
         fitting = time.perf_counter() - start
         matte, outlining = home / "matte" / "alpha.h5", 0.0
         outlined = matte.is_file() and args.camera is None and not args.timesteps
         if outlined:
             with AlphaStore(matte) as alphas:
                 start = time.perf_counter()
-                track = fit.by_outlines(track, store, given, alphas, known)
+                track = joint_fit.by_outlines(track, store, given, alphas, known)
                 outlining = time.perf_counter() - start
         start = time.perf_counter()
         if not args.landmarks_only:
-            track = fit.by_colours(track, store)
+            track = joint_fit.by_colours(track, store)
         colouring = time.perf_counter() - start
         if outlined:
             with AlphaStore(matte) as alphas:
                 start = time.perf_counter()
-                track, overlaps = fit.with_offsets(track, store, given, alphas)
+                track, overlaps = joint_fit.with_offsets(track, store, given, alphas)
                 outlining += time.perf_counter() - start
             print("overlaps", {name: round(value, 3) for name, value in overlaps.items()})
         params = track.params(store)

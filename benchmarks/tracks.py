@@ -14,17 +14,17 @@ from pathlib import Path
 
 import torch
 
-from avatar import files
-from avatar.dataset import Dataset
-from avatar.evaluate import PROTOCOLS, Avatar
-from avatar.memory import keep_freed_memory
-from avatar.presets import TrainSettings, resolve
+from avatar.base import files
+from avatar.base.memory import keep_freed_memory
+from avatar.data.dataset import Dataset
+from avatar.evaluate.frames import PROTOCOLS, Avatar
 from avatar.rig import HeadRig, RigParams
-from avatar.trainer import Trainer
+from avatar.train.presets import TrainSettings, resolve
+from avatar.train.trainer import Trainer
 from benchmarks.ablation import measure
-from pipeline.pack import PackSettings, pack
+from pipeline.pack.run import PackSettings, pack
+from pipeline.track.run import track_subject
 from pipeline.track.settings import TrackSettings
-from pipeline.track.subject import track_subject
 
 # Whether static offsets are kept, and whether colours refine the motion.
 VARIANTS = {

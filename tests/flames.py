@@ -16,9 +16,9 @@ from scipy.sparse import csc_matrix
 from scipy.spatial.transform import Rotation
 
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK, ROOT
-from pipeline import anny_bake
-from pipeline.anny_head import load_head
-from pipeline.flame.teeth import boundary_loops
+from pipeline.rigs.anny import bake as anny_bake
+from pipeline.rigs.anny.head import load_head
+from pipeline.rigs.flame.teeth import boundary_loops
 from tests.rigs import uv_sphere
 
 SKIN, BALL = 3931, 546

@@ -2,7 +2,7 @@
 
 import torch
 
-from avatar.gaussians import RiggedGaussians
+from avatar.gaussians.model import RiggedGaussians
 
 
 def random_gaussians(n: int, sh_degree: int = 1, basis: int = 2, seed: int = 0) -> RiggedGaussians:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar import dataset as layout
-from avatar import jpeg
-from avatar.cameras import Cameras
-from avatar.dataset import ALPHA, IMAGE, TEST, TRAIN, VAL, Tables, create
+from avatar.data import dataset as layout
+from avatar.data import jpeg
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import ALPHA, IMAGE, TEST, TRAIN, VAL, Tables, create
 from avatar.render.mesh import interpolate, rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar import files, jpeg
-from avatar.cameras import Cameras
-from avatar.dataset import ALPHA, IMAGE, Tables, create, encode_alpha
+from avatar.base import files
+from avatar.data import jpeg
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import ALPHA, IMAGE, Tables, create, encode_alpha
 from avatar.rig import RigParams
-from pipeline.pack import PackSettings, pack
-from pipeline.quality import Quality
+from pipeline.common.gate import Quality
+from pipeline.pack.run import PackSettings, pack
 from tests.rigs import toy_rig
 
 SIZE = (12, 8)

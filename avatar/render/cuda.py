@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 from avatar.render import reference
 from avatar.render.reference import EPS2D, FAR, NEAR
 

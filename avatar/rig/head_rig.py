@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from avatar import files
-from avatar.errors import UserError
+from avatar.base import files
+from avatar.base.errors import UserError
 from avatar.rig.rotations import axis_angle_to_matrix
 
 ROOT, NECK, JAW, EYE_L, EYE_R = range(5)

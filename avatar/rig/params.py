@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from avatar import files
-from avatar.errors import UserError
+from avatar.base import files
+from avatar.base.errors import UserError
 from avatar.rig.head_rig import HeadRig
 
 POSES = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from avatar import cli
+from avatar.base import cli
 from avatar.rig import HeadRig
 from pipeline.demo.capture import make_demo
 

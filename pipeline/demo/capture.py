@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from avatar import files
-from avatar.cameras import Cameras
+from avatar.base import files
+from avatar.data.cameras import Cameras
 from avatar.rig import HeadRig, RigParams
 from pipeline.demo import motion, studio
 from pipeline.demo.draw import draw

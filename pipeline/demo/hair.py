@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from avatar.render.mesh import vertex_normals
-from pipeline.face_paint import MM, noise
+from pipeline.rigs.painted_face import MM, noise
 
 THICKNESS, LUMPS = 0.013, 0.003  # m: of the cap away from its edge, and its unevenness
 FADE = 0.018  # m from the hairline over which the cap rises to its full thickness

@@ -6,21 +6,22 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 from avatar.render.mesh import rasterize_mesh, to_camera, vertex_normals
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.arkit import JAW_OPEN
 from avatar.rig.head_rig import NECK
 from avatar.rig.rotations import axis_angle_to_matrix
-from pipeline import anny_head, face_paint
 from pipeline.demo import hair
+from pipeline.rigs import painted_face
+from pipeline.rigs.anny import head as anny_head
 
 SKIN, EYE, WET, HAIR = range(4)  # materials
 SEED = 23
 OFFSET = 0.0007  # m; smooth bumps of the skin that no basis holds
 GAIN_SPREAD = 0.15  # by how much a place on the face moves more or less than the rig's
 DIRECTIONS, AO_SIZE = 64, 256  # ambient occlusion: views from all sides, pixels
-PALETTE = face_paint.Palette(
+PALETTE = painted_face.Palette(
     skin=(0.83, 0.65, 0.55), brows=(0.23, 0.14, 0.09), iris=(0.33, 0.38, 0.22),
     cloth=(0.13, 0.33, 0.36), scalp=(0.24, 0.15, 0.10), freckles=0.4,
 )  # fmt: skip
@@ -98,7 +99,7 @@ def make_person(tracker: HeadRig, texture_size: int) -> Person:
     verts = np.concatenate([skin, strands.verts])
     return Person(
         rig, strands, all_faces, rig.uv.numpy()[rig.uv_faces.numpy()],
-        face_paint.texture(head, texture_size, PALETTE),
+        painted_face.texture(head, texture_size, PALETTE),
         np.concatenate([material, np.full(len(strands.faces), HAIR)]),
         np.concatenate([np.zeros_like(skin), strands.colors**2.2]),
         _ambient(rig, verts, all_faces),
@@ -117,10 +118,10 @@ def _own_rig(tracker: HeadRig, head: anny_head.HeadMesh) -> HeadRig:
     template = tracker.v_template.double().numpy()
     turn, shift = anny_head.rigid_align(verts[fixed], template[fixed])
     verts, joints = verts @ turn.T + shift, joints @ turn.T + shift
-    places = head.verts * face_paint.MM
-    bumps = np.stack([face_paint.noise(places + 100 * axis, 18.0) for axis in range(3)], 1)
+    places = head.verts * painted_face.MM
+    bumps = np.stack([painted_face.noise(places + 100 * axis, 18.0) for axis in range(3)], 1)
     verts += OFFSET * bumps * head.masks["skin"][:, None]
-    gain = 1 + GAIN_SPREAD * face_paint.noise(places + 500, 40.0)
+    gain = 1 + GAIN_SPREAD * painted_face.noise(places + 500, 40.0)
     tensors = {key: getattr(tracker, key).clone() for key in HeadRig._TENSORS}
     tensors |= {
         "v_template": torch.from_numpy(verts).float(),

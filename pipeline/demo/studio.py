@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from avatar.cameras import Cameras
+from avatar.data.cameras import Cameras
 
 # Degrees to the subject's left and upwards; index C // 2 (held out) lies between its neighbours.
 YAWS = (-60, -43, -26, -9, 8, 25, 42, 59)

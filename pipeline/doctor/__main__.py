@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from avatar import cli
-from avatar.errors import UserError
+from avatar.base import cli
+from avatar.base.errors import UserError
 from pipeline.doctor import machine, slurm
 from pipeline.doctor.finding import Finding, table
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar import losses
-from avatar.cli import one_line
-from avatar.frames import composite
-from avatar.gaussians import RiggedGaussians
+from avatar.base.cli import one_line
+from avatar.data.frames import composite
+from avatar.gaussians.model import RiggedGaussians
+from avatar.losses import terms
 from avatar.render import Backend, cuda, rasterize, render
 from avatar.render.mesh import rasterize_mesh
 from pipeline.doctor.finding import Finding
@@ -121,7 +121,7 @@ def _one_step() -> None:
     output = render(world, torch.eye(4)[None, None], K, _WIDTH, _HEIGHT)
     frame = np.zeros((_HEIGHT, _WIDTH, 3), np.uint8)
     truth = torch.from_numpy(composite(frame, frame[..., 0].copy(), np.zeros(3, np.float32)))
-    losses.appearance(output.rgb, truth.expand_as(output.rgb)).loss.backward()
+    terms.appearance(output.rgb, truth.expand_as(output.rgb)).loss.backward()
     rasterize_mesh(
         verts[0].detach().numpy().astype(np.float64), faces.numpy(), np.eye(4),
         K[0, 0].numpy().astype(np.float64), _WIDTH, _HEIGHT,

@@ -11,8 +11,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from avatar.cli import one_line
-from avatar.errors import UserError
+from avatar.base.cli import one_line
+from avatar.base.errors import UserError
 from pipeline.doctor.finding import Finding, Status
 
 LIBRARIES = {"libGL.so.1": "libgl1", "libglib-2.0.so.0": "libglib2.0-0"}  # -> Debian's package

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from avatar.cli import one_line
+from avatar.base.cli import one_line
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.machine import broken
 

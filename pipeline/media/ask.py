@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 from pipeline.media import limits
 from pipeline.media.limits import SLOT_BYTES, SLOTS
 

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 from pipeline.media import limits
 from pipeline.media.info import VideoInfo, Window
 from pipeline.media.opening import opened

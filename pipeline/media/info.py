@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 
 SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".mxf"}

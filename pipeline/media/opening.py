@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 from pipeline.media import limits
 
 # Demuxers that read nothing but the file they are given; a playlist names other files.

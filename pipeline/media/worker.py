@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 from pipeline.media import decode, limits
 from pipeline.media.info import Window
 from pipeline.media.limits import SLOT_BYTES, SLOTS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from avatar import files
+from avatar.base import files
 
 if TYPE_CHECKING:
     import av

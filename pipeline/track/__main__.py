@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from avatar import cli
+from avatar.base import cli
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,8 +19,8 @@ def main(argv: list[str] | None = None) -> int:
     # The solver's matrices are small: BLAS threads get in each other's way (3-5 times slower).
     # OpenBLAS reads this when NumPy loads it, hence the late imports.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    from pipeline.track.run import track_subject
     from pipeline.track.settings import TrackSettings
-    from pipeline.track.subject import track_subject
 
     parser = cli.stage_parser(__doc__)
     parser.add_argument("--rig", type=Path, required=True, help="the rig's npz file")

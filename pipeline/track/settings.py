@@ -72,7 +72,7 @@ class TrackSettings:
 
     Attributes:
         ready: `auto` takes tracks that the capture brings and the rig fits, `fit` none; else the
-            path of ready tracks, `{subject}` in it filled in (see pipeline.track.ready.choose).
+            path of ready tracks, `{subject}` in it filled in (see pipeline.track.external.choose).
         workers: processes that detect landmarks side by side.
         focal: focal length of a camera without calibration, over the larger side of the frame
             as filmed: 1.35 is a phone's or a webcam's.

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from avatar.dataset import Dataset
+from avatar.data.dataset import Dataset
 from avatar.rig import HeadRig
 from pipeline.demo.capture import DemoSettings, make_demo
 from pipeline.media import probe, read_video

@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from avatar import names
-from avatar.presets import TrainSettings
-from pipeline.evaluate import EvaluateSettings
-from pipeline.ingest import IngestSettings
-from pipeline.matte import MatteSettings
-from pipeline.pack import PackSettings
+from avatar.base import names
+from avatar.train.presets import TrainSettings
+from pipeline.evaluate.run import EvaluateSettings
+from pipeline.ingest.run import IngestSettings
+from pipeline.matte.run import MatteSettings
+from pipeline.pack.run import PackSettings
 from pipeline.track.settings import TrackSettings
 from tests.workflow.conftest import ROOT
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from snakemake.cli import get_argument_parser
 
-from avatar import names
-from avatar.errors import UserError
+from avatar.base import names
+from avatar.base.errors import UserError
 
 # The interpreter that runs Snakemake also runs the stages: no activation, on any node.
 PYTHON = shlex.quote(sys.executable)
-TABLES = '"$PYTHON" -m pipeline.tables > /dev/null'
+TABLES = '"$PYTHON" -m pipeline.evaluate.tables > /dev/null'
 CAPTURES = Path("captures")
 RESULTS = Path("results")
 DEMO = "demo"

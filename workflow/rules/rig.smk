@@ -15,5 +15,5 @@ rule rig:
         ),
         version=STAGE_VERSIONS["rig"],
     shell:
-        '"$PYTHON" -m pipeline.rig --name {wildcards.rig:q} {params.flame} --out {output:q} '
+        '"$PYTHON" -m pipeline.rigs --name {wildcards.rig:q} {params.flame} --out {output:q} '
         "2>&1 | tee {log:q}"

@@ -3,4 +3,4 @@ rule tables:
     log:
         "results/logs/tables.log",
     shell:
-        '"$PYTHON" -m pipeline.tables 2> {log:q}'
+        '"$PYTHON" -m pipeline.evaluate.tables 2> {log:q}'

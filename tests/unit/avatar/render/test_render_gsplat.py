@@ -15,7 +15,7 @@ import torch
 from gsplat.cuda import _torch_impl as formulas
 from torch import Tensor
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 from avatar.render import cuda, rasterize, reference
 from tests.unit.avatar.render.scenes import (
     GAUSSIANS,

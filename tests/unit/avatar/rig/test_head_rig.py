@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.errors import UserError
+from avatar.base.errors import UserError
 from avatar.rig import HeadRig
 from avatar.rig.head_rig import EYE_L, JAW
 from avatar.rig.rotations import axis_angle_to_matrix

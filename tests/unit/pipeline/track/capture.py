@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar import dataset, jpeg
+from avatar.data import dataset, jpeg
 from avatar.rig import HeadRig
-from pipeline.track import rotations, stages
-from pipeline.track.model import LandmarkModel
-from pipeline.track.problem import Observations, Priors, Problem, State
+from pipeline.track.solve import rotations, stages
+from pipeline.track.solve.model import LandmarkModel
+from pipeline.track.solve.problem import Observations, Priors, Problem, State
 from tests.rigs import toy_rig
 
 SIZE, FOCAL = 256, 400.0  # pixels

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar.cameras import Cameras
-from avatar.dataset import AlphaStore
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import AlphaStore
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 from tests.rigs import toy_rig

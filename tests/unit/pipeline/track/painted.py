@@ -6,9 +6,9 @@ import numpy as np
 
 from avatar.render.mesh import interpolate, rasterize_mesh, vertex_normals
 from avatar.rig import HeadRig
-from pipeline.track import fit, rotations, stages
-from pipeline.track.problem import Observations, Priors, Problem, State
-from pipeline.track.skin import Skin, skin
+from pipeline.track.photometric.skin import Skin, skin
+from pipeline.track.solve import joint_fit, rotations, stages
+from pipeline.track.solve.problem import Observations, Priors, Problem, State
 from tests.unit.pipeline.track.capture import cameras
 
 STEPS, SIZE, FOCAL = 24, 200, 520.0
@@ -36,7 +36,7 @@ class Painted:
 
 def painted(rig: HeadRig, cams: int) -> Painted:
     """Somebody whose face moves under a lamp."""
-    model = fit.landmark_model(rig)
+    model = joint_fit.landmark_model(rig)
     time = np.arange(STEPS) / 30
     rng = np.random.default_rng(3)
     wave = np.sin(2 * np.pi * time[:, None] * rng.uniform(1, 2, 12) + rng.uniform(0, 6, 12))

@@ -1,0 +1,1 @@
+"""Errors, names, files, memory and the parts shared by every command line."""

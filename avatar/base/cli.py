@@ -1,0 +1,159 @@
+"""What every command line shares: logging, settings, one `error:` line, exit codes.
+
+A stage's `main` parses, calls one typed function and prints its answer; `run_stage` wraps
+that call with the subject's lock and the failure record that `tables` reads.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterable, Sized
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from tqdm import tqdm
+
+from avatar.base import files, names
+from avatar.base.errors import Busy, UserError
+
+T = TypeVar("T")
+INTERRUPTED = 75
+
+
+def set_up_logging() -> None:
+    """Send log lines to stderr; called once, by a `main`."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        force=True,
+    )
+
+
+def stage_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with what every stage of a subject takes."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--subject", required=True, help="the subject's name")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument("--settings", default="{}", help="JSON object that overrides the defaults")
+    return parser
+
+
+def read_settings(cls: type[T], text: str) -> T:
+    """Build the settings dataclass `cls` from a JSON object; absent keys keep their default.
+
+    Raises:
+        UserError: not JSON, an unknown key, or a value of the wrong type.
+    """
+    try:
+        return TypeAdapter(cls).validate_json(text)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole object"
+        raise UserError(
+            f"settings: {where}: {first['msg']}, got {first['input']!r}: "
+            "mend config/config.yaml (its comments explain every key)"
+        ) from None
+
+
+def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) -> int:
+    """Run one stage of one subject; return the exit code.
+
+    Takes the stage's lock, clears the old failure record, and on failure leaves exactly one
+    `error:` line on stderr and in `results/<subject>/failures/<stage>.json`.
+    """
+    set_up_logging()
+    for asked_to_stop in (signal.SIGTERM, signal.SIGUSR1):  # Slurm can send the second in time
+        signal.signal(asked_to_stop, _interrupt)
+    try:
+        names.check_name(args.subject, "subject")
+    except UserError as problem:
+        return report(problem)
+    home = args.results / args.subject
+    record = home / "failures" / f"{stage}.json"
+    try:
+        with files.lock(home / "locks" / f"{stage}.lock"):
+            record.unlink(missing_ok=True)
+            try:
+                work()
+            except Busy:  # nothing failed
+                raise
+            except UserError as problem:
+                files.write_json(record, {"stage": stage, "error": one_line(problem)})
+                raise
+            except BrokenPipeError:  # whoever read our lines was ended with us
+                return INTERRUPTED
+            except Exception as problem:
+                text = f"internal error: {type(problem).__name__}: {one_line(problem)}"
+                files.write_json(record, {"stage": stage, "error": text})
+                raise
+    except UserError as problem:
+        return report(problem)
+    except KeyboardInterrupt:
+        return _interrupted(f"{args.subject}/{stage} was interrupted: run it again")
+    return 0
+
+
+def run_command(work: Callable[[], object]) -> int:
+    """Run a command that belongs to no subject; return the exit code."""
+    set_up_logging()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        work()
+    except UserError as problem:
+        return report(problem)
+    except KeyboardInterrupt:
+        return _interrupted("interrupted: run it again")
+    return 0
+
+
+def _interrupted(message: str) -> int:
+    try:
+        return report(Busy(message))
+    except BrokenPipeError:  # the `tee` of the workflow's rules gets the same signal
+        return INTERRUPTED
+
+
+def report(problem: UserError) -> int:
+    """Print the one `error:` line and return its exit code."""
+    print(f"error: {one_line(problem)}", file=sys.stderr)
+    return problem.exit_code
+
+
+def one_line(problem: BaseException) -> str:
+    """The message of an exception on one line."""
+    return " ".join(str(problem).split())
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def progress(
+    items: Iterable[T], what: str, total: int | None = None, initial: int = 0
+) -> Generator[T, None, None]:
+    """Iterate with progress and time left: a bar on a terminal, else a line every few seconds.
+
+    Args:
+        total: how many items there are, those done before this call among them.
+        initial: how many were done before.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    terminal = sys.stderr.isatty()
+    yield from tqdm(
+        items,
+        desc=what,
+        total=total,
+        initial=initial,
+        mininterval=0.2 if terminal else 10.0,
+        miniters=None if terminal else 1,
+        ascii=not terminal,
+        ncols=100,
+        file=sys.stderr,
+    )

@@ -1,0 +1,135 @@
+"""Cameras: pinhole, OpenCV axes, and their file (`cameras.json`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from avatar.base import files, names
+from avatar.base.errors import UserError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """C static cameras in lexicographic order of their names.
+
+    Attributes:
+        ids: names.
+        Ks: intrinsics in pixels of the stored frames; pixel (0, 0) has its centre at (0.5, 0.5).
+        viewmats: world-to-camera, OpenCV (+x right, +y down, +z forward), metres.
+        sizes: width and height in pixels.
+        distortion: k1 k2 p1 p2 k3 as OpenCV defines them; zero after ingest.
+        time_offsets: seconds to add to a camera's own clock.
+    """
+
+    ids: list[str]
+    Ks: Float[np.ndarray, "C 3 3"]
+    viewmats: Float[np.ndarray, "C 4 4"]
+    sizes: Int[np.ndarray, "C 2"]
+    distortion: Float[np.ndarray, "C 5"]
+    time_offsets: Float[np.ndarray, "C"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, ids: list[str]) -> "Cameras":
+        """The cameras with these names, in this order."""
+        rows = [self.ids.index(name) for name in ids]
+        return Cameras(
+            list(ids),
+            self.Ks[rows],
+            self.viewmats[rows],
+            self.sizes[rows],
+            self.distortion[rows],
+            self.time_offsets[rows],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The value that `cameras.json` holds."""
+        cameras = {
+            name: {
+                "width": int(self.sizes[i, 0]),
+                "height": int(self.sizes[i, 1]),
+                "K": self.Ks[i].tolist(),
+                "distortion": self.distortion[i].tolist(),
+                "viewmat": self.viewmats[i].tolist(),
+                "time_offset": float(self.time_offsets[i]),
+            }
+            for i, name in enumerate(self.ids)
+        }
+        return {"version": VERSION, "units": "m", "cameras": cameras}
+
+    def save(self, path: str | Path) -> None:
+        """Write `cameras.json`, atomically."""
+        files.write_json(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Cameras":
+        """Read `cameras.json`.
+
+        Raises:
+            UserError: not JSON, another version or unit, or a camera that is no camera.
+        """
+        try:
+            value = files.read_json(path)
+        except (OSError, ValueError, RecursionError) as problem:
+            raise UserError(f"{path}: not readable as JSON ({problem})") from None
+        return cls.from_json(value, path)
+
+    @classmethod
+    def from_json(cls, value: Any, path: str | Path) -> "Cameras":
+        """Check a value as in `cameras.json`; `path` names it in messages.
+
+        Raises:
+            UserError: as `load`.
+        """
+        if not isinstance(value, dict) or value.get("version") != VERSION:
+            raise UserError(f'{path}: expected {{"version": {VERSION}, ...}}: see docs/outputs.md')
+        if value.get("units") != "m":
+            raise UserError(f"{path}: units are {value.get('units')!r}, expected 'm': convert them")
+        entries = value.get("cameras")
+        if not isinstance(entries, dict) or not entries:
+            raise UserError(f"{path}: 'cameras' names no camera")
+        ids = sorted(entries)
+        read = [_read_camera(path, name, entries[name]) for name in ids]
+        return cls(ids, *(np.stack(column) for column in zip(*read, strict=True)))
+
+
+def _read_camera(path: str | Path, name: str, entry: Any) -> tuple[np.ndarray, ...]:
+    names.check_name(name, "camera")
+    where = f"{path}: camera {name!r}"
+    if not isinstance(entry, dict):
+        raise UserError(f"{where}: expected an object, got {type(entry).__name__}")
+    K = _array(where, entry, "K", (3, 3))
+    viewmat = _array(where, entry, "viewmat", (4, 4))
+    distortion = _array(where, {"distortion": [0.0] * 5} | entry, "distortion", (5,))
+    size = _array(where, {"size": [entry.get("width"), entry.get("height")]}, "size", (2,))
+    offset = _array(where, {"time_offset": 0.0} | entry, "time_offset", ())
+    if not (K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], [0, 0, 1])):
+        raise UserError(f"{where}: K is no pinhole matrix: expected [[fx,0,cx],[0,fy,cy],[0,0,1]]")
+    turn = viewmat[:3, :3]
+    if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
+        raise UserError(f"{where}: viewmat's upper left 3x3 is no rotation")
+    if not np.allclose(viewmat[3], [0, 0, 0, 1]):
+        raise UserError(f"{where}: viewmat's last row must be 0 0 0 1")
+    if (size < 1).any() or (size != size.round()).any():
+        raise UserError(f"{where}: width and height must be whole numbers above 0")
+    return K, viewmat, size.astype(np.int64), distortion, offset
+
+
+def _array(where: str, entry: dict[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.asarray(entry[key], np.float64)
+    except KeyError:
+        raise UserError(f"{where}: lacks {key}") from None
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: {key} is not numbers") from None
+    if array.shape != shape:
+        raise UserError(f"{where}: {key} has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise UserError(f"{where}: {key} holds NaN or infinity, expected numbers")
+    return array

@@ -1,0 +1,118 @@
+"""`python -m avatar.data verify|info|export`: look into the HDF5 files of a subject."""
+
+import argparse
+import csv
+import logging
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from avatar.base import cli, files
+from avatar.base.errors import UserError
+from avatar.data.dataset import ALPHA, IMAGE, REGION, SPLITS, Dataset, FrameStore, verify
+
+log = logging.getLogger(__name__)
+SUFFIXES = {IMAGE: ".jpg", ALPHA: ".png", REGION: ".png"}
+
+
+def describe(path: str | Path) -> str:
+    """What is in a file: subject, sequences, cameras, splits and bytes of each channel.
+
+    Args:
+        path: `dataset.h5`, `ingest/frames.h5` or `matte/alpha.h5`.
+    Raises:
+        UserError: the file is absent or damaged where this looks.
+    """
+    with FrameStore(path) as store:
+        lines = [f"{path}: schema {store.attrs['schema_version']}, {len(store)} frames"]
+        names = [name for name in ("subject", "rig", "code_version") if name in store.attrs]
+        lines += [f"{name}: {store.attrs[name]}" for name in names]
+        for sequence in sorted(set(store.sequence.tolist())):
+            times = store.time[store.sequence == sequence]
+            lines.append(f"sequence {sequence}: {len(times)} timesteps, {times[-1]:.2f} s")
+        for name, (width, height) in zip(store.camera_ids, store.sizes.tolist(), strict=True):
+            count = int((store.camera == store.camera_ids.index(name)).sum())
+            lines.append(f"camera {name}: {width} x {height}, {count} frames")
+        if "split" in store.arrays("frames"):
+            split = store.array("frames", "split")
+            counts = [f"{name} {int((split == k).sum())}" for k, name in enumerate(SPLITS)]
+            lines.append(f"splits: {', '.join(counts)}")
+        for channel in store.arrays("blobs"):
+            size = int(store.array("frames", f"{channel}_offset")[-1])
+            lines.append(
+                f"channel {channel}: {size / 2**20:.1f} MiB, {size / len(store):.0f} bytes a frame"
+            )
+    return "\n".join(lines)
+
+
+def export(path: str | Path, folder: str | Path, cutouts: bool = False) -> None:
+    """Write a dataset as plain files: the stored bytes, nothing is encoded anew.
+
+    `<folder>/<sequence>/cam_<id>/<channel>/NNNNNN.<jpg|png>`, `cameras.json`, `params.npz` and
+    `frames.csv` (a row per frame: sequence, index, time, camera, split, file).
+
+    Args:
+        cutouts: also write `.../cutout/NNNNNN.png`, RGBA with straight alpha, the old background
+            taken out of the colours at the edge: fit to lay over anything.
+    Raises:
+        UserError: the dataset is damaged, or the folder holds something.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and is not empty: give a new folder")
+    with Dataset(path) as store:
+        channels = store.arrays("blobs")
+        rows = []
+        for row in cli.progress(range(len(store)), "export"):
+            timestep, camera = int(store.timestep[row]), store.camera_ids[store.camera[row]]
+            sequence, index = str(store.sequence[timestep]), int(store.index[timestep])
+            place = Path(sequence) / f"cam_{camera}"
+            for channel in channels:
+                file = folder / place / channel / f"{index:06d}{SUFFIXES[channel]}"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(store.blob(channel, row).tobytes())
+            if cutouts:
+                cutout = folder / place / "cutout" / f"{index:06d}.png"
+                cutout.parent.mkdir(parents=True, exist_ok=True)
+                pixels = np.dstack([store.foreground(row), store.alpha(row)])
+                Image.fromarray(pixels).save(cutout, compress_level=1)
+            name = place / IMAGE / f"{index:06d}{SUFFIXES[IMAGE]}"
+            time = float(store.time[timestep])
+            rows.append((sequence, index, time, camera, SPLITS[store.split[row]], name))
+        store.cameras.save(folder / "cameras.json")
+        store.params.save(folder / "params.npz")
+    with (
+        files.atomic(folder / "frames.csv") as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as listing,
+    ):
+        writer = csv.writer(listing)
+        writer.writerow(("sequence", "index", "time", "camera", "split", "file"))
+        writer.writerows(rows)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Verify, describe or export."""
+    parser = argparse.ArgumentParser(prog="python -m avatar.data", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("verify", help="read every byte").add_argument("file", type=Path, nargs="+")
+    verbs.add_parser("info", help="what is in a file").add_argument("file", type=Path)
+    unpack = verbs.add_parser("export", help="write a dataset as plain files")
+    unpack.add_argument("file", type=Path)
+    unpack.add_argument("folder", type=Path)
+    unpack.add_argument(
+        "--cutouts", action="store_true", help="also RGBA images without the old background"
+    )
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        if args.verb == "verify":
+            for path in args.file:
+                verify(path)
+                print(f"{path}: every byte matches its checksum")
+        elif args.verb == "info":
+            print(describe(args.file))
+        else:
+            export(args.file, args.folder, args.cutouts)
+
+    return cli.run_command(work)

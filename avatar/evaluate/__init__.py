@@ -1,0 +1,1 @@
+"""Renders of a trained avatar and pixel metrics."""

@@ -1,0 +1,1 @@
+"""An avatar's files."""

@@ -1,0 +1,1 @@
+"""Gaussians bound to triangles: parameters, binding, expression basis, camera colours."""

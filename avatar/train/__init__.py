@@ -1,0 +1,1 @@
+"""Training: trainer, optimiser, presets, density control, checkpoints, log."""

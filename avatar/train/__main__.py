@@ -1,0 +1,5 @@
+"""Command line: `python -m avatar.train`."""
+
+from avatar.train.run import main
+
+raise SystemExit(main())

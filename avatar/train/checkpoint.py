@@ -1,0 +1,173 @@
+"""Checkpoints of a run: `results/<subject>/checkpoints/<run>/`, two kept, each whole or not there.
+
+A checkpoint is `<images>.safetensors` (tensors) and `<images>.json` (numbers, and hashes of both).
+The JSON is written last: a checkpoint is there when it is. A run is named by the hash of its key,
+so runs with other settings lie beside each other, and none ever takes another's.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import avatar
+from avatar.base import files
+from avatar.base.errors import UserError
+from avatar.data.dataset import Dataset
+from avatar.train.presets import Preset
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+_FREE = ("name", "cache_mib")  # of a preset: they change no bit of the avatar
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a run's next step depends on, beside its dataset and preset.
+
+    Attributes:
+        tensors: by name; on the CPU once they have been read.
+        numbers: plain JSON; floats survive it bit for bit.
+    """
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run of a subject.
+
+    Attributes:
+        folder: where they lie; absent when there are none.
+    """
+
+    def __init__(self, home: Path, key: dict[str, str]) -> None:
+        """Look at nothing yet.
+
+        Args:
+            home: `results/<subject>/checkpoints`.
+            key: what makes the run, see `run_key`.
+        """
+        self._home, self._key = home, key
+        self.folder = home / _hash(key)[:12]
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Write a checkpoint and forget all of this run but the last two.
+
+        Raises:
+            UserError: it cannot be written; the ones before it stay.
+        """
+        path = self.folder / f"{snapshot.numbers['images']:09d}.json"
+        tensors = {k: v.detach().contiguous().cpu() for k, v in snapshot.tensors.items()}
+        try:
+            with files.atomic(path.with_suffix(".safetensors")) as temporary:
+                save_file(tensors, temporary)
+                digest = files.sha256(temporary)
+            about = {"key": self._key, "tensors_sha256": digest, "numbers": snapshot.numbers}
+            files.write_json(path, about | {"sha256": _hash(about)})
+            for old in self._newest_first()[KEPT:]:
+                _remove(old)
+        except (OSError, SafetensorError) as problem:
+            raise UserError(
+                f"no checkpoint could be written to {self.folder} ({problem}): "
+                f"{files.free_gib(self.folder):.1f} GiB are free there; make room, or let it be "
+                "written to"
+            ) from problem
+
+    def load(self) -> Snapshot | None:
+        """The newest whole checkpoint of this run; None if there is none.
+
+        Damaged ones are removed with a warning. If only other runs have any, what differs is said.
+        """
+        for path in self._newest_first():
+            about = _read_about(path)
+            tensors = about and _read_tensors(path, about["tensors_sha256"])
+            if about and tensors:
+                return Snapshot(tensors, about["numbers"])
+            log.warning("checkpoint %s is damaged: taking the one before it", path)
+            _remove(path)
+        self._say_what_differs()
+        return None
+
+    def clear(self) -> None:
+        """Remove those of every run of the subject: it is done."""
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _say_what_differs(self) -> None:
+        others = sorted(self._home.glob("*/[0-9]*.json"), key=lambda p: p.stat().st_mtime)
+        about = _read_about(others[-1]) if others else None
+        if about:
+            differing = [name for name in self._key if about["key"].get(name) != self._key[name]]
+            log.warning(
+                "%s is of another run (%s changed): starting afresh, it stays until a run is done",
+                others[-1], ", ".join(differing),
+            )  # fmt: skip
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.json"), reverse=True)
+
+
+def _read_about(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint's JSON file says; None if it is damaged."""
+    try:
+        about = files.read_json(path)
+        digest = about.pop("sha256")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return about if digest == _hash(about) else None
+
+
+def _read_tensors(path: Path, digest: str) -> dict[str, Tensor] | None:
+    path = path.with_suffix(".safetensors")
+    try:
+        return load_file(path) if files.sha256(path) == digest else None
+    except (OSError, SafetensorError):
+        return None
+
+
+def _remove(path: Path) -> None:
+    path.unlink()  # first: without it the tensors are no checkpoint
+    path.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def run_key(dataset: Dataset, preset: Preset, seed: int) -> dict[str, str]:
+    """What makes a run, by name, each as a hash: dataset, preset, seed and code."""
+    settings = {name: value for name, value in asdict(preset).items() if name not in _FREE}
+    return {
+        "dataset": dataset_hash(dataset),
+        "preset": _hash(settings),
+        "seed": str(seed),
+        "code": code_hash(),
+    }
+
+
+def dataset_hash(dataset: Dataset) -> str:
+    """Hash of all tables; the frames' bytes are in it by their crc32."""
+    digest = hashlib.sha256()
+    for group in ("cameras", "timesteps", "rig", "frames"):
+        for name in dataset.arrays(group):
+            digest.update(f"{group}/{name}".encode() + dataset.array(group, name).tobytes())
+    digest.update(json.dumps(dataset.attrs, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def code_hash() -> str:
+    """Hash of this package's source: the same state and other code give another run."""
+    home = Path(avatar.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(home.rglob("*.py")):
+        digest.update(str(path.relative_to(home)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _hash(value: Any) -> str:
+    """Hash of plain JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

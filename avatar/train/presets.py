@@ -1,0 +1,247 @@
+"""Training presets as data: every rate, interval and weight, overridable key by key.
+
+All schedules count images (a step over a batch of four counts four), so that a preset means
+the same at any batch size.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from avatar.base.errors import UserError
+from avatar.losses.lpips import LpipsSettings
+
+_STRICT = ConfigDict(extra="forbid")
+Count = Annotated[int, Field(ge=0)]
+Some = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Opacity = Annotated[float, Field(gt=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees."""
+
+    __pydantic_config__ = _STRICT
+    timesteps: Some = 1  # poses in a step
+    views: Some = 1  # cameras of each; as many as there are if fewer
+    background: Literal["random", "white", "black"] = "random"  # behind truth and render
+    coarse_images: Count = 0  # train on frames of half the size for so many images first
+    coarse_above: Count = 0  # ... but only where a frame has more than so many pixels
+
+
+@dataclass(frozen=True)
+class Start:
+    """The Gaussians before the first step: one on every face."""
+
+    __pydantic_config__ = _STRICT
+    opacity: Opacity = 0.1
+    scale: Positive = 1.0  # standard deviation, in units of the face's scale
+    color_frames: Count = 0  # take colours from so many frames; 0: grey
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Adam's learning rates. Those of the means are multiplied by the scene's extent (m)."""
+
+    __pydantic_config__ = _STRICT
+    means_first: Positive = 5e-3
+    means_last: Positive = 5e-5  # reached exponentially at the end of the run
+    sh_dc: Weight = 2.5e-3
+    sh_rest: Weight = 1.25e-4
+    opacities: Weight = 0.05
+    scales: Weight = 0.017
+    quats: Weight = 1e-3
+    basis_means: Weight = 3e-4
+    basis_colors: Weight = 3e-4
+    camera_colors: Weight = 1e-3
+    final: Positive = 1.0  # all rates but the means' fall to this share, over the last half
+    eps: Positive = 1e-15
+
+
+@dataclass(frozen=True)
+class RigTuning:
+    """Learning rates of each training timestep's rig parameters; 0 leaves one as tracked."""
+
+    __pydantic_config__ = _STRICT
+    expr: Weight = 1e-3
+    pose: Weight = 1e-5  # rotation, neck, jaw, eyes
+    translation: Weight = 1e-6
+    centred: bool = False  # no common shift over all timesteps: held-out ones would not share it
+    tracked_share: Share = 0.0  # of the steps, that see what was tracked: all held-out ones have
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The loss, a sum of these terms."""
+
+    __pydantic_config__ = _STRICT
+    ssim: Share = 0.2  # L1 has the rest, up to 1
+    position: Weight = 0.01
+    position_limit: Positive = 1.0  # face scales
+    scale: Weight = 1.0
+    scale_limit: Positive = 0.6  # face scales
+    form: Literal["hinge", "max"] = "hinge"  # docs/method.md tells them apart
+    opacity: Weight = 0.0  # mean opacity: thins what one camera cannot see from the side
+    alpha: Weight = 0.0  # L1 between rendered coverage and the matte
+    camera_colors: Weight = 1.0  # squared distance of the cameras' colours from the identity
+    lpips: Weight = 0.0  # perceptual distance, by the network of `lpips`
+
+
+@dataclass(frozen=True)
+class Density:
+    """Where Gaussians are added and taken away; intervals in images.
+
+    `adaptive` clones, splits, prunes and resets as the paper does. `budget` relocates faded ones
+    and grows by 5 % a round up to `most`; of the fields it reads interval, first, last, most,
+    min_opacity and noise.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["adaptive", "budget"] = "adaptive"
+    interval: Count = 2000  # 0 switches density control off
+    first: Count = 10_000
+    last: Count = 600_000
+    gradient: Weight = 2e-4  # normalised device units
+    split_share: Weight = 0.01  # of the extent: larger Gaussians are split, smaller cloned
+    most: Some | None = None  # Gaussians; None: no limit
+    min_opacity: Opacity = 0.005
+    max_radius: Positive = 20.0  # pixels; once opacities have been reset
+    max_share: Positive = 0.1  # of the extent; once opacities have been reset
+    reset_interval: Count = 60_000  # 0: never
+    reset_opacity: Opacity = 0.01
+    noise: Weight = 0.0  # steps of faint Gaussians, in units of the means' rate over the extent
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Changes of Gaussians with expression and jaw; see `avatar.gaussians.basis`."""
+
+    __pydantic_config__ = _STRICT
+    size: Count = 0  # principal components that drive them; 0: none
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way of training, complete."""
+
+    __pydantic_config__ = _STRICT
+    name: str
+    images: Some
+    sh_degree: Annotated[int, Field(ge=0, le=3)]
+    sh_interval: Count  # images between one degree and the next; 0: all from the start
+    extent: Literal["head", "cameras"] = "head"  # the rig's radius, or the cameras' spread
+    cache_mib: Count = 2048  # decoded frames kept in memory; more are decoded ahead of their step
+    batch: Batch = field(default_factory=Batch)
+    start: Start = field(default_factory=Start)
+    rates: Rates = field(default_factory=Rates)
+    rig: RigTuning = field(default_factory=RigTuning)
+    loss: LossWeights = field(default_factory=LossWeights)
+    density: Density = field(default_factory=Density)
+    basis: Basis = field(default_factory=Basis)
+    correct_colors: bool = False  # an affine colour correction for every training camera
+    lpips: LpipsSettings | None = None  # the user's file, for `loss.lpips`
+
+
+PAPER = Preset(
+    "paper", images=600_000, sh_degree=3, sh_interval=1000, extent="cameras",
+    batch=Batch(background="white"),
+)  # fmt: skip
+FAST = Preset(
+    "fast",
+    images=60_000,
+    sh_degree=3,
+    sh_interval=1000,
+    batch=Batch(timesteps=4, views=4),
+    start=Start(color_frames=48),
+    density=Density(interval=2000, first=4000, last=40_000, most=80_000, reset_interval=0),
+)
+# Rates are higher than the paper's because the run is a hundredth of its length. Every figure is
+# the best of a few runs on the demo capture, not a searched optimum.
+QUICK = Preset(
+    "quick",
+    images=8000,
+    sh_degree=0,
+    sh_interval=0,
+    batch=Batch(timesteps=2, views=2, background="white", coarse_images=3000, coarse_above=150_000),
+    start=Start(opacity=0.5, scale=0.6, color_frames=24),
+    rates=Rates(means_first=0.04, means_last=5e-4, sh_dc=0.01, final=0.1),
+    rig=RigTuning(expr=3e-4, pose=2e-4, translation=1e-4, centred=True, tracked_share=0.3),
+    density=Density(
+        interval=500, first=500, last=6000, gradient=1e-4, most=24_000, reset_interval=0
+    ),
+    basis=Basis(size=16),
+)
+PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
+# What every preset changes where one camera has to do: nothing holds back view dependence, the
+# cameras have no spread, and what is seen from the side only must not stay opaque.
+ONE_CAMERA: dict[str, Any] = {"sh_degree": 0, "extent": "head", "loss": {"opacity": 0.01}}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The `train` part of the configuration."""
+
+    __pydantic_config__ = _STRICT
+    preset: str = "auto"  # paper, fast, quick; auto: fast where CUDA is, else quick
+    overrides: dict[str, Any] = field(default_factory=dict)  # any field of the preset, nested
+    seed: Count = 0
+    checkpoint_minutes: Weight = 10.0  # between two checkpoints; does not change the avatar
+
+
+def resolve(settings: TrainSettings, cuda: bool, cameras: int) -> Preset:
+    """The preset that the settings name, with their overrides.
+
+    With one camera `ONE_CAMERA` is applied first; overrides still win.
+
+    Args:
+        cuda: whether a CUDA device is there; decides `auto`.
+        cameras: how many cameras there are to train with.
+    Raises:
+        UserError: an unknown preset or key, or a value of the wrong type.
+    """
+    name = settings.preset
+    if name == "auto":
+        name = "fast" if cuda else "quick"
+    if name not in PRESETS:
+        known = ", ".join(["auto", *PRESETS])
+        raise UserError(f"train.preset: got {name!r}, expected one of {known}: mend the config")
+    preset = PRESETS[name]
+    if cameras == 1:
+        preset = override(preset, ONE_CAMERA)
+    return override(preset, settings.overrides)
+
+
+def override(preset: Preset, overrides: dict[str, Any]) -> Preset:
+    """The preset with some fields replaced; `overrides` is nested as the preset is.
+
+    Raises:
+        UserError: an unknown key or a value of the wrong type.
+    """
+    merged = _merge(asdict(preset), overrides)
+    try:
+        found = TypeAdapter(Preset).validate_python(merged, strict=False)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"train.overrides.{where}: {first['msg']}, got {first['input']!r}: "
+            f"mend the config; avatar/train/presets.py lists every key"
+        ) from None
+    if found.loss.lpips and found.lpips is None:
+        raise UserError(
+            "train.overrides.loss.lpips needs train.overrides.lpips: give weights, sha256 and "
+            "backbone of a file of yours, or set it to 0"
+        )
+    return found
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if nested else value
+    return merged

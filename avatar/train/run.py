@@ -1,0 +1,159 @@
+"""Train the avatar of a subject: results/<subject>/dataset.h5 -> results/<subject>/avatar/.
+
+Writes avatar.safetensors, point_cloud.ply, rig_params.npz (the rig's parameters, tuned on the
+training timesteps) and train_log.csv. SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in
+results/<subject>/checkpoints/ and exit with 75; the next call goes on from it.
+"""
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from avatar.base import cli, files
+from avatar.base.errors import Busy, UserError
+from avatar.base.memory import keep_freed_memory
+from avatar.data.dataset import TRAIN, Dataset
+from avatar.evaluate.frames import load_avatar
+from avatar.export.files import save_gaussians, save_ply
+from avatar.render import default_device
+from avatar.rig import HeadRig
+from avatar.train.checkpoint import Checkpoints, Snapshot, run_key
+from avatar.train.presets import Preset, TrainSettings, resolve
+from avatar.train.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+_NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")
+
+
+def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) -> None:
+    """Train one subject and write `results/<subject>/avatar/`.
+
+    Raises:
+        UserError: no training frames, another rig than the dataset's, a bad setting, a loss that
+            is not finite, nothing visible, or too little memory.
+        Busy: a signal asked it to stop; a checkpoint was written.
+    """
+    # Numba's kernels have the cores; torch's own pool would only wait beside them.
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    home = results / subject
+    rig = HeadRig.load(rig_path)
+    with memory_errors(), Dataset(home / "dataset.h5") as dataset:
+        cameras = len({int(c) for c in dataset.camera[dataset.split == TRAIN]})
+        preset = resolve(settings, torch.cuda.is_available(), cameras)
+        trainer = Trainer(dataset, rig, preset, settings.seed, default_device())
+        checkpoints = Checkpoints(home / "checkpoints", run_key(dataset, preset, settings.seed))
+        snapshot = checkpoints.load()
+        if snapshot is not None:
+            trainer.restore(snapshot)
+        log.info(
+            "preset %s: %d of %d images done, extent %.3f m, %d Gaussians",
+            preset.name, trainer.images, preset.images, trainer.extent, len(trainer.gaussians),
+        )  # fmt: skip
+        run(trainer, checkpoints, settings.checkpoint_minutes)
+        _write(home / "avatar", trainer, rig, preset, subject, settings.seed)
+    load_avatar(home / "avatar", rig)  # what was written can be read: only now forget the rest
+    checkpoints.clear()
+    last = trainer.log.rows[-1]
+    log.info("%d Gaussians, PSNR of the last training images %.2f dB", last.gaussians, last.psnr)
+
+
+def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
+    """Train to the end; checkpoints every so many minutes, at the end and when asked to stop.
+
+    One that cannot be written by the clock or at the end is a warning: training goes on.
+
+    Raises:
+        UserError: as `Trainer.steps`, or a value is not finite in the end; checkpoints stay.
+        Busy: stopped by a signal, after a checkpoint.
+    """
+    saved = time.monotonic()
+    progress = cli.progress(trainer.steps(), "train", trainer.total_steps, trainer.step)
+    # Closed before the error is printed, the progress leaves it a line of its own.
+    with stop_signals() as stopped, closing(progress):
+        for _ in progress:
+            if stopped():
+                checkpoints.save(trainer.snapshot())
+                raise Busy(
+                    f"training was stopped after {trainer.images} images, a checkpoint is in "
+                    f"{checkpoints.folder}: run it again to go on"
+                )
+            if time.monotonic() - saved > 60 * minutes:
+                _save_if_possible(checkpoints, trainer.snapshot())
+                saved = time.monotonic()
+        _save_if_possible(checkpoints, trainer.snapshot())
+
+
+def _save_if_possible(checkpoints: Checkpoints, snapshot: Snapshot) -> None:
+    try:
+        checkpoints.save(snapshot)
+    except UserError as problem:
+        log.warning("%s", problem)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn too little memory into a line that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:  # torch's CPU allocator has no type of its own
+        known = isinstance(problem, MemoryError | torch.OutOfMemoryError)
+        if not known and not any(words in str(problem) for words in _NO_MEMORY):
+            raise
+        raise UserError(
+            "out of memory: lower train.overrides.cache_mib and run it again, it goes on from its "
+            "last checkpoint; or lower .batch, .density.most or .basis.size and it starts afresh"
+        ) from problem
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Catch what asks a run to stop; yields whether it was asked. A second Ctrl-C is immediate."""
+    received: list[int] = []
+
+    def note(signum: int, frame: object) -> None:
+        if signum == signal.SIGINT and received:
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _write(
+    folder: Path, trainer: Trainer, rig: HeadRig, preset: Preset, subject: str, seed: int
+) -> None:
+    about = {
+        "subject": subject, "rig": rig.name, "rig_sha256": rig.sha256, "seed": seed,
+        "preset": asdict(preset), "extent": trainer.extent,
+    }  # fmt: skip
+    gaussians = trainer.gaussians.to("cpu")
+    save_gaussians(folder / "avatar.safetensors", gaussians, about, trainer.space)
+    save_ply(folder / "point_cloud.ply", gaussians)
+    trainer.tuned_params().save(folder / "rig_params.npz")
+    files.write_text(folder / "train_log.csv", trainer.log.table())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument("--rig", type=Path, required=True, help="the rig's file")
+    args = parser.parse_args(argv)
+    return cli.run_stage("train", args, lambda: train(
+        args.subject, args.results, args.rig, cli.read_settings(TrainSettings, args.settings)
+    ))  # fmt: skip
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,253 @@
+"""Training an avatar: frames in, Gaussians and tuned rig parameters out."""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from avatar.base.errors import UserError
+from avatar.data.dataset import Dataset
+from avatar.data.frames import FrameFeed, FrameOrder, Frames, camera_tensors
+from avatar.gaussians import camera_colors
+from avatar.gaussians.basis import ExpressionSpace
+from avatar.gaussians.initial import (
+    check_rig,
+    first_gaussians,
+    neutral_face_scale,
+    scene_extent,
+    training_rows,
+)
+from avatar.gaussians.model import RiggedGaussians
+from avatar.losses.lpips import load_lpips
+from avatar.losses.objective import objective
+from avatar.render import RenderOutput, render
+from avatar.rig import HeadRig, RigParams
+from avatar.rig.params import POSES
+from avatar.train.checkpoint import Snapshot
+from avatar.train.density.control import make_control
+from avatar.train.log import TrainLog
+from avatar.train.optimiser import Optimiser
+from avatar.train.presets import Preset
+
+_BACKGROUND, _DENSITY, _TRACKED = 1, 2, 3  # what randomness is for; the frame order has its own
+
+
+class Trainer:
+    """All that a run holds. Everything random comes from `(seed, step)`, so nothing is hidden.
+
+    Attributes:
+        step, images: what has been done; an image counts as often as it is seen.
+        extent: metres; the unit of the means' rate and of density control's sizes.
+        space: what drives the basis; None without one.
+        log: a row every few images.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        rig: HeadRig,
+        preset: Preset,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Put a Gaussian on every face; frames are decoded when they are needed.
+
+        Raises:
+            UserError: the dataset has no training frames, or is of another rig.
+        """
+        check_rig(dataset.params, rig, str(dataset.path))
+        self._dataset, self._preset, self._seed = dataset, preset, seed
+        self._device = torch.device(device)
+        # A copy: a module's `to` works in place, and the rig is the caller's.
+        self._rig = copy.deepcopy(rig).to(self._device)
+        self._params = dataset.params.to(self._device)
+        rows = training_rows(dataset)
+        batch = preset.batch
+        self._order = FrameOrder(dataset, rows, batch.timesteps, batch.views, seed)
+        self._feed: FrameFeed | None = None
+        self._shrink = 0
+        self.extent = scene_extent(preset, rig, dataset)
+        timesteps = torch.from_numpy(np.unique(dataset.timestep[rows])).long()
+        size = preset.basis.size
+        self.space = ExpressionSpace.fit(dataset.params, timesteps, size) if size else None
+        if self.space is not None:
+            self.space = self.space.to(self._device)
+        cameras = len(dataset.camera_ids)
+        self._optimiser = Optimiser(
+            first_gaussians(preset, rig, dataset, rows).to(self._device),
+            {name: getattr(self._params, name) for name in POSES},
+            preset.rates, preset.rig, self.extent, timesteps.to(self._device),
+            camera_colors.identity(cameras).to(self._device) if preset.correct_colors else None,
+        )  # fmt: skip
+        face_scale = neutral_face_scale(self._rig, self._params)
+        self._density = make_control(preset.density, self.extent, face_scale)
+        self._lpips = None
+        if preset.loss.lpips:
+            assert preset.lpips is not None, "presets are checked when they are resolved"
+            self._lpips = load_lpips(preset.lpips).to(self._device)
+        self.step = self.images = 0
+        self.log = TrainLog()
+
+    @property
+    def gaussians(self) -> RiggedGaussians:
+        return self._optimiser.gaussians
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run, if all are as large as the first."""
+        return -(-self._preset.images // self._order.rows(0).size)
+
+    def steps(self) -> Iterator[int]:
+        """Train to the end; yields the images of every step as it is done.
+
+        Raises:
+            UserError: the loss is not finite, nothing is visible, or a frame is damaged.
+        """
+        while self.images < self._preset.images:
+            rows = self._order.rows(self.step)
+            self._advance(rows)
+            before, self.images = self.images, self.images + rows.size
+            self.step += 1
+            if self.images < self._preset.images:  # nothing would train what it makes
+                seed = int(self._random(_DENSITY).integers(2**62))
+                generator = torch.Generator().manual_seed(seed)
+                self._density.act(self._optimiser, self.images, before, generator)
+            self._write_log()
+            yield rows.size
+        self._close_feed()
+
+    def _advance(self, rows: Int[np.ndarray, "B C"]) -> None:
+        """One step: render, compare, step along the gradient."""
+        preset, optimiser = self._preset, self._optimiser
+        optimiser.schedule(self.images / preset.images)
+        behind = self._backgrounds(rows.shape)
+        shrink = self._current_shrink()
+        frames = self._feed_at(shrink).at(self.step, behind)
+        truth = Frames(*(value.to(self._device) for value in frames))
+        backgrounds = self._on_device(behind)
+        output = self._render(rows, backgrounds, shrink)
+        colors = optimiser.camera_colors
+        if colors is not None:
+            colors = colors[self._on_device(self._dataset.camera[rows]).long()]
+        found = objective(
+            preset.loss, output, truth, backgrounds, self.gaussians, colors, self._lpips
+        )
+        self._check_finite(found.values)
+        self.log.note(found.values, rows.size)
+        found.loss.backward()
+        self._density.observe(output)
+        optimiser.step()
+
+    def _render(
+        self, rows: Int[np.ndarray, "B C"], backgrounds: Float[Tensor, "B C 3"], shrink: int
+    ) -> RenderOutput:
+        timesteps = self._on_device(self._dataset.timestep[rows[:, 0]]).long()
+        poses = self._params.poses(timesteps)
+        if self._random(_TRACKED).random() >= self._preset.rig.tracked_share:
+            poses |= {name: value[timesteps] for name, value in self._optimiser.rig.items()}
+        weights = None
+        if self.space is not None:
+            weights = self.space.weights(poses["expr"], poses["jaw_pose"])
+        world = self.gaussians.activate(
+            self._rig(**poses), self._rig.faces, self._sh_degree(), weights
+        )
+        views, Ks, width, height = camera_tensors(
+            self._dataset.cameras, self._dataset.camera[rows], shrink
+        )
+        return render(
+            world, views.to(self._device), Ks.to(self._device), width, height, backgrounds
+        )
+
+    def _backgrounds(self, shape: tuple[int, ...]) -> Float[np.ndarray, "B C 3"]:
+        kind = self._preset.batch.background
+        if kind == "random":
+            return self._random(_BACKGROUND).random((*shape, 3), np.float32)
+        return np.full((*shape, 3), 1.0 if kind == "white" else 0.0, np.float32)
+
+    def _random(self, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, self.step, purpose])
+
+    def _on_device(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+    def _current_shrink(self) -> int:
+        batch = self._preset.batch
+        pixels = int(self._dataset.cameras.sizes.prod(1).max())
+        coarse = self.images < batch.coarse_images and pixels > batch.coarse_above
+        return 2 if coarse else 1
+
+    def _feed_at(self, shrink: int) -> FrameFeed:
+        if self._feed is None or shrink != self._shrink:
+            self._close_feed()
+            self._shrink = shrink
+            self._feed = FrameFeed(self._dataset, self._order, self._preset.cache_mib, shrink)
+        return self._feed
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+    def _sh_degree(self) -> int:
+        most, interval = self._preset.sh_degree, self._preset.sh_interval
+        return min(most, self.images // interval) if interval else most
+
+    def tuned_params(self) -> RigParams:
+        """The rig's parameters on the CPU, tuned where training saw them."""
+        tuned: dict[str, Any] = {
+            name: value.detach().clone() for name, value in self._optimiser.rig.items()
+        }
+        return replace(self._params, **tuned).to("cpu")
+
+    def snapshot(self) -> Snapshot:
+        """All that the next step depends on: the tensors themselves, which that step changes.
+
+        Raises:
+            UserError: a value is not finite; such a state is no checkpoint.
+        """
+        tensors = {f"optimiser.{k}": v for k, v in self._optimiser.tensors().items()}
+        bad = [name for name, value in tensors.items() if not bool(value.isfinite().all())]
+        if bad:
+            raise UserError(self._diverged(bad))
+        tensors |= {f"density.{k}": v for k, v in self._density.tensors().items()}
+        numbers = {"step": self.step, "images": self.images, "log": self.log.to_json()}
+        return Snapshot(tensors, numbers)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on where a snapshot of the same run was taken."""
+        for part, holder in (("optimiser.", self._optimiser), ("density.", self._density)):
+            holder.restore({
+                name.removeprefix(part): value.to(self._device)
+                for name, value in snapshot.tensors.items()
+                if name.startswith(part)
+            })  # fmt: skip
+        self.step, self.images = snapshot.numbers["step"], snapshot.numbers["images"]
+        self.log = TrainLog.from_json(snapshot.numbers["log"])
+
+    def _check_finite(self, values: dict[str, float]) -> None:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(self._diverged(bad))
+
+    def _diverged(self, names: list[str]) -> str:
+        return (
+            f"training diverged after {self.images} images: {', '.join(names)} is not finite: "
+            "lower train.overrides.rates, or look at the track's overlay for a broken timestep"
+        )
+
+    def _write_log(self) -> None:
+        last = self.images >= self._preset.images
+        images = self.images - self.log.written
+        written = self.log.write(self.step, self.images, len(self.gaussians), last)
+        if written and self.log.rows[-1].terms["visible"] == 0:
+            raise UserError(
+                f"nothing was visible in the last {images} of {self.images} images: no Gaussian "
+                "lies in any camera's view: look at the track's overlay, and at K and viewmat of "
+                "the cameras"
+            )

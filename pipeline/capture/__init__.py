@@ -1,0 +1,1 @@
+"""What a capture is: model, layouts, calibration, colour, inspection."""

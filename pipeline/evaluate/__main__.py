@@ -1,0 +1,5 @@
+"""Command line: `python -m pipeline.evaluate`."""
+
+from pipeline.evaluate.run import main
+
+raise SystemExit(main())

@@ -1,0 +1,206 @@
+"""Measure a trained avatar: results/<subject>/{dataset.h5,avatar/} -> results/<subject>/eval/.
+
+Writes metrics.csv (a row per frame and region), summary.json (means per protocol and region) and
+comparison.mp4 (truth, render and FLIP error side by side).
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int, UInt8
+from pydantic import ConfigDict
+
+from avatar.base import cli, files
+from avatar.data.dataset import UNUSED, Dataset
+from avatar.evaluate.frames import (
+    PROTOCOLS,
+    Avatar,
+    FrameScores,
+    RenderedFrame,
+    load_avatar,
+    protocol_rows,
+    render_rows,
+    rig_regions,
+    score_frame,
+)
+from avatar.evaluate.metrics import PIXELS_PER_DEGREE
+from avatar.render import default_device
+from avatar.rig import HeadRig
+from pipeline.common.parallel import threaded
+from pipeline.media import write_video
+
+METRICS = ("psnr", "ssim", "flip")
+_BAND = 20  # pixels of caption above the video
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """The `evaluate` part of the configuration."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    background: float = 1.0  # grey level 0..1 behind truth and render: white
+    video_frames: int = 300  # of comparison.mp4 and protocol, at most
+
+
+def evaluate(
+    subject: str, results: Path, rig_path: Path, group: str, settings: EvaluateSettings
+) -> dict[str, Any]:
+    """Evaluate one subject; writes `results/<subject>/eval/` and returns the summary.
+
+    Raises:
+        UserError: the dataset or the avatar is absent, damaged or of another rig.
+    """
+    torch.set_num_threads(1)  # two threads each measure a frame; see `threaded`
+    cv2.setNumThreads(1)
+    home = results / subject
+    rig = HeadRig.load(rig_path)
+    avatar = load_avatar(home / "avatar", rig, default_device())
+    rows: list[dict[str, Any]] = []
+    with Dataset(home / "dataset.h5") as dataset:
+        job = _Evaluation(dataset, avatar, rig, settings, rows)
+        shown = [protocol for protocol in PROTOCOLS if len(protocol_rows(dataset, protocol))]
+        write_video(
+            home / "eval" / "comparison.mp4",
+            (frame for protocol in shown for frame in job.measure(protocol)),
+            playback_rate(dataset),
+        )
+        about = {
+            "subject": subject, "group": group, "rig": rig.name,
+            "preset": avatar.about["preset"]["name"], "seed": avatar.about["seed"],
+            "background": settings.background, "flip_pixels_per_degree": PIXELS_PER_DEGREE,
+            "gaussians": len(avatar.gaussians), "unused_frames": len(dataset.rows(UNUSED)),
+        }  # fmt: skip
+        table = pd.DataFrame(rows)
+        table.insert(0, "preset", about["preset"])
+        table.insert(0, "subject", subject)
+        summary = about | {"protocols": summarise(table)}
+    with files.atomic(home / "eval" / "metrics.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    files.write_json(home / "eval" / "summary.json", summary)
+    return summary
+
+
+class _Evaluation:
+    """Frames of one protocol after the other: measured in threads, shown in order."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        avatar: Avatar,
+        rig: HeadRig,
+        settings: EvaluateSettings,
+        rows: list[dict[str, Any]],
+    ) -> None:
+        self._dataset, self._avatar, self._rig = dataset, avatar, rig
+        self._behind = np.full(3, settings.background, np.float32)
+        self._limit = settings.video_frames
+        self._rows = rows
+
+    def measure(self, protocol: str) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """Add a protocol's scores to the table; yields the frames of its video."""
+        dataset = self._dataset
+        chosen = protocol_rows(dataset, protocol)
+        shown = set(video_rows(dataset.camera, chosen, self._limit).tolist())
+        rendered = render_rows(self._avatar, self._rig, dataset, chosen, self._behind)
+        # HDF5 is read here, not in the threads: it lets one in at a time.
+        jobs = ((r, dataset.image(r.row), dataset.alpha(r.row)) for r in rendered)
+        scored = cli.progress(threaded(self._score, jobs), protocol, total=len(chosen))
+        for frame in scored:
+            self._rows += self._table_rows(protocol, frame)
+            if frame.row in shown:
+                yield comparison(frame, protocol)
+
+    def _score(
+        self, job: tuple[RenderedFrame, UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]
+    ) -> FrameScores:
+        rendered, image, alpha = job
+        cameras, camera = self._dataset.cameras, int(self._dataset.camera[rendered.row])
+        regions = rig_regions(self._rig, rendered.verts, cameras, camera)
+        return score_frame(rendered, image, alpha, self._behind, regions)
+
+    def _table_rows(self, protocol: str, frame: FrameScores) -> list[dict[str, Any]]:
+        dataset = self._dataset
+        timestep = int(dataset.timestep[frame.row])
+        where = {
+            "sequence": str(dataset.sequence[timestep]), "timestep": timestep,
+            "camera": dataset.camera_ids[dataset.camera[frame.row]],
+        }  # fmt: skip
+        return [
+            {"protocol": protocol, "region": region, **where, **scores}
+            for region, scores in frame.scores.items()
+        ]
+
+
+def summarise(table: pd.DataFrame) -> dict[str, Any]:
+    """Means over frames, per protocol and region."""
+    protocols: dict[str, Any] = {}
+    for protocol, of_protocol in table.groupby("protocol", sort=False):
+        regions = {
+            str(region): {"n": len(part)} | {m: float(part[m].mean()) for m in METRICS}
+            for region, part in of_protocol.groupby("region", sort=False)
+        }
+        protocols[str(protocol)] = {"regions": regions}
+    return protocols
+
+
+def video_rows(
+    camera: Int[np.ndarray, "M"], rows: Int[np.ndarray, "R"], limit: int
+) -> Int[np.ndarray, "S"]:
+    """The frames to show: one camera (the middle one), evenly thinned to the limit."""
+    cameras = np.unique(camera[rows])
+    middle = rows[camera[rows] == cameras[len(cameras) // 2]]
+    return middle[:: max(1, -(-len(middle) // limit))]
+
+
+def playback_rate(dataset: Dataset) -> float:
+    """Frames per second of the capture, 5 to 30."""
+    steps = np.diff(dataset.time)
+    steps = steps[steps > 0]
+    return float(np.clip(1 / np.median(steps), 5, 30)) if len(steps) else 25.0
+
+
+def comparison(frame: FrameScores, protocol: str) -> UInt8[np.ndarray, "H W 3"]:
+    """Truth, render and FLIP error (magma, 0..1) side by side under a caption."""
+    error = cv2.applyColorMap(_bytes(frame.flip), cv2.COLORMAP_MAGMA)[..., ::-1]
+    images = np.concatenate([_bytes(frame.truth), _bytes(frame.image), error], 1)
+    band = np.full((_BAND, images.shape[1], 3), 255, np.uint8)
+    psnr = frame.scores["full"]["psnr"]
+    for column, text in enumerate(("truth", f"{protocol} {psnr:.1f} dB", "FLIP")):
+        left = 4 + column * images.shape[1] // 3
+        cv2.putText(
+            band, text, (left, _BAND - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA
+        )
+    return np.concatenate([band, images])
+
+
+def _bytes(image: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument("--rig", type=Path, required=True, help="the rig's file")
+    parser.add_argument("--group", default="", help="group of the subject, for the tables")
+    args = parser.parse_args(argv)
+    return cli.run_stage("evaluate", args, lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> None:
+    settings = cli.read_settings(EvaluateSettings, args.settings)
+    summary = evaluate(args.subject, args.results, args.rig, args.group, settings)
+    for protocol, found in summary["protocols"].items():
+        for region, scores in found["regions"].items():
+            figures = "  ".join(f"{metric} {scores[metric]:.3f}" for metric in METRICS)
+            print(f"{protocol:17} {region:6} n {scores['n']:4}  {figures}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

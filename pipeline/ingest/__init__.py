@@ -1,0 +1,1 @@
+"""Ingest: decode, synchronise, frame and store a capture's images."""

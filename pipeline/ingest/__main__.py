@@ -1,0 +1,5 @@
+"""Command line: `python -m pipeline.ingest`."""
+
+from pipeline.ingest.run import main
+
+raise SystemExit(main())

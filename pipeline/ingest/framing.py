@@ -1,0 +1,226 @@
+"""From a source frame to a stored one: lens, window, size, colour, and the way back."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from avatar.data.cameras import Cameras
+from pipeline import media
+from pipeline.capture.colour import ColourCorrection
+from pipeline.detect import landmarks
+
+# Around a face-mesh box of height 1 (chin to the upper forehead): hair above, neck and the upper
+# shoulders below, the same to either side.
+ABOVE, BELOW, BESIDE = 0.6, 0.65, 0.65
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How one camera's frames become stored frames.
+
+    Attributes:
+        source_size: width and height of a source frame, pixels.
+        window: x, y, width, height of the part that is kept, source pixels (undistorted).
+        size: width and height of a stored frame.
+        maps: where each undistorted pixel comes from (OpenCV's remap), or None.
+        colour: the camera's colour correction, or None.
+    """
+
+    source_size: tuple[int, int]
+    window: tuple[int, int, int, int]
+    size: tuple[int, int]
+    maps: tuple[np.ndarray, np.ndarray] | None = None
+    colour: ColourCorrection | None = None
+
+    def apply(self, image: UInt8[np.ndarray, "H W 3"], source: str) -> UInt8[np.ndarray, "h w 3"]:
+        """Bring one source frame to what is stored.
+
+        Raises:
+            UserError: its size is not `source_size`; `source` names the file.
+        """
+        if self.maps is None:
+            return self.finish(media.Window(self.source_size, self.window).cut(image, source))
+        whole = media.Window(self.source_size, (0, 0, *self.source_size)).cut(image, source)
+        straight = cv2.remap(whole, *self.maps, cv2.INTER_LINEAR)
+        return self.finish(media.Window(self.source_size, self.window).cut(straight, source))
+
+    @property
+    def early(self) -> media.Window | None:
+        """The window, where it can be cut before anything else is done."""
+        return media.Window(self.source_size, self.window) if self.maps is None else None
+
+    def finish(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        """Bring the window of a frame to size and correct its colours."""
+        image = _resized(image, self.size)
+        return np.ascontiguousarray(self.colour.apply(image) if self.colour else image)
+
+    @property
+    def matrix(self) -> Float[np.ndarray, "3 3"]:
+        """Carries homogeneous source pixels (undistorted) to stored pixels."""
+        x, y, width, height = self.window
+        scale_x, scale_y = self.size[0] / width, self.size[1] / height
+        return np.array([[scale_x, 0, -x * scale_x], [0, scale_y, -y * scale_y], [0, 0, 1]])
+
+    def to_json(self) -> dict[str, Any]:
+        """For index.json; `center` is the source's centre in stored pixels."""
+        width, height = self.source_size
+        center = self.matrix @ [width / 2, height / 2, 1]
+        return {
+            "source_size": list(self.source_size),
+            "window": list(self.window),
+            "size": list(self.size),
+            "scale": [self.matrix[0, 0], self.matrix[1, 1]],
+            "center": center[:2].tolist(),
+            "undistorted": self.maps is not None,
+            "colour": self.colour.matrix.tolist() if self.colour else None,
+        }
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any], cameras: Cameras | None, place: int) -> "Framing":
+        """The framing of an index.json entry; `cameras` are those of the capture."""
+        width, height = entry["source_size"]
+        x, y, window_width, window_height = entry["window"]
+        maps = None
+        if entry["undistorted"]:
+            assert cameras is not None, "only calibrated cameras are undistorted"
+            maps = _undistortion(cameras, place)
+        colour = entry["colour"] and ColourCorrection(np.array(entry["colour"]))
+        size = tuple(entry["size"])
+        return cls((width, height), (x, y, window_width, window_height), size, maps, colour)
+
+
+def _resized(image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> np.ndarray:
+    """Resize without aliasing: means where the shrinking is whole, else a low pass and cubics.
+
+    The low pass leaves what the new raster can hold; with cubics that is closer to an ideal filter
+    than means over parts of pixels, and a third of the work.
+    """
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    if width % size[0] == 0 and height % size[1] == 0:
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    shrinking = max(width / size[0], height / size[1])
+    if shrinking > 1:
+        sigma = 0.55 * np.sqrt(shrinking**2 - 1)
+        radius = int(np.ceil(1.5 * sigma))
+        image = cv2.GaussianBlur(image, (2 * radius + 1, 2 * radius + 1), sigma)
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+
+
+def calibrated(
+    cameras: Cameras, place: int, size: int, colour: ColourCorrection | None = None
+) -> Framing:
+    """Undistort, then shrink by the whole number that brings the longer side to `size` or less.
+
+    Columns and rows that do not fill a stored pixel are cut off at the right and the bottom.
+    """
+    width, height = (int(side) for side in cameras.sizes[place])
+    factor = max(1, -(-max(width, height) // size))
+    kept = (width // factor * factor, height // factor * factor)
+    maps = _undistortion(cameras, place) if cameras.distortion[place].any() else None
+    stored = (kept[0] // factor, kept[1] // factor)
+    return Framing((width, height), (0, 0, *kept), stored, maps, colour)
+
+
+def _undistortion(cameras: Cameras, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel of the pinhole image with the same K lies in the distorted one."""
+    size = (int(cameras.sizes[place, 0]), int(cameras.sizes[place, 1]))
+    K = cameras.Ks[place].copy()
+    K[:2, 2] -= 0.5  # OpenCV puts the first pixel's centre at 0
+    return cv2.initUndistortRectifyMap(
+        K, cameras.distortion[place], np.eye(3), K, size, cv2.CV_16SC2
+    )
+
+
+def windowed(
+    source_size: tuple[int, int], window: tuple[int, int, int, int] | None, size: int
+) -> Framing:
+    """Keep a window (None: all) and resize its longer side to `size`."""
+    window = window or (0, 0, *source_size)
+    scale = size / max(window[2:])
+    return Framing(
+        source_size, window, (max(1, round(window[2] * scale)), max(1, round(window[3] * scale)))
+    )
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What a sparse look at a clip says about its heads.
+
+    Attributes:
+        frame: width and height of a sample, pixels.
+        samples: how many were looked at.
+        window: x, y, width, height in pixels of the part that holds the head in every sample, with
+            hair and upper shoulders; square where the frame allows; None where no sample shows a
+            face.
+        share: of the samples, how many show a face.
+        width: of the median face, pixels.
+        roll: median tilt of the line through the eyes, degrees, positive clockwise as seen.
+        crowd: most faces seen at once.
+    """
+
+    frame: tuple[int, int]
+    samples: int
+    window: tuple[int, int, int, int] | None
+    share: float = 0.0
+    width: float = 0.0
+    roll: float = 0.0
+    crowd: int = 0
+
+
+def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], look: landmarks.SparseLook) -> Heads:
+    """Look for heads in frames of one camera; of several persons one is followed.
+
+    Frames of another size than the first are left out.
+    """
+    frames = iter(samples)
+    first = next(frames)
+    height, width = first.shape[:2]
+    same = (frame for frame in chain([first], frames) if frame.shape == first.shape)
+    found, crowd = look(same)
+    if not found.found.any():
+        return Heads((width, height), len(found.found), None, crowd=crowd)
+    faces = found.points[found.found]
+    low, high = faces.min(1), faces.max(1)
+    eyes = faces[:, landmarks.LEFT_EYE] - faces[:, landmarks.RIGHT_EYE]
+    return Heads(
+        (width, height),
+        len(found.found),
+        around(low, high, (width, height)),
+        float(found.found.mean()),
+        float(np.median(high[:, 0] - low[:, 0])),
+        float(np.median(np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])))),
+        crowd,
+    )
+
+
+def around(
+    low: Float[np.ndarray, "N 2"], high: Float[np.ndarray, "N 2"], frame: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """A window around face boxes.
+
+    Args:
+        low, high: upper left and lower right corner of each box, pixels.
+        frame: width and height of the frame.
+    Returns:
+        x, y, width, height: square, and where the frame is too small for that cut to the frame.
+    """
+    # The middle size, so that one turned or wrong detection does not blow the window up.
+    unit = float(np.median(high[:, 1] - low[:, 1]))
+    left, right = low[:, 0].min() - BESIDE * unit, high[:, 0].max() + BESIDE * unit
+    top, bottom = low[:, 1].min() - ABOVE * unit, high[:, 1].max() + BELOW * unit
+    side = max(right - left, bottom - top)
+    size = [round(min(side, limit)) for limit in frame]
+    corner = [
+        round(min(max(middle - extent / 2, 0), limit - extent))
+        for middle, extent, limit in zip(
+            ((left + right) / 2, (top + bottom) / 2), size, frame, strict=True
+        )
+    ]
+    return corner[0], corner[1], size[0], size[1]

@@ -1,0 +1,86 @@
+"""What ingest says about a capture in `quality.json`."""
+
+import numpy as np
+
+from avatar.data import dataset
+from pipeline.capture.model import Capture
+from pipeline.common.gate import Quality
+from pipeline.ingest.framing import Heads
+from pipeline.ingest.sync import Plan
+
+# Beyond this tilt (degrees) a head lies; below this width (pixels) a face shows too little.
+LYING, SMALL = 45.0, 100.0
+LONG_GAP = 3.0  # frames
+
+
+def remarks(capture: Capture) -> list[str]:
+    """What the layout and the clips have to say, each remark once with the first clip it is of."""
+    said: dict[str, str] = {}
+    for clip in capture.clips:
+        for remark in clip.info().remarks:
+            said.setdefault(remark, f"{clip.source}: {remark}")
+    return capture.remarks + list(said.values())
+
+
+def judge_heads(quality: Quality, heads: Heads) -> None:
+    """What a sparse look at a single camera's clips found."""
+    quality.metrics |= {
+        "share_of_samples_with_a_face": heads.share,
+        "face_width": heads.width,
+        "head_roll": heads.roll,
+        "faces_at_once": heads.crowd,
+    }
+    if heads.window is None:
+        quality.warn(f"no face was found in {heads.samples} sampled frames: whole frame kept")
+        return
+    if heads.crowd > 1:
+        quality.warn(
+            f"{heads.crowd} faces at once: one is followed; crop the video if it is the wrong one"
+        )
+    if abs(heads.roll) > LYING:
+        quality.warn(f"the head lies at {heads.roll:.0f} degrees: turn the video upright")
+    if heads.width < SMALL:
+        quality.warn(f"the face is {heads.width:.0f} pixels wide: expected {SMALL:.0f} or more")
+
+
+def judge(quality: Quality, tables: dataset.Tables, plans: dict[str, Plan]) -> None:
+    """How complete the stored frames are."""
+    planned = sum(len(plan.times) for plan in plans.values()) * len(tables.camera_ids)
+    missing = planned - len(tables.camera)
+    _judge_cameras(quality, plans)
+    gaps = [np.diff(plan.times) for plan in plans.values() if len(plan.times) > 1]
+    longest = max((float(gap.max() / np.median(gap)) for gap in gaps), default=1.0)
+    quality.metrics |= {
+        "sequences": len(plans),
+        "cameras": len(tables.camera_ids),
+        "timesteps": len(tables.sequence),
+        "frames": len(tables.camera),
+        "missing_frames": missing,
+        "frames_per_second": float(1 / np.mean(np.concatenate(gaps))) if gaps else None,
+        "longest_gap_in_frames": longest,
+    }
+    if missing:
+        quality.warn(f"{missing} of {planned} frames are missing: a clip lacks them")
+    if longest > LONG_GAP:
+        quality.warn(f"a sequence has a gap of {longest:.0f} frames")
+
+
+def _judge_cameras(quality: Quality, plans: dict[str, Plan]) -> None:
+    """How well the cameras of each sequence go together in time."""
+    several = {name: plan for name, plan in plans.items() if len(plan.offsets) > 1}
+    quality.metrics["camera_offsets"] = {name: plan.offsets for name, plan in several.items()}
+    for name, plan in several.items():
+        ends = {camera: plan.spans[camera][1] for camera in plan.spans}
+        first, last = min(ends, key=lambda c: ends[c]), max(ends, key=lambda c: ends[c])
+        frame = float(np.median(np.diff(plan.times))) if len(plan.times) > 1 else 1 / 30
+        if ends[last] - ends[first] > 1.5 * frame:
+            quality.warn(
+                f"sequence {name}: camera {first} ends {ends[last] - ends[first]:.2f} s before "
+                f"camera {last}"
+            )
+        for camera, late in plan.offsets.items():
+            if abs(late) > frame / 4:
+                quality.warn(
+                    f"sequence {name}: camera {camera} is {1000 * late:.1f} ms off the first one: "
+                    "give its time_offset in cameras.json"
+                )

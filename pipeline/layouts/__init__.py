@@ -1,1 +1,0 @@
-"""Layouts of captures that are understood, one module each (see `pipeline.capture.Layout`)."""

@@ -1,0 +1,1 @@
+"""Matte: one alpha a frame."""

@@ -1,0 +1,195 @@
+"""Matte: one alpha a frame, `matte/alpha.h5`, and `matte/quality.json`."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import ConfigDict
+
+from avatar.base import cli, files
+from avatar.base.errors import UserError
+from avatar.data.dataset import ALPHA, FrameStore, create
+from pipeline.capture.read import Capture, read_capture, read_image
+from pipeline.common.gate import Quality
+from pipeline.ingest.framing import Framing
+from pipeline.matte.backends import Choice, Image, Name
+from pipeline.matte.workers import Matted, cut, matted
+
+log = logging.getLogger(__name__)
+
+# A frame with less (more) of the person than this has no person (nothing else) in it.
+EMPTY, FULL = 0.01, 0.97
+
+
+@dataclass
+class MatteSettings:
+    """What a user may set about the matte.
+
+    Attributes:
+        backend: `mediapipe` needs nothing; `plate` needs plates/cam_<id>.png of every camera;
+            `auto` takes the plate of a camera where there is one, else mediapipe; `pymatting`
+            solves for the edges in closed form, seconds a frame; `torchscript` and `onnx` run a
+            network of the user's.
+        model: file of RobustVideoMatting or BackgroundMattingV2 (the latter needs plates).
+        model_sha256: of that file; nothing else is loaded.
+        workers: processes side by side.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    backend: Literal["auto", "mediapipe", "plate", "pymatting", "torchscript", "onnx"] = "auto"
+    model: str | None = None
+    model_sha256: str | None = None
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UserError(f"settings: matte.workers is {self.workers}, expected 1 or more")
+        given = self.model is not None, self.model_sha256 is not None
+        if self.backend in ("torchscript", "onnx") and given != (True, True):
+            raise UserError(
+                f"settings: matte.backend is {self.backend!r}: matte.model and "
+                "matte.model_sha256 must name the network's file and its checksum (sha256sum FILE)"
+            )
+
+
+def matte(
+    ingested: str | Path,
+    out: str | Path,
+    capture_path: str | Path | None = None,
+    settings: MatteSettings | None = None,
+) -> Quality:
+    """Compute the alpha of every stored frame.
+
+    Args:
+        ingested: folder that ingest wrote.
+        out: folder to write into: `results/<subject>/matte`.
+        capture_path: where the clean plates are; None: there are none.
+    Returns:
+        What `quality.json` says.
+    Raises:
+        UserError: no frames, a plate that does not fit, `plate` asked for without plates, or a
+            network that is not the one named.
+    """
+    settings = settings or MatteSettings()
+    ingested, out = Path(ingested), Path(out)
+    capture = read_capture(capture_path) if capture_path is not None else None
+    frames = ingested / "frames.h5"
+    with FrameStore(frames) as store:
+        camera_ids, tables = store.camera_ids, store.tables
+    choices = _choices(settings, camera_ids, capture, ingested)
+    pieces = cut(frames, choices)
+    coverage: list[float] = []
+    change: list[float] = []
+    with create(out / "alpha.h5") as writer:
+        blobs = _gathered(matted(pieces, settings.workers), coverage, change)
+        for blob in cli.progress(blobs, "matte", len(tables.camera)):
+            writer.append(ALPHA, blob)
+        writer.write_tables(tables)
+    quality = judge(np.array(coverage), np.array(change))
+    quality.metrics["backends"] = {camera: choice.name for camera, choice in choices.items()}
+    quality.save(out / "quality.json")
+    return quality
+
+
+def _gathered(
+    done: Iterator[Matted], coverage: list[float], change: list[float]
+) -> Iterator[bytes]:
+    for piece in done:
+        coverage += piece.coverage
+        change += piece.change
+        yield from piece.blobs
+
+
+def _choices(
+    settings: MatteSettings, camera_ids: list[str], capture: Capture | None, ingested: Path
+) -> dict[str, Choice]:
+    """The backend of each camera."""
+    plates = _plates(capture, ingested) if capture is not None else {}
+    if settings.backend == "plate":
+        for camera in camera_ids:
+            if camera not in plates:
+                raise UserError(
+                    f"settings: matte.backend is 'plate', but camera {camera!r} has no "
+                    f"plates/cam_{camera}.png: add it or choose 'auto'"
+                )
+    if settings.backend == "auto":
+        names: dict[str, Name] = {
+            camera: "plate" if camera in plates else "mediapipe" for camera in camera_ids
+        }
+    else:
+        names = dict.fromkeys(camera_ids, settings.backend)
+    model = Path(settings.model) if settings.model is not None else None
+    return {
+        camera: Choice(name, plates.get(camera), model, settings.model_sha256 or "")
+        for camera, name in names.items()
+    }
+
+
+def _plates(capture: Capture, ingested: Path) -> dict[str, Image]:
+    """The clean plates, framed as the stored frames are."""
+    if not capture.plates:
+        return {}
+    entries = files.read_json(ingested / "index.json")["cameras"]
+    framed = {}
+    for camera, path in capture.plates.items():
+        place = capture.camera_ids.index(camera)
+        framing = Framing.from_json(entries[camera], capture.cameras, place)
+        framed[camera] = framing.apply(read_image(path), str(path))
+    return framed
+
+
+def judge(coverage: Float[np.ndarray, "M"], change: Float[np.ndarray, "N"]) -> Quality:
+    """What coverage and flicker say about a matte.
+
+    Args:
+        coverage: mean alpha of each frame, 0..1.
+        change: mean absolute change of alpha from a clip's frame to its next.
+
+    `flicker` is the mean change relative to the mean coverage: it holds the person's motion too,
+    so only a large value means something.
+    """
+    empty, full = float((coverage < EMPTY).mean()), float((coverage > FULL).mean())
+    quality = Quality()
+    quality.metrics = {
+        "mean_coverage": coverage.mean(),
+        "share_of_empty_frames": empty,
+        "share_of_full_frames": full,
+        "flicker": (change.mean() if len(change) else 0.0) / max(coverage.mean(), EMPTY),
+    }
+    if empty > 0.5:
+        quality.fail(f"no person was found in {empty:.0%} of the frames")
+    elif empty > 0.02:
+        quality.warn(f"no person was found in {empty:.0%} of the frames")
+    if full > 0.5:
+        quality.warn(f"the person covers {full:.0%} of the frames entirely")
+    if quality.metrics["flicker"] > 0.2:
+        quality.warn("alpha changes strongly from frame to frame: look at it")
+    return quality
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the matte for one subject."""
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument("--capture", type=Path, help="capture, for its clean plates")
+    args = parser.parse_args(argv)
+    home = args.results / args.subject
+    return cli.run_stage(
+        "matte",
+        args,
+        lambda: matte(
+            home / "ingest",
+            home / "matte",
+            args.capture,
+            cli.read_settings(MatteSettings, args.settings),
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""Matting in processes side by side: MediaPipe and the kernels keep to one core each."""
+
+import itertools
+import math
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avatar.base.errors import UserError
+from avatar.data.dataset import FrameStore, encode_alpha
+from pipeline.matte.backends import Choice, start
+
+PIECE = 128  # frames of a clip in one go: fixed, so that the workers' number changes nothing
+LEAD_IN = 8  # frames before a piece that starts inside a clip: the steadying remembers so many
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Frames of one clip in order.
+
+    Attributes:
+        frames: the frame store.
+        lead_in: rows to run before, whose alphas another piece gives.
+        rows: rows to give the alphas of.
+        choice: the backend.
+    """
+
+    frames: Path
+    lead_in: list[int]
+    rows: list[int]
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Matted:
+    """What became of a piece.
+
+    Attributes:
+        blobs: encoded alpha of each row.
+        coverage: mean alpha of each row, 0..1.
+        change: mean absolute change of alpha (0..1) from frame to frame, of the rows that follow
+            one.
+    """
+
+    blobs: list[bytes]
+    coverage: list[float]
+    change: list[float]
+
+
+def cut(path: Path, choices: dict[str, Choice]) -> list[Piece]:
+    """The pieces of a frame store, in the order of its rows.
+
+    Args:
+        path: the frame store.
+        choices: backend of each camera.
+    """
+    pieces = []
+    with FrameStore(path) as store:
+
+        def clip(row: int) -> tuple[str, int]:
+            return str(store.sequence[store.timestep[row]]), int(store.camera[row])
+
+        for (_, camera), group in groupby(range(len(store)), clip):
+            rows, choice = list(group), choices[store.camera_ids[camera]]
+            whole = choice.recurrent or len(rows) <= PIECE
+            # An even number, so that of two workers none ends early.
+            count = 1 if whole else 2 * math.ceil(len(rows) / (2 * PIECE))
+            edges = [len(rows) * piece // count for piece in range(count + 1)]
+            for begin, end in itertools.pairwise(edges):
+                lead_in = rows[max(0, begin - LEAD_IN) : begin]
+                pieces.append(Piece(path, lead_in, rows[begin:end], choice))
+    return pieces
+
+
+def matte_piece(piece: Piece) -> Matted:
+    """Alphas of one piece.
+
+    Raises:
+        UserError: as `matting.start`, or a damaged frame.
+    """
+    from pipeline.matte.temporal import Steady  # Numba: not for who only hands out pieces
+
+    backend, steady = start(piece.choice), Steady()
+    result = Matted([], [], [])
+    before: np.ndarray | None = None
+    with FrameStore(piece.frames) as store:
+        for place, row in enumerate([*piece.lead_in, *piece.rows]):
+            image = store.image(row)
+            alpha = steady(image, backend(image))
+            # A quarter of the size says as much, in a fraction of the time.
+            small = cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+            if place >= len(piece.lead_in):
+                result.blobs.append(encode_alpha(alpha))
+                result.coverage.append(float(small.mean()) / 255)
+                if before is not None:
+                    result.change.append(float(cv2.absdiff(small, before).mean()) / 255)
+            before = small
+    return result
+
+
+def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:
+    """All pieces in order, few in flight, so that memory stays bounded.
+
+    Raises:
+        UserError: as `matte_piece`, or a process was killed.
+    """
+    if workers == 1 or sum(len(piece.rows) for piece in pieces) <= PIECE:
+        # A process takes some seconds to start.
+        yield from map(matte_piece, pieces)
+        return
+    crew = [_hire() for _ in range(min(workers, len(pieces)))]
+    try:
+        yield from _shared([line for _, line in crew], pieces)
+    finally:
+        for process, line in crew:
+            line.close()
+            process.terminate()
+            process.join()
+
+
+def _shared(crew: list[Connection], pieces: list[Piece]) -> Iterator[Matted]:
+    """Hand the pieces to whoever is idle; their results in order.
+
+    Raises:
+        UserError: as `matted`.
+    """
+    idle, busy, done = list(crew), dict[Connection, int](), dict[int, Matted]()
+    begun = 0
+    for place in range(len(pieces)):
+        while place not in done:
+            try:
+                # Nobody runs far ahead of a slow piece: results wait in memory.
+                while idle and begun < min(len(pieces), place + 3 * len(crew)):
+                    line = idle.pop()
+                    line.send(pieces[begun])
+                    busy[line] = begun
+                    begun += 1
+                answered = wait(list(busy))
+                ready = [line for line in busy if line in answered]
+                results = [line.recv() for line in ready]
+            except (EOFError, OSError):  # before, or in the middle of a message
+                raise UserError(
+                    "a matting process was killed, most likely for want of memory: "
+                    "give the job more, or set matte.workers to 1"
+                ) from None
+            for line, result in zip(ready, results, strict=True):
+                if isinstance(result, Exception):
+                    raise result
+                done[busy.pop(line)] = result
+                idle.append(line)
+        yield done.pop(place)
+
+
+def _hire() -> tuple[ForkServerProcess, Connection]:
+    """A worker and the line to it.
+
+    A line each, whose other end only the worker holds: if it is killed, at any moment, the line
+    ends. In a `ProcessPoolExecutor` all share one: killed while it hands over a result, a worker
+    leaves that half written and everybody waiting for the rest.
+    """
+    # Forked from a fresh interpreter that has loaded what they need, and no more: MediaPipe, which
+    # the caller may have used, does not survive a fork. The last two are for the main module, which
+    # multiprocessing runs anew in every process.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(
+        ["pipeline.matte.preload", "avatar.base.cli", "pipeline.capture.read"]
+    )
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _work(line: Connection) -> None:
+    """Matte what comes until the line ends."""
+    _settle_in()
+    while True:
+        try:
+            piece = line.recv()
+        except EOFError:
+            return
+        try:
+            result: Matted | Exception = matte_piece(piece)
+        except Exception as problem:
+            problem.add_note(traceback.format_exc())  # it does not travel by itself
+            result = problem
+        line.send(result)
+
+
+def _settle_in() -> None:
+    """Make a worker fast, quiet on Ctrl-C and gone when its parent is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    parent = parent_process()
+    assert parent is not None
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()

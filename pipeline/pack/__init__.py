@@ -1,0 +1,1 @@
+"""Pack: everything a trainer needs, in one file."""

@@ -1,0 +1,5 @@
+"""Command line: `python -m pipeline.pack`."""
+
+from pipeline.pack.run import main
+
+raise SystemExit(main())

@@ -1,0 +1,269 @@
+"""Pack: frames, alphas, cameras and rig parameters into one checked file, `dataset.h5`.
+
+Images and alphas are copied byte for byte; region maps are drawn here, where the tracked rig is.
+A failed tracking stops here, so that a failed subject keeps its overlay and numbers.
+"""
+
+import json
+import logging
+import sys
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from pydantic import ConfigDict
+
+from avatar.base import cli, files
+from avatar.base.errors import UserError
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import (
+    ALPHA,
+    IMAGE,
+    REGION,
+    SPLITS,
+    TEST,
+    TRAIN,
+    UNUSED,
+    VAL,
+    AlphaStore,
+    FrameStore,
+    Tables,
+    create,
+    decode_alpha,
+    encode_alpha,
+)
+from avatar.rig import HeadRig, RigParams
+from pipeline.common.gate import Quality
+from pipeline.pack.regions import RegionMaps
+
+log = logging.getLogger(__name__)
+
+_TIMESTEPS = ("sequence", "index", "time", "valid")
+_ATTRIBUTES = ("rig", "rig_sha256")
+
+
+@dataclass
+class SplitSettings:
+    """What is held out.
+
+    Attributes:
+        camera: the held-out camera; null: the middle one of four or more, else none.
+        sequence: the held-out sequence; null: the last of two or more, else `fraction`.
+        fraction: of a single sequence, the share at its end that is held out.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    camera: str | None = None
+    sequence: str | None = None
+    fraction: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise UserError(
+                f"settings: pack.split.fraction is {self.fraction}, expected between 0 and 1"
+            )
+
+
+@dataclass
+class PackSettings:
+    """What a user may set about packing.
+
+    Attributes:
+        gate: `strict` refuses a subject whose tracking failed, `warn` packs it all the same.
+        split: what is held out.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    gate: Literal["strict", "warn"] = "strict"
+    split: SplitSettings = field(default_factory=SplitSettings)
+
+
+def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None = None) -> None:
+    """Write `dataset.h5` of one subject.
+
+    Args:
+        home: `results/<subject>`, with `ingest`, `matte` and `track` done.
+        rig_path: the baked rig that the tracker used.
+    Raises:
+        UserError: tracking failed its gate, or stages do not fit each other; the message says
+            which file disagrees with which and what to run again.
+    """
+    settings = settings or PackSettings()
+    home = Path(home)
+    check_gate(home / "track", settings.gate)
+    rig = HeadRig.load(rig_path)
+    params = RigParams.load(home / "track/params.npz")
+    cameras = Cameras.load(home / "track/cameras.json")
+    with (
+        FrameStore(home / "ingest/frames.h5") as frames,
+        AlphaStore(home / "matte/alpha.h5") as alphas,
+    ):
+        _check(home, rig, params, cameras, frames, alphas)
+        regions = RegionMaps(rig, params, cameras)
+        split = split_rows(frames.tables, params.valid, settings.split)
+        with create(home / "dataset.h5") as writer:
+            for row in cli.progress(range(len(frames)), "pack"):
+                alpha = alphas.blob(ALPHA, row)
+                region = regions(
+                    int(frames.timestep[row]), int(frames.camera[row]), decode_alpha(alpha)
+                )
+                writer.append(IMAGE, frames.blob(IMAGE, row).tobytes())
+                writer.append(ALPHA, alpha.tobytes())
+                writer.append(REGION, encode_alpha(region))
+            writer.write_tables(frames.tables)
+            writer.write_arrays("cameras", {"K": cameras.Ks, "viewmat": cameras.viewmats})
+            writer.write_arrays("timesteps", {"valid": params.valid})
+            writer.write_arrays("frames", {"split": split})
+            writer.write_arrays("rig", _rig_arrays(params))
+            writer.write_attributes(_attributes(home, params, settings))
+    counts = ", ".join(f"{name} {int((split == k).sum())}" for k, name in enumerate(SPLITS))
+    log.info("%s: frames: %s", home / "dataset.h5", counts)
+
+
+def check_gate(track: Path, gate: Literal["strict", "warn"]) -> None:
+    """Refuse a subject whose tracking failed.
+
+    Raises:
+        UserError: the gate is strict and `track/quality.json` says fail; carries its messages.
+    """
+    quality = Quality.load(track / "quality.json")
+    if gate == "strict" and quality.status == "fail":
+        reasons = "; ".join(quality.messages) or "no reason given"
+        raise UserError(
+            f"tracking failed: {reasons} (look at {track}/overlay.mp4; "
+            "to train all the same set pack.gate to warn)"
+        )
+
+
+def split_rows(
+    tables: Tables, valid: Bool[np.ndarray, "T"], settings: SplitSettings
+) -> UInt8[np.ndarray, "M"]:
+    """The split of every row: TRAIN, VAL, TEST or UNUSED.
+
+    Held-out timesteps of all cameras are `test`; of the rest the held-out camera is `val` and the
+    others are `train`. Frames of invalid timesteps are unused.
+
+    Raises:
+        UserError: a camera or sequence that is not there, or no frame to train or test on.
+    """
+    held_camera = _held_camera(tables.camera_ids, settings)
+    held_step = _held_timesteps(tables, settings)
+    split = np.where(tables.camera == held_camera, VAL, TRAIN)
+    split[held_step[tables.timestep]] = TEST
+    split[~valid[tables.timestep]] = UNUSED
+    for part in (TRAIN, TEST):
+        if not (split == part).any():
+            raise UserError(
+                f"no frame is left for {SPLITS[part]}: {int(valid.sum())} of {len(valid)} "
+                "timesteps show a face: give a longer clip or mend pack.split in the settings"
+            )
+    return split.astype(np.uint8)
+
+
+def _held_camera(ids: list[str], settings: SplitSettings) -> int:
+    if settings.camera is None:
+        return len(ids) // 2 if len(ids) >= 4 else -1
+    if settings.camera not in ids or len(ids) == 1:
+        raise UserError(
+            f"settings: pack.split.camera is {settings.camera!r}, expected one of {ids}, "
+            "of at least two"
+        )
+    return ids.index(settings.camera)
+
+
+def _held_timesteps(tables: Tables, settings: SplitSettings) -> Bool[np.ndarray, "T"]:
+    sequences = sorted(set(tables.sequence.tolist()))
+    held = settings.sequence
+    if held is None and len(sequences) > 1:
+        held = sequences[-1]
+    if held is None:
+        count = len(tables.sequence)
+        return np.arange(count) >= count - max(1, round(settings.fraction * count))
+    if held not in sequences or len(sequences) == 1:
+        raise UserError(
+            f"settings: pack.split.sequence is {held!r}, expected one of {sequences}, "
+            "of at least two"
+        )
+    return tables.sequence == held
+
+
+def _check(
+    home: Path,
+    rig: HeadRig,
+    params: RigParams,
+    cameras: Cameras,
+    frames: FrameStore,
+    alphas: AlphaStore,
+) -> None:
+    """All stages speak of the same frames, cameras and rig."""
+    subject = home.name
+    for name, value in vars(frames.tables).items():
+        if not np.array_equal(value, getattr(alphas.tables, name)):
+            raise UserError(
+                f"{alphas.path} has other frames than {frames.path} ({name} differs): "
+                f"re-run 'snakemake {subject} --forcerun matte'"
+            )
+    again = f"re-run 'snakemake {subject} --forcerun track'"
+    path = home / "track/params.npz"
+    if params.rig_sha256 != rig.sha256:
+        raise UserError(
+            f"{path} was tracked with the rig {params.rig} {params.rig_sha256[:12]}, "
+            f"the rig given is {rig.name} {rig.sha256[:12]}: {again}"
+        )
+    if misfit := params.misfit(rig, len(frames.sequence)):
+        raise UserError(f"{path}: {misfit}: {again}")
+    for name in ("sequence", "index"):
+        if not np.array_equal(getattr(params, name), getattr(frames, name)):
+            raise UserError(f"{path}: {name} differs from {frames.path}:/timesteps: {again}")
+    if cameras.ids != frames.camera_ids or not np.array_equal(cameras.sizes, frames.sizes):
+        raise UserError(
+            f"{home / 'track/cameras.json'} has other cameras or sizes than {frames.path}: {again}"
+        )
+
+
+def _rig_arrays(params: RigParams) -> dict[str, np.ndarray]:
+    """What /rig holds: the arrays of params.npz that are not in /timesteps."""
+    names = {entry.name for entry in fields(params)} - {*_TIMESTEPS, *_ATTRIBUTES}
+    return {name: np.asarray(getattr(params, name)) for name in sorted(names)}
+
+
+def _attributes(home: Path, params: RigParams, settings: PackSettings) -> dict[str, str]:
+    index = files.read_json(home / "ingest/index.json")
+    clips = [
+        {key: clip[key] for key in ("sequence", "camera", "source", "sha256")}
+        for clip in index["clips"]
+    ]
+    sources: dict[str, Any] = {**index, "clips": clips}
+    return {
+        "subject": home.name,
+        "rig": params.rig,
+        "rig_sha256": params.rig_sha256,
+        "config_json": json.dumps({"pack": asdict(settings)}),
+        "sources_json": json.dumps(sources),
+        "code_version": version("headsplat"),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Pack one subject."""
+    parser = cli.stage_parser(__doc__)
+    parser.add_argument("--rig", type=Path, required=True, help="the baked rig's npz")
+    args = parser.parse_args(argv)
+    return cli.run_stage(
+        "pack",
+        args,
+        lambda: pack(
+            args.results / args.subject,
+            args.rig,
+            cli.read_settings(PackSettings, args.settings),
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Head rigs: anny and FLAME, with their landmark embedding."""

@@ -1,0 +1,5 @@
+"""Command line: `python -m pipeline.rigs`."""
+
+from pipeline.rigs.run import main
+
+raise SystemExit(main())

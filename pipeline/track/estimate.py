@@ -1,0 +1,136 @@
+"""The whole fit of one subject: from detections that are believed to a track that is judged."""
+
+import logging
+from dataclasses import dataclass
+
+from avatar.base.errors import UserError
+from avatar.data.cameras import Cameras
+from avatar.data.dataset import AlphaStore, FrameStore
+from avatar.rig import HeadRig, RigParams
+from pipeline.common.gate import Quality
+from pipeline.detect import blendshapes
+from pipeline.detect.landmarks import Detections
+from pipeline.track.evidence import calibration_check, observe, outliers, score_prior
+from pipeline.track.report import quality
+from pipeline.track.report.quality import Measures
+from pipeline.track.settings import TrackSettings
+from pipeline.track.solve import joint_fit
+from pipeline.track.solve.joint_fit import Fit
+from pipeline.track.solve.model import LandmarkModel
+from pipeline.track.solve.problem import Belief, Observations
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A track, and how good it is.
+
+    Attributes:
+        cameras: as solved; found: the detections, those marked that are doubted.
+        measures: over time; quality: for `quality.json`.
+    """
+
+    params: RigParams
+    cameras: Cameras
+    found: Detections
+    measures: Measures
+    quality: Quality
+
+
+def fitted(
+    settings: TrackSettings,
+    rig: HeadRig,
+    store: FrameStore,
+    found: Detections,
+    given: Cameras,
+    known: bool,
+    alphas: AlphaStore | None,
+) -> Tracked:
+    """Fit landmarks, outlines and colours.
+
+    Args:
+        given, known: the cameras, and whether they are calibrated.
+        alphas: the matte, where there is one.
+    Raises:
+        UserError: no face in any frame, a lying head, or a mistaken calibration.
+    """
+    if not found.found.any():
+        raise UserError(
+            f"{store.path}: no face in any of {len(store)} frames: the head must be in view, "
+            "upright and not much smaller than the frame"
+        )
+    model = joint_fit.landmark_model(rig)
+    observed = observe.observations(store, given, found, model.ids)
+    observed, remarks = _believed(model, observed, known, store.camera_ids)
+    track = _by_landmarks(
+        settings, rig, model, observed, known, _belief(rig, store, found, settings)
+    )
+    found = outliers.mark(found, observed, store.timestep, store.camera)
+    overlaps: dict[str, float] = {}
+    if alphas is not None:
+        track = joint_fit.by_outlines(track, store, given, alphas, known)
+    if settings.photometric:
+        track = joint_fit.by_colours(track, store)
+    if alphas is not None:
+        track, overlaps = joint_fit.with_offsets(track, store, given, alphas)
+    measures = quality.measure(track.problem, track.state, track.valid, store, found)
+    judged = quality.judge(settings.gate, measures, store, rig.expr_names, track.state, overlaps)
+    for remark in remarks:
+        judged.warn(remark)
+    if not track.static_offset.any():
+        judged.messages.append("static offsets are zero: no matte, or no gain by them")
+    return Tracked(track.params(store), track.cameras(given), found, measures, judged)
+
+
+def _by_landmarks(
+    settings: TrackSettings,
+    rig: HeadRig,
+    model: LandmarkModel,
+    observed: Observations,
+    known: bool,
+    belief: Belief | None,
+) -> Fit:
+    """Solve, and once more without the detections that the solution contradicts.
+
+    They are taken out of `observed`.
+    """
+    track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors, belief)
+    doubted = outliers.by_fit(track)
+    if not doubted.any():
+        return track
+    log.info("track: %d detections do not fit: solved without them", doubted.sum())
+    observed.seen[track.valid] &= ~doubted
+    return joint_fit.by_landmarks(rig, model, observed, known, settings.priors, belief)
+
+
+def _believed(
+    model: LandmarkModel, observed: Observations, known: bool, names: list[str]
+) -> tuple[Observations, list[str]]:
+    """Without what the cameras contradict, and what is to be said about it.
+
+    Raises:
+        UserError: a mistake in the calibration, or a camera that lies on its side.
+    """
+    if not known:
+        calibration_check.check_single(model, observed, names[0])
+        return observed, []
+    odd = calibration_check.check_rig(model, observed, names)
+    remarks = [
+        f"camera {names[camera]} disagrees with the others about where the head is: look for "
+        "its calibration or its video"
+        for camera in odd
+    ]
+    if len(odd) < observed.seen.any(0).sum():
+        observed.seen[:, odd] = False
+    return outliers.by_cameras(model, observed), remarks
+
+
+def _belief(
+    rig: HeadRig, store: FrameStore, found: Detections, settings: TrackSettings
+) -> Belief | None:
+    """What the user's blendshape model says, if there is one and the rig has ARKit's actions."""
+    if settings.task_model is None:
+        return None
+    scores = blendshapes.score_store(store, found, settings.task_model, settings.task_model_sha256)
+    return score_prior.belief(rig, *blendshapes.per_timestep(store, scores))

@@ -1,0 +1,1 @@
+"""What the tracker observes, and which observations are outliers."""

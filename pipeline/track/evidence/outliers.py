@@ -1,0 +1,63 @@
+"""Which detections are believed: those that other cameras and the fit do not contradict.
+
+What a clip itself says (leaps, other persons) `pipeline.detect.subject_face` has judged before.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool
+
+from pipeline.detect.landmarks import Detections
+from pipeline.track.evidence import calibration_check
+from pipeline.track.report import quality
+from pipeline.track.solve import initial
+from pipeline.track.solve.joint_fit import Fit
+from pipeline.track.solve.model import LandmarkModel
+from pipeline.track.solve.problem import Observations
+
+WIDE = 2.0  # times the tolerance between cameras: beyond, two cameras see different things
+NEAR_FRONT = 50.0  # degrees: beyond, a detection is a guess and weighs little as it is
+FAR, FARTHER = 8.0, 4.0  # % of the eye distance, and times the camera's median, off the fit
+
+
+def by_cameras(model: LandmarkModel, observed: Observations) -> Observations:
+    """Leave out detections that most of the other cameras of their timestep contradict.
+
+    Of two cameras that contradict each other neither is known to be wrong: both stay.
+    """
+    if observed.seen.shape[1] < 3:
+        return observed
+    poses = calibration_check.near_front(initial.poses_by_camera(model, observed), NEAR_FRONT)
+    apart = calibration_check.misses(poses, observed.Ks, observed.viewmats)
+    apart = np.fmin(apart, apart.swapaxes(1, 2))
+    apart[:, np.arange(apart.shape[1]), np.arange(apart.shape[1])] = np.nan
+    against, known = (apart > WIDE).sum(2), np.isfinite(apart).sum(2)
+    return replace(observed, seen=observed.seen & ~((known >= 2) & (2 * against > known)))
+
+
+def by_fit(fit: Fit) -> Bool[np.ndarray, "N C"]:
+    """Detections of the solved timesteps that a solved fit contradicts.
+
+    A face that is mirrored, another's or not there fits the rig worse than the rest of its
+    camera's, by far. Far round the head that is common, and no reason for doubt.
+    """
+    problem, state = fit.problem, fit.state
+    off = 100 * quality.reprojection(problem, state) / quality.eye_distance(problem, state)
+    median = np.nanmedian(np.where(np.isfinite(off).any(0), off, 0), axis=0)
+    turns = problem.observations.viewmats[None, :, :3, :3] @ state.rotation[:, None]
+    sight = np.concatenate([problem.in_cameras(state.at(part)).mean(2) for part in problem.parts()])
+    towards = -(turns[..., 2] * sight).sum(-1) / np.linalg.norm(sight, axis=-1)
+    near = towards > np.cos(np.radians(NEAR_FRONT))
+    return near & (off > np.maximum(FAR, FARTHER * median))
+
+
+def mark(
+    found: Detections, observed: Observations, timestep: np.ndarray, camera: np.ndarray
+) -> Detections:
+    """The detections with those that are no longer observed marked as doubted.
+
+    Args:
+        timestep, camera: of every row of `found`.
+    """
+    return replace(found, found=found.found & observed.seen[timestep, camera])

@@ -1,0 +1,1 @@
+"""Outlines: silhouette, static offsets, torso, overlap."""

@@ -1,0 +1,1 @@
+"""Refinement of the motion by the colours of the skin."""

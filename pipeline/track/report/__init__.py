@@ -1,0 +1,1 @@
+"""Quality measures, plot and overlay of a track."""

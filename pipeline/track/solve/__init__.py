@@ -1,0 +1,1 @@
+"""The tracker's least-squares problem and its solver."""

@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.data.dataset import Dataset
+from avatar.evaluate.frames import (
+    Avatar,
+    RenderedFrame,
+    protocol_rows,
+    render_rows,
+    rig_regions,
+    score_frame,
+)
+from avatar.gaussians.model import RiggedGaussians, color_to_sh
+from avatar.rig import HeadRig
+from tests.rigs import toy_rig
+from tests.scenes import SIZE, paint, ring_of_cameras, write_scene
+
+WHITE = np.ones(3, np.float32)
+
+
+@pytest.fixture(scope="module")
+def rig() -> HeadRig:
+    return toy_rig()
+
+
+@pytest.fixture(scope="module")
+def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scene(tmp_path_factory.mktemp("scene") / "dataset.h5", rig)
+
+
+def _painted_avatar(rig: HeadRig, dataset: Dataset) -> Avatar:
+    """Opaque Gaussians in the true colours: the scene, but for its sharpness."""
+    gaussians = RiggedGaussians.on_faces(len(rig.faces), opacity=0.9)
+    gaussians.log_scales[:] = torch.tensor([0.35, 0.02, 0.35]).log()  # flat on the surface
+    colors = torch.tensor(paint(rig), dtype=torch.float32)[rig.faces].mean(1)
+    gaussians.sh_dc[:, 0] = color_to_sh(colors)
+    return Avatar(gaussians, dataset.params, {})
+
+
+def test_protocols_are_the_splits(scene: Path) -> None:
+    with Dataset(scene) as dataset:
+        novel = protocol_rows(dataset, "novel_view")
+        assert dataset.camera[novel].tolist() == [2] * 4
+        assert dataset.timestep[novel].tolist() == [0, 1, 2, 3]
+        held = protocol_rows(dataset, "self_reenactment")
+        assert dataset.timestep[held].tolist() == [4] * 4 + [5] * 4
+        assert dataset.camera[held].tolist() == [0, 1, 2, 3] * 2
+
+
+def test_the_true_avatar_renders_the_scene(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        avatar = _painted_avatar(rig, dataset)
+        rows = protocol_rows(dataset, "self_reenactment")
+        frames = list(render_rows(avatar, rig, dataset, rows, WHITE))
+        assert [frame.row for frame in frames] == rows.tolist()
+        for frame in frames:
+            scores = score_frame(
+                frame, dataset.image(frame.row), dataset.alpha(frame.row), WHITE, {}
+            ).scores
+            assert sorted(scores) == ["full", "mask"]
+            assert scores["full"]["psnr"] > 18, frame.row
+
+
+def test_other_parameters_render_worse(scene: Path, rig: HeadRig) -> None:
+    """The renderer is driven by the parameters, not by the frame's number."""
+    with Dataset(scene) as dataset:
+        avatar = _painted_avatar(rig, dataset)
+        rows = protocol_rows(dataset, "self_reenactment")
+        steps = np.arange(len(dataset.params))
+        swapped = steps.copy()
+        swapped[[4, 5]] = [5, 4]
+        own, same, other = (
+            [f.image for f in render_rows(avatar, rig, dataset, rows, WHITE, drivers)]
+            for drivers in (None, steps, swapped)
+        )
+    assert all(np.array_equal(a, b) for a, b in zip(own, same, strict=True))
+    assert all(np.abs(a - b).mean() > 1e-3 for a, b in zip(own, other, strict=True))
+    # Driven by its neighbour's parameters, a frame is the neighbour's.
+    assert np.array_equal(own[0], other[4])
+
+
+def test_the_background_is_the_one_asked_for(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        avatar = _painted_avatar(rig, dataset)
+        colour = np.array([0.25, 0.5, 0.75], np.float32)
+        (frame,) = render_rows(avatar, rig, dataset, np.array([0]), colour)
+    assert frame.image[0, 0].tolist() == pytest.approx([0.25, 0.5, 0.75])
+
+
+def test_regions_lie_where_the_rig_says(rig: HeadRig) -> None:
+    cameras = ring_of_cameras(3)
+    regions = rig_regions(rig, rig.v_template.numpy(), cameras, 1)  # from the front
+    rows, columns = np.nonzero(regions["mouth"])
+    assert rows.min() > SIZE / 2  # below the middle
+    assert abs(columns.mean() - SIZE / 2 + 0.5) < 1
+    assert np.nonzero(regions["eyes"])[0].max() < rows.max()
+    away = rig.v_template.numpy() * np.array([-1, 1, -1])  # the back of the head
+    assert rig_regions(rig, away, cameras, 1) == {}
+
+
+def test_scores_of_a_known_difference() -> None:
+    image = np.full((30, 30, 3), 128, np.uint8)
+    alpha = np.zeros((30, 30), np.uint8)
+    alpha[:, :15] = 255
+    render = np.ones((30, 30, 3), np.float32)
+    render[:, :15] = 128 / 255 + 0.1
+    frame = RenderedFrame(0, render, np.zeros((1, 3), np.float32))
+    half = np.zeros((30, 30), bool)
+    half[:, 15:] = True
+    scores = score_frame(frame, image, alpha, WHITE, {"right": half}).scores
+    assert scores["mask"]["psnr"] == pytest.approx(20, abs=0.01)
+    assert scores["full"]["psnr"] == pytest.approx(20 + 10 * np.log10(2), abs=0.01)
+    assert scores["right"]["psnr"] == 100

@@ -1,0 +1,305 @@
+"""Training end to end on a toy scene, and what it refuses."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from avatar.base import files
+from avatar.base.errors import UserError
+from avatar.data.dataset import TRAIN, Dataset
+from avatar.data.frames import composite
+from avatar.evaluate.frames import Avatar, load_avatar, protocol_rows, render_rows
+from avatar.evaluate.metrics import psnr, squared_error
+from avatar.export.files import load_gaussians, save_gaussians
+from avatar.gaussians.initial import face_colors, scene_extent
+from avatar.rig import HeadRig, RigParams
+from avatar.train.presets import PAPER, QUICK, override
+from avatar.train.run import main
+from avatar.train.trainer import Trainer
+from tests.networks import random_weights
+from tests.rigs import toy_rig
+from tests.scenes import paint, write_scene
+
+TINY = override(
+    QUICK,
+    {
+        "images": 320,
+        "start": {"color_frames": 4},
+        "density": {"interval": 80, "first": 80, "last": 240, "most": 800, "gradient": 1e-5},
+        "rates": {"means_first": 5e-3},
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def rig() -> HeadRig:
+    return toy_rig()
+
+
+@pytest.fixture(scope="module")
+def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scene(tmp_path_factory.mktemp("scene") / "dataset.h5", rig)
+
+
+def _train(scene: Path, rig: HeadRig, preset=TINY, seed: int = 0) -> Trainer:
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, preset, seed)
+        for _ in trainer.steps():
+            pass
+    return trainer
+
+
+def _score(scene: Path, rig: HeadRig, trainer: Trainer, protocol: str) -> float:
+    avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
+    white = np.ones(3, np.float32)
+    with Dataset(scene) as dataset:
+        rows = protocol_rows(dataset, protocol)
+        return float(
+            np.mean(
+                [
+                    psnr(float(squared_error(
+                        r.image, composite(dataset.image(r.row), dataset.alpha(r.row), white)
+                    ).mean()))
+                    for r in render_rows(avatar, rig, dataset, rows, white)
+                ]
+            )
+        )  # fmt: skip
+
+
+def test_it_learns_the_scene_and_renders_what_it_never_saw(scene: Path, rig: HeadRig) -> None:
+    trainer = _train(scene, rig)
+    untrained = _train(scene, rig, override(TINY, {"images": 4}))
+    assert trainer.images == 320
+    assert trainer.log.rows[-1].psnr > trainer.log.rows[0].psnr + 2
+    assert (
+        _score(scene, rig, trainer, "novel_view") > _score(scene, rig, untrained, "novel_view") + 3
+    )
+    assert _score(scene, rig, trainer, "self_reenactment") > 21
+    assert len(trainer.gaussians) > len(rig.faces)
+    assert trainer.gaussians.binding.unique().numel() == len(rig.faces)
+
+
+def test_the_same_seed_gives_the_same_bits(scene: Path, rig: HeadRig) -> None:
+    preset = override(TINY, {"images": 88})
+    one, two = (_train(scene, rig, preset) for _ in range(2))
+    for name, value in one.gaussians.tensors().items():
+        assert torch.equal(value, getattr(two.gaussians, name)), name
+    for name in ("expr", "rotation", "translation"):
+        assert torch.equal(getattr(one.tuned_params(), name), getattr(two.tuned_params(), name))
+    other = _train(scene, rig, preset, seed=1)
+    assert not torch.equal(one.gaussians.sh_dc[:100], other.gaussians.sh_dc[:100])
+
+
+def test_only_training_timesteps_are_tuned(scene: Path, rig: HeadRig) -> None:
+    trainer = _train(scene, rig, override(TINY, {"images": 40}))
+    tuned = trainer.tuned_params()
+    with Dataset(scene) as dataset:
+        trained = np.unique(dataset.timestep[dataset.rows(TRAIN)])
+        tracked = dataset.params
+    rest = np.setdiff1d(np.arange(len(tracked)), trained)
+    for name in ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation"):
+        before, after = getattr(tracked, name), getattr(tuned, name)
+        assert torch.equal(before[rest], after[rest]), name
+        assert not torch.equal(before[trained], after[trained]), name
+    for name in ("shape", "static_offset"):
+        assert torch.equal(getattr(tracked, name), getattr(tuned, name))
+
+
+def test_opacities_are_reset_on_time(scene: Path, rig: HeadRig) -> None:
+    density = {"interval": 1000, "first": 0, "last": 1000, "reset_interval": 40}
+    preset = override(TINY, {"images": 80, "density": density})
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, preset)
+        highest = {}
+        for _ in trainer.steps():
+            highest[trainer.images] = (
+                trainer.gaussians.opacity_logits.detach().sigmoid().max().item()
+            )
+    assert highest[36] > 0.4
+    assert highest[40] <= 0.0101
+    assert highest[80] > highest[40]  # the last image resets nothing: no step would mend it
+
+
+def test_density_control_rests_at_the_last_image(scene: Path, rig: HeadRig) -> None:
+    """As in `paper`, where the last round and the last reset would fall on it."""
+    density = {"interval": 20, "first": 20, "last": 40, "gradient": 0.0, "reset_interval": 40}
+    trainer = _train(scene, rig, override(TINY, {"images": 40, "density": density}))
+    assert len(trainer.gaussians) == TINY.density.most  # the round at 20 images took place
+    assert trainer.gaussians.opacity_logits.sigmoid().max() > 0.1
+    longer = override(TINY, {"images": 44, "density": density | {"most": None}})
+    shorter = override(longer, {"images": 40})
+    assert len(_train(scene, rig, longer).gaussians) > len(_train(scene, rig, shorter).gaussians)
+
+
+def test_a_saved_avatar_is_the_trained_one(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
+    """With its basis: the world's Gaussians at a training timestep, before and after the files."""
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, override(TINY, {"images": 24}))
+        for _ in trainer.steps():
+            pass
+    assert trainer.gaussians.basis_means.abs().max() > 0
+    assert trainer.space is not None
+    trained = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
+    save_gaussians(tmp_path / "avatar.safetensors", trainer.gaussians, {"x": 1}, trainer.space)
+    trained.params.save(tmp_path / "rig_params.npz")
+    read = load_avatar(tmp_path, rig)
+    plain = replace(trained, space=None)
+    for timestep in (0, 3):
+        verts, world = trained.pose(rig, timestep)
+        verts_read, world_read = read.pose(rig, timestep)
+        assert torch.equal(verts, verts_read)
+        assert torch.equal(world.means, world_read.means)
+        assert torch.equal(world.sh_coeffs, world_read.sh_coeffs)
+        assert not torch.equal(world.means, plain.pose(rig, timestep)[1].means)
+
+
+def test_harmonics_gain_a_degree_at_every_interval(scene: Path, rig: HeadRig) -> None:
+    preset = override(TINY, {"images": 60, "sh_degree": 3, "sh_interval": 20})
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, preset)
+        reached = {}
+        for _ in trainer.steps():
+            used = trainer.gaussians.sh_rest.detach().abs().amax((0, 2)) > 0
+            reached[trainer.images] = int(used.sum())
+    # The degree counts the images before a step: 3 coefficients of degree 1, 8 of 2, 15 of 3.
+    assert [reached[n] for n in (20, 24, 40, 44, 60)] == [0, 3, 3, 8, 8]
+
+
+def test_steps_that_see_what_was_tracked_tune_nothing(scene: Path, rig: HeadRig) -> None:
+    tuned = []
+    for share in (0.0, 1.0):
+        preset = override(TINY, {"images": 16, "rig": {"tracked_share": share}})
+        with Dataset(scene) as dataset:
+            trainer = Trainer(dataset, rig, preset)
+            for _ in trainer.steps():
+                pass
+            tuned.append((trainer.tuned_params().expr - dataset.params.expr).abs().max())
+    assert tuned[0] > 0
+    assert tuned[1] == 0
+
+
+def test_training_opens_no_port(scene: Path, rig: HeadRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a port was opened")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    _train(scene, rig, override(TINY, {"images": 8}))
+
+
+def test_a_perceptual_loss_is_part_of_the_sum(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
+    weights = tmp_path / "alex.safetensors"
+    safetensors.torch.save_file(random_weights("alex"), weights)
+    network = {"weights": str(weights), "sha256": files.sha256(weights), "backbone": "alex"}
+    preset = override(TINY, {"images": 8, "loss": {"lpips": 0.1}, "lpips": network})
+    trainer = _train(scene, rig, preset)
+    row = trainer.log.rows[-1]
+    assert row.terms["lpips"] > 0
+    parts = 0.8 * row.terms["l1"] + 0.2 * (1 - row.terms["ssim"])
+    parts += sum(row.terms[name] for name in ("position", "scale", "lpips"))
+    assert row.loss == pytest.approx(parts, rel=1e-4)
+
+
+def test_colours_of_the_faces_come_from_the_frames(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        colors = face_colors(dataset, rig, dataset.rows(TRAIN)[::3])
+    truth = paint(rig)[rig.faces.numpy()].mean(1)
+    centre = rig.v_template[rig.faces].mean(1)
+    front = ((centre[:, 2] > 0.05) & rig.masks["skin"][rig.faces].all(1)).numpy()
+    assert np.abs(colors - truth)[front].mean() < 0.06
+    assert np.isfinite(colors).all()
+
+
+def test_the_extent_with_one_camera_is_the_heads(rig: HeadRig, tmp_path: Path) -> None:
+    single = write_scene(tmp_path / "one.h5", rig, cameras=1)
+    with Dataset(single) as dataset:
+        assert scene_extent(PAPER, rig, dataset) == rig.head_radius
+    ring = write_scene(tmp_path / "four.h5", rig, cameras=4)
+    with Dataset(ring) as dataset:
+        # Cameras 0.5 m away at -0.87, -0.29, 0.29 and 0.87 rad: the outer ones are the farthest
+        # from the mean of all, which lies on the axis.
+        away = 0.5 * (np.cos(0.87) + np.cos(0.29)) / 2
+        farthest = np.hypot(0.5 * np.sin(0.87), 0.5 * np.cos(0.87) - away)
+        assert scene_extent(PAPER, rig, dataset) == pytest.approx(1.1 * farthest, rel=1e-3)
+        assert scene_extent(QUICK, rig, dataset) == rig.head_radius
+
+
+def test_a_loss_that_is_not_finite_stops_with_one_line(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        trainer = Trainer(dataset, rig, TINY)
+        trainer.gaussians.sh_dc.data[:] = torch.nan
+        with pytest.raises(UserError, match="training diverged after 0 images: loss"):
+            next(trainer.steps())
+
+
+def test_another_rig_and_no_frames_are_refused(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        params: RigParams = dataset.params
+        dataset.__dict__["params"] = replace(params, rig="flame", rig_sha256="0" * 64)
+        with pytest.raises(UserError, match=r"made with rig flame \(000000000000\), given is toy"):
+            Trainer(dataset, rig, TINY)
+    with Dataset(scene) as dataset:
+        dataset.split[:] = 3
+        with pytest.raises(UserError, match="no training frames"):
+            Trainer(dataset, rig, TINY)
+
+
+def test_the_command_writes_the_avatar(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
+    rig.save(tmp_path / "toy.npz")
+    home = tmp_path / "results/anna"
+    home.mkdir(parents=True)
+    (home / "dataset.h5").write_bytes(scene.read_bytes())
+    arguments = ["--subject", "anna", "--results", str(tmp_path / "results")]
+    arguments += ["--rig", str(tmp_path / "toy.npz")]
+    settings = '{"preset": "quick", "overrides": {"images": 24}}'
+    assert main([*arguments, "--settings", settings]) == 0
+    gaussians, about, _ = load_gaussians(home / "avatar/avatar.safetensors")
+    assert len(gaussians) == len(rig.faces)
+    assert about["preset"]["images"] == 24
+    assert about["rig_sha256"] == rig.sha256
+    assert about["extent"] == rig.head_radius
+    assert len(RigParams.load(home / "avatar/rig_params.npz")) == 6
+    log = (home / "avatar/train_log.csv").read_text().splitlines()
+    assert log[0] == "step,images,loss,l1,ssim,position,scale,visible,psnr,gaussians"
+    assert log[-1].split(",")[1] == "24"
+    assert (home / "avatar/point_cloud.ply").stat().st_size > 63 * 4 * len(rig.faces)
+
+
+def test_a_bad_setting_is_one_line(
+    tmp_path: Path, rig: HeadRig, scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.save(tmp_path / "toy.npz")
+    (tmp_path / "results/anna").mkdir(parents=True)
+    (tmp_path / "results/anna/dataset.h5").write_bytes(scene.read_bytes())
+    arguments = ["--subject", "anna", "--results", str(tmp_path / "results")]
+    arguments += ["--rig", str(tmp_path / "toy.npz"), "--settings", '{"overrides": {"imagse": 1}}']
+    assert main(arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "train.overrides.imagse" in errors[0]
+    assert (tmp_path / "results/anna/failures/train.json").exists()
+
+
+@pytest.mark.gpu
+def test_gpu_training_and_the_band_of_its_resume(scene: Path, rig: HeadRig) -> None:
+    """Gradients are summed by atomics there: a resumed run is near the other, not equal to it."""
+    scores = []
+    for stop in (None, 160):
+        with Dataset(scene) as dataset:
+            trainer = Trainer(dataset, rig, TINY, device="cuda")
+            for _ in trainer.steps():
+                if trainer.images == stop:
+                    snapshot = trainer.snapshot()
+                    trainer = Trainer(dataset, rig, TINY, device="cuda")
+                    trainer.restore(snapshot)
+                    break
+            for _ in trainer.steps():
+                pass
+        scores.append(trainer.log.rows[-1].psnr)
+    print(f"PSNR of the last images: whole {scores[0]:.3f}, resumed {scores[1]:.3f} dB")
+    assert min(scores) > 21
+    assert abs(scores[0] - scores[1]) < 0.5

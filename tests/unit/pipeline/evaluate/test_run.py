@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from avatar.base import files
+from avatar.rig import HeadRig
+from avatar.train.run import main as train
+from pipeline.evaluate.run import main, video_rows
+from pipeline.media import probe
+from tests.rigs import toy_rig
+from tests.scenes import SIZE, write_scene
+
+
+@pytest.fixture(scope="module")
+def rig() -> HeadRig:
+    return toy_rig()
+
+
+def _trained(folder: Path, rig: HeadRig, cameras: int) -> list[str]:
+    """A subject trained for a moment; the arguments of its stages."""
+    rig.save(folder / "toy.npz")
+    write_scene(folder / "results/anna/dataset.h5", rig, cameras)
+    arguments = ["--subject", "anna", "--results", str(folder / "results")]
+    arguments += ["--rig", str(folder / "toy.npz")]
+    settings = '{"preset": "quick", "overrides": {"images": 24}}'
+    assert train([*arguments, "--settings", settings]) == 0
+    return arguments
+
+
+def test_a_subject_is_measured(
+    tmp_path: Path, rig: HeadRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = _trained(tmp_path, rig, cameras=4)
+    assert main([*arguments, "--group", "dev"]) == 0
+    home = tmp_path / "results/anna/eval"
+    table = pd.read_csv(home / "metrics.csv", dtype={"camera": str})
+    assert list(table.columns) == [
+        "subject", "preset", "protocol", "region", "sequence", "timestep", "camera",
+        "psnr", "ssim", "flip",
+    ]  # fmt: skip
+    full = table[table.region == "full"]
+    assert full.groupby("protocol").size().to_dict() == {"novel_view": 4, "self_reenactment": 8}
+    assert set(table.region) == {"full", "mask", "mouth", "eyes"}
+    assert set(full[full.protocol == "novel_view"].camera) == {"02"}
+    assert set(full[full.protocol == "self_reenactment"].sequence) == {"b"}
+    assert table.flip.between(0, 1).all()
+
+    summary = files.read_json(home / "summary.json")
+    assert (summary["subject"], summary["group"], summary["preset"]) == ("anna", "dev", "quick")
+    assert summary["background"] == 1.0
+    means = summary["protocols"]["novel_view"]["regions"]["full"]
+    assert means["n"] == 4
+    for metric in ("psnr", "ssim", "flip"):
+        expected = full[full.protocol == "novel_view"][metric].mean()
+        assert means[metric] == pytest.approx(expected, rel=1e-4)
+
+    video = probe(home / "comparison.mp4")
+    assert video.width == 3 * SIZE
+    assert video.height > SIZE
+    assert len(video.times) == 4 + 2  # one camera of each protocol
+    assert "novel_view" in capsys.readouterr().out
+
+
+def test_one_camera_has_no_novel_view(tmp_path: Path, rig: HeadRig) -> None:
+    assert main(_trained(tmp_path, rig, cameras=1)) == 0
+    summary = files.read_json(tmp_path / "results/anna/eval/summary.json")
+    assert list(summary["protocols"]) == ["self_reenactment"]
+    assert summary["protocols"]["self_reenactment"]["regions"]["full"]["n"] == 2
+
+
+def test_without_an_avatar_one_line_says_so(
+    tmp_path: Path, rig: HeadRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.save(tmp_path / "toy.npz")
+    arguments = ["--subject", "anna", "--results", str(tmp_path / "results")]
+    assert main([*arguments, "--rig", str(tmp_path / "toy.npz")]) == 2
+    assert "avatar.safetensors does not exist: train" in capsys.readouterr().err
+    assert not (tmp_path / "results/anna/eval/summary.json").exists()
+
+
+def test_a_long_video_is_thinned_evenly() -> None:
+    camera = np.tile([0, 1, 2], 100)
+    chosen = video_rows(camera, np.arange(300), limit=40)
+    assert (camera[chosen] == 1).all()
+    assert len(chosen) <= 40
+    assert len(set(np.diff(chosen))) == 1

@@ -1,0 +1,81 @@
+"""A matting process that the kernel kills, as it does for want of memory."""
+
+import json
+import multiprocessing
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from avatar.base.errors import UserError
+from pipeline.ingest.run import ingest
+from pipeline.matte import workers
+from pipeline.matte.backends import Choice
+from tests.media_files import write_clip
+
+
+def children(parent: int) -> list[int]:
+    try:
+        return [int(p) for p in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    except OSError:  # it ended while we looked
+        return []
+
+
+def workers_of(parent: int) -> list[int]:
+    """The matting processes of a stage: children of its child that forks them."""
+    return [worker for child in children(parent) for worker in children(child)]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_killed_matting_process_ends_the_stage_with_one_line(tmp_path: Path, which: int) -> None:
+    write_clip(tmp_path / "a.mp4", [90] * 200, width=32, height=32)
+    ingest(tmp_path / "a.mp4", tmp_path / "s/ingest")
+    command = [sys.executable, "-m", "pipeline.matte", "--subject", "s", "--results", str(tmp_path)]
+    stage = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        while stage.poll() is None and len(workers_of(stage.pid)) < 2:
+            time.sleep(0.01)
+        os.kill(workers_of(stage.pid)[which], signal.SIGKILL)
+        _, said = stage.communicate(timeout=60)
+    finally:
+        stage.kill()
+    assert stage.returncode == 2
+    errors = [line for line in said.splitlines() if "error" in line.lower()]
+    assert len(errors) == 1
+    assert errors[0].startswith("error: a matting process was killed")
+    assert "Traceback" not in said
+    record = json.loads((tmp_path / "s/failures/matte.json").read_text())
+    assert errors[0] == f"error: {record['error']}"
+    assert list((tmp_path / "s/matte").iterdir()) == []
+
+
+def killed_in_a_message(line: Connection) -> None:
+    """Announce a message of a thousand bytes, send ten and be gone."""
+    os.write(line.fileno(), struct.pack("!i", 1000) + b"x" * 10)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_half_written_result_does_not_keep_anyone_waiting() -> None:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=killed_in_a_message, args=(theirs,))
+    process.start()
+    theirs.close()
+    with pytest.raises(UserError, match="a matting process was killed"):
+        list(workers._shared([ours], [workers.Piece(Path("f.h5"), [], [0], Choice("mediapipe"))]))
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_problem_in_a_worker_is_the_stages(tmp_path: Path) -> None:
+    """What a worker raises comes through as it is, with where it happened."""
+    pieces = [workers.Piece(tmp_path / "f.h5", [], list(range(80)), Choice("mediapipe"))] * 2
+    with pytest.raises(UserError, match=r"f\.h5 does not exist") as caught:
+        list(workers.matted(pieces, 2))
+    assert "in matte_piece" in caught.value.__notes__[0]

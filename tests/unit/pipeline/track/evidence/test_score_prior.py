@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from avatar.rig import HeadRig
+from avatar.rig.arkit import ARKIT_NAMES, JAW_OPEN
+from pipeline.track.evidence import score_prior
+from pipeline.track.solve import solver
+from pipeline.track.solve.problem import EXPR, HINGES, Belief, Free, Problem
+from tests.unit.pipeline.track.capture import toy
+
+
+def test_scores_become_expression_and_jaw(anny_rig: HeadRig) -> None:
+    scores, known = np.zeros((2, 52)), np.zeros((2, 52), bool)
+    for name, value in (("jawOpen", 0.5), ("mouthSmileLeft", 0.8), ("eyeLookUpLeft", 0.9)):
+        scores[1, ARKIT_NAMES.index(name)] = value
+        known[1, ARKIT_NAMES.index(name)] = True
+    belief = score_prior.belief(anny_rig, scores, known)
+    assert belief is not None
+    smile = 9 + list(anny_rig.expr_names).index("mouthSmileLeft")
+    assert np.argwhere(belief.precision).tolist() == [[1, 0], [1, smile]]  # no gaze
+    assert belief.values[1, 0] == pytest.approx(0.5 * JAW_OPEN)
+    assert belief.values[1, smile] == pytest.approx(0.8)
+    assert score_prior.belief(replace_names(anny_rig), scores, known) is None
+
+
+def replace_names(rig: HeadRig) -> HeadRig:
+    """A rig of the same kind whose expressions are not ARKit's."""
+    other = HeadRig.__new__(HeadRig)
+    other.__dict__.update(rig.__dict__)
+    other.expr_names = [f"direction{number}" for number in range(rig.num_expr)]
+    return other
+
+
+def _with_belief(precision: float) -> tuple[Problem, float]:
+    """A problem whose first action is said to be 0.9 at all times, and what it truly is."""
+    scene = toy(timesteps=6, cams=2, noise=3.0)
+    problem = scene.problem
+    values = np.zeros((6, 9 + problem.model.num_expr))
+    weight = np.zeros_like(values)
+    values[:, 9], weight[:, 9] = 0.9, precision
+    believed = Problem(
+        problem.model, problem.observations, problem.priors, problem.bounds,
+        belief=Belief(values, weight),
+    )  # fmt: skip
+    truth = scene.truth
+    state = replace(
+        problem.initial(truth.rotation, truth.centre), shape=truth.shape, hinges=truth.hinges
+    )
+    believed.reweight(state)
+    free = Free(np.arange(EXPR, EXPR + problem.model.num_expr), np.zeros(0, int))
+    return believed, float(solver.solve(believed, state, free, 15).expr[:, 0].mean())
+
+
+def test_a_belief_pulls_the_fit_its_way() -> None:
+    got = [_with_belief(precision)[1] for precision in (0.0, 16.0, 1e3, 1e8)]
+    assert got[0] < got[1] < got[2] < got[3]
+    assert got[3] == pytest.approx(0.9, abs=1e-3)
+
+
+def test_a_beliefs_gradient_is_the_costs_slope() -> None:
+    problem, _ = _with_belief(50.0)
+    scene = toy(timesteps=6, cams=2, noise=3.0)
+    state = scene.truth
+    problem.reweight(state)
+    free = Free(np.arange(HINGES.start, EXPR + problem.model.num_expr), np.zeros(0, int))
+    with_it = problem.linearise(state, free).frame_gradient[2, 9]
+    less = Problem(problem.model, problem.observations, problem.priors, problem.bounds)
+    less.reweight(state)
+    without = less.linearise(state, free).frame_gradient[2, 9]
+    assert with_it - without == pytest.approx(50 * (state.expr[2, 0] - 0.9))
+
+    def slope(of: Problem) -> float:
+        ends = []
+        for step in (1e-4, -1e-4):
+            expr = state.expr.copy()
+            expr[2, 0] += step
+            ends.append(of.cost(replace(state, expr=expr)))
+        return (ends[0] - ends[1]) / 2e-4
+
+    assert slope(problem) - slope(less) == pytest.approx(with_it - without, rel=1e-4)
+
+
+def test_the_belief_follows_a_choice_of_timesteps() -> None:
+    problem, _ = _with_belief(1.0)
+    problem.belief.values[3, 9] = 0.3
+    assert problem.at(np.array([3, 5])).belief.values[:, 9].tolist() == [0.3, 0.9]
