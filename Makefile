@@ -3,10 +3,11 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: help demo test check doctor setup clean
+.PHONY: help demo test test-faults check doctor setup clean
 help:
 	@echo "make demo    set up, then build the demo avatar and its table (minutes, no GPU)"
 	@echo "make test    set up, then run the tests"
+	@echo "make test-faults  set up, then run every reproduced fault, the slow ones too"
 	@echo "make check   set up, then lint, types, import contract, workflow lint"
 	@echo "make doctor  set up, then look whether this machine has what a run needs"
 	@echo "make setup   only set up: .venv from requirements.lock"
@@ -18,6 +19,9 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-faults: setup
+	$(BIN)/pytest -n 2 --dist loadfile -m fault tests
 
 check: setup
 	$(BIN)/ruff check .

