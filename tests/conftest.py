@@ -41,7 +41,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def anny_rig_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The rig `anny` with its landmarks, shared by all workers and baked once per state of the code.
+    """The rig `anny` with its landmarks, baked once per state of the code.
 
     Baking takes most of a minute, so the file is kept in the user's cache folder, under a hash of
     everything it is computed by.
