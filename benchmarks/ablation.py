@@ -25,8 +25,9 @@ import pandas as pd
 import torch
 
 from avatar.base.memory import keep_freed_memory
-from avatar.data.dataset import TRAIN, Dataset
+from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
+from avatar.data.layout import TRAIN
 from avatar.evaluate.frames import PROTOCOLS, Avatar, protocol_rows, render_rows
 from avatar.evaluate.metrics import psnr, squared_error, ssim
 from avatar.rig import HeadRig

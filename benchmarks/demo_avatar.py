@@ -17,8 +17,9 @@ from scipy.sparse import coo_matrix, csr_matrix, identity
 from scipy.sparse.linalg import cg
 
 from avatar.base import files
-from avatar.data.dataset import TRAIN, Dataset
+from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
+from avatar.data.layout import TRAIN
 from avatar.evaluate.frames import (
     PROTOCOLS,
     Avatar,

@@ -20,9 +20,11 @@ import cv2
 import numpy as np
 import torch
 
-from avatar.data import jpeg
-from avatar.data.dataset import ALPHA, IMAGE, Dataset, Tables, create, encode_alpha
+from avatar.data import jpeg, png
+from avatar.data.dataset import Dataset
 from avatar.data.frames import FrameFeed, FrameOrder, Frames, composite
+from avatar.data.layout import ALPHA, IMAGE, Tables
+from avatar.data.writer import create
 from avatar.losses.terms import appearance
 from avatar.render import rasterize
 from benchmarks.render_cpu import Size, make_scene
@@ -47,7 +49,7 @@ def write_dataset(path: Path) -> None:
             noise = cv2.GaussianBlur(random.normal(0, 1, (*shape, 3)), (0, 0), 1.5)
             image = (128 + 120 * noise / np.abs(noise).max()).astype(np.uint8)
             writer.append(IMAGE, jpeg.encode(image))
-            writer.append(ALPHA, encode_alpha(alpha))
+            writer.append(ALPHA, png.encode(alpha))
         steps = np.arange(TIMESTEPS)
         ids, sizes = [str(c) for c in range(CAMERAS)], np.full((CAMERAS, 2), shape[::-1])
         writer.write_tables(

@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 
 from avatar.base.files import read_json
-from avatar.data.dataset import FrameStore
 from avatar.data.foreground import foreground
+from avatar.data.reader import FrameStore
 from avatar.rig import HeadRig
 from pipeline.capture.read import read_capture, read_image
 from pipeline.demo import motion

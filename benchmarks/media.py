@@ -27,7 +27,8 @@ import torch
 from PIL import Image
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import ALPHA, IMAGE, AlphaStore, FrameStore
+from avatar.data.layout import ALPHA, IMAGE
+from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import RigParams
 from pipeline.common.gate import Quality
 from pipeline.media import read_video, write_video

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import AlphaStore
+from avatar.data.reader import AlphaStore
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.head_rig import NECK, ROOT
 from benchmarks.track import head_turn

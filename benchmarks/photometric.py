@@ -20,7 +20,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as pipeline.track does; before NumPy
 import numpy as np
 from jaxtyping import UInt8
 
-from avatar.data.dataset import AlphaStore, FrameStore
+from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig
 from pipeline.detect import landmarks
 from pipeline.track.evidence import observe

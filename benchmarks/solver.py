@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.render.mesh import project
 from avatar.rig import HeadRig, RigParams
 from benchmarks.track import score

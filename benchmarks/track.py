@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import AlphaStore, FrameStore
+from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig, RigParams, arkit
 from pipeline.detect import landmarks
 from pipeline.track.evidence import observe

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar.data import dataset as layout
-from avatar.data import jpeg
+from avatar.data import jpeg, png
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import ALPHA, IMAGE, TEST, TRAIN, VAL, Tables, create
+from avatar.data.layout import ALPHA, IMAGE, TEST, TRAIN, VAL, Tables
+from avatar.data.writer import create
 from avatar.render.mesh import interpolate, rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 
@@ -90,7 +90,7 @@ def write_scene(path: Path, rig: HeadRig, cameras: int = 4, seed: int = 0) -> Pa
             )
             image = interpolate(colors, faces, ids, weights)
             writer.append(IMAGE, jpeg.encode((image * 255).astype(np.uint8)))
-            writer.append(ALPHA, layout.encode_alpha(((ids >= 0) * 255).astype(np.uint8)))
+            writer.append(ALPHA, png.encode(((ids >= 0) * 255).astype(np.uint8)))
         writer.write_tables(
             Tables(
                 views.ids, views.sizes, params.sequence, params.index, params.time,

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from avatar.base import files
-from avatar.data import jpeg
+from avatar.data import jpeg, png
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import ALPHA, IMAGE, Tables, create, encode_alpha
+from avatar.data.layout import ALPHA, IMAGE, Tables
+from avatar.data.writer import create
 from avatar.rig import RigParams
 from pipeline.common.gate import Quality
 from pipeline.pack.run import PackSettings, pack
@@ -106,7 +107,7 @@ class Subject:
         with create(self.home / name) as writer:
             for _ in range(len(table.camera)):
                 image = random.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-                blob = jpeg.encode(image) if channel == IMAGE else encode_alpha(image[..., 0])
+                blob = jpeg.encode(image) if channel == IMAGE else png.encode(image[..., 0])
                 writer.append(channel, blob)
             writer.write_tables(table)
 

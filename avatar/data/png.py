@@ -8,6 +8,7 @@ take a third of the time to write and half to read, for a seventh more bytes tha
 import struct
 import zlib
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -26,6 +27,11 @@ def encode(image: UInt8[np.ndarray, "H W"]) -> bytes:
     header = struct.pack(">2I5B", width, height, *_GREY_BYTES)
     chunks = _chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b"")
     return _SIGNATURE + b"".join(chunks)
+
+
+def decode(blob: UInt8[np.ndarray, "B"]) -> UInt8[np.ndarray, "H W"]:
+    """The grey image of PNG bytes."""
+    return cv2.imdecode(blob, cv2.IMREAD_GRAYSCALE)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

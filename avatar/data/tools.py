@@ -6,11 +6,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from avatar.base import cli, files
 from avatar.base.errors import UserError
-from avatar.data.dataset import ALPHA, IMAGE, REGION, SPLITS, Dataset, FrameStore, verify
+from avatar.data.dataset import Dataset
+from avatar.data.layout import ALPHA, IMAGE, REGION, SPLITS
+from avatar.data.reader import FrameStore
+from avatar.data.verify import verify
 
 log = logging.getLogger(__name__)
 SUFFIXES = {IMAGE: ".jpg", ALPHA: ".png", REGION: ".png"}
@@ -75,8 +79,7 @@ def export(path: str | Path, folder: str | Path, cutouts: bool = False) -> None:
             if cutouts:
                 cutout = folder / place / "cutout" / f"{index:06d}.png"
                 cutout.parent.mkdir(parents=True, exist_ok=True)
-                pixels = np.dstack([store.foreground(row), store.alpha(row)])
-                Image.fromarray(pixels).save(cutout, compress_level=1)
+                _write_cutout(cutout, store.image(row), store.alpha(row))
             name = place / IMAGE / f"{index:06d}{SUFFIXES[IMAGE]}"
             time = float(store.time[timestep])
             rows.append((sequence, index, time, camera, SPLITS[store.split[row]], name))
@@ -89,6 +92,15 @@ def export(path: str | Path, folder: str | Path, cutouts: bool = False) -> None:
         writer = csv.writer(listing)
         writer.writerow(("sequence", "index", "time", "camera", "split", "file"))
         writer.writerows(rows)
+
+
+def _write_cutout(
+    path: Path, image: UInt8[np.ndarray, "H W 3"], alpha: UInt8[np.ndarray, "H W"]
+) -> None:
+    from avatar.data.foreground import foreground  # Numba: only where it is asked for
+
+    pixels = np.dstack([foreground(image, alpha), alpha])
+    Image.fromarray(pixels).save(path, compress_level=1)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import TEST, VAL, Dataset
+from avatar.data.dataset import Dataset
 from avatar.data.frames import camera_tensors, composite
+from avatar.data.layout import TEST, VAL
 from avatar.evaluate.metrics import all_maps, region_scores
 from avatar.export.files import load_gaussians
 from avatar.gaussians.basis import ExpressionSpace

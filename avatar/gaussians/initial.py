@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import TRAIN, Dataset
+from avatar.data.dataset import Dataset
+from avatar.data.layout import TRAIN
 from avatar.gaussians.binding import face_frames
 from avatar.gaussians.model import RiggedGaussians, color_to_sh
 from avatar.render.mesh import rasterize_mesh

@@ -18,7 +18,8 @@ import torch
 from avatar.base import cli, files
 from avatar.base.errors import Busy, UserError
 from avatar.base.memory import keep_freed_memory
-from avatar.data.dataset import TRAIN, Dataset
+from avatar.data.dataset import Dataset
+from avatar.data.layout import TRAIN
 from avatar.evaluate.frames import load_avatar
 from avatar.export.files import save_gaussians, save_ply
 from avatar.render import default_device

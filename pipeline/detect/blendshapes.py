@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.rig.arkit import ARKIT_NAMES
 from pipeline.detect.face_mesh import quiet_stderr
 from pipeline.detect.landmarks import Detections

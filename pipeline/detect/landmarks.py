@@ -190,7 +190,7 @@ def _started(command: list[str], environment: dict[str, str]) -> Iterator[subpro
 
 def _gather(path: Path, outputs: list[Path]) -> Detections:
     """All workers' faces, and of each clip's the subject's."""
-    from avatar.data.dataset import FrameStore
+    from avatar.data.reader import FrameStore
 
     with FrameStore(path) as store:
         camera, sequence = store.camera, store.sequence[store.timestep]
@@ -257,7 +257,7 @@ def _detect_share(
     """The rows of a worker's share, and the faces in each."""
     import cv2
 
-    from avatar.data.dataset import FrameStore
+    from avatar.data.reader import FrameStore
 
     cv2.setNumThreads(1)
     rows: list[int] = []

@@ -18,7 +18,8 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import ConfigDict
 
 from avatar.base import cli, files
-from avatar.data.dataset import UNUSED, Dataset
+from avatar.data.dataset import Dataset
+from avatar.data.layout import UNUSED
 from avatar.evaluate.frames import (
     PROTOCOLS,
     Avatar,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from avatar.data import dataset
+from avatar.data.layout import Tables
 from pipeline.capture.model import Capture
 from pipeline.common.gate import Quality
 from pipeline.ingest.framing import Heads
@@ -43,7 +43,7 @@ def judge_heads(quality: Quality, heads: Heads) -> None:
         quality.warn(f"the face is {heads.width:.0f} pixels wide: expected {SMALL:.0f} or more")
 
 
-def judge(quality: Quality, tables: dataset.Tables, plans: dict[str, Plan]) -> None:
+def judge(quality: Quality, tables: Tables, plans: dict[str, Plan]) -> None:
     """How complete the stored frames are."""
     planned = sum(len(plan.times) for plan in plans.values()) * len(tables.camera_ids)
     missing = planned - len(tables.camera)

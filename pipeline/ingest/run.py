@@ -20,8 +20,10 @@ from jaxtyping import UInt8
 
 from avatar.base import cli, files
 from avatar.base.errors import UserError
-from avatar.data import dataset, jpeg
+from avatar.data import jpeg
 from avatar.data.cameras import Cameras
+from avatar.data.layout import IMAGE, Tables
+from avatar.data.writer import StoreWriter, create
 from pipeline import media
 from pipeline.capture.read import Capture, Clip, read_capture, read_image
 from pipeline.common.gate import Quality
@@ -79,7 +81,7 @@ def ingest(
     framings = _framings(capture, look, settings, quality)
     for camera, plate in capture.plates.items():
         framings[camera].apply(read_image(plate), str(plate))  # refuses one of another size
-    with dataset.create(out / "frames.h5") as writer:
+    with create(out / "frames.h5") as writer:
         stored = _store(capture, plans, framings, writer, quality.warn)
         _check_count(capture, len(set(zip(stored.sequence, stored.place, strict=True))))
         tables = tabulate(stored.sequence, stored.camera, stored.place, plans, framings)
@@ -126,7 +128,7 @@ def _store(
     capture: Capture,
     plans: dict[str, Plan],
     framings: dict[str, Framing],
-    writer: dataset.StoreWriter,
+    writer: StoreWriter,
     remark: Callable[[str], None],
 ) -> _Stored:
     """Decode, frame and encode every wanted frame; blobs go to the file in order."""
@@ -143,7 +145,7 @@ def _store(
     total = sum(len(wanted) for plan in plans.values() for wanted in plan.wanted.values())
     done = threaded(encode, _wanted_frames(capture, plans, framings, remark))
     for clip, number, place, blob in cli.progress(done, "ingest", total):
-        writer.append(dataset.IMAGE, blob)
+        writer.append(IMAGE, blob)
         stored.sequence.append(clip.sequence)
         stored.camera.append(clip.camera)
         stored.place.append(place)
@@ -171,7 +173,7 @@ def tabulate(
     place: list[int],
     plans: dict[str, Plan],
     framings: dict[str, Framing],
-) -> dataset.Tables:
+) -> Tables:
     """Number the timesteps that have a frame, once over all sequences.
 
     Args:
@@ -182,7 +184,7 @@ def tabulate(
     of_sequence = np.array([name for name, _ in steps])
     starts = {name: int(np.argmax(of_sequence == name)) for name in set(of_sequence)}
     ids = sorted(framings)
-    return dataset.Tables(
+    return Tables(
         camera_ids=ids,
         sizes=np.array([framings[name].size for name in ids], np.int64),
         sequence=of_sequence,
@@ -208,7 +210,7 @@ def _stored_cameras(cameras: Cameras, framings: dict[str, Framing]) -> Cameras:
 
 
 def _index(
-    capture: Capture, framings: dict[str, Framing], tables: dataset.Tables, stored: _Stored
+    capture: Capture, framings: dict[str, Framing], tables: Tables, stored: _Stored
 ) -> dict[str, Any]:
     """What `index.json` holds: for every camera the way back to the source's pixels, for every
     clip its source and how many frames that has, and its stored frames' timesteps, their times on

@@ -13,7 +13,9 @@ from pydantic import ConfigDict
 
 from avatar.base import cli, files
 from avatar.base.errors import UserError
-from avatar.data.dataset import ALPHA, FrameStore, create
+from avatar.data.layout import ALPHA
+from avatar.data.reader import FrameStore
+from avatar.data.writer import create
 from pipeline.capture.read import Capture, read_capture, read_image
 from pipeline.common.gate import Quality
 from pipeline.ingest.framing import Framing

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import FrameStore, encode_alpha
+from avatar.data import png
+from avatar.data.reader import FrameStore
 from pipeline.matte.backends import Choice, start
 
 PIECE = 128  # frames of a clip in one go: fixed, so that the workers' number changes nothing
@@ -101,7 +102,7 @@ def matte_piece(piece: Piece) -> Matted:
             # A quarter of the size says as much, in a fraction of the time.
             small = cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
             if place >= len(piece.lead_in):
-                result.blobs.append(encode_alpha(alpha))
+                result.blobs.append(png.encode(alpha))
                 result.coverage.append(float(small.mean()) / 255)
                 if before is not None:
                     result.change.append(float(cv2.absdiff(small, before).mean()) / 255)

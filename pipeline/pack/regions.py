@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import HEAD, NECK, TORSO
+from avatar.data.layout import HEAD, NECK, TORSO
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 from pipeline.matte.backends import Alpha

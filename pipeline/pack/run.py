@@ -18,23 +18,11 @@ from pydantic import ConfigDict
 
 from avatar.base import cli, files
 from avatar.base.errors import UserError
+from avatar.data import png
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import (
-    ALPHA,
-    IMAGE,
-    REGION,
-    SPLITS,
-    TEST,
-    TRAIN,
-    UNUSED,
-    VAL,
-    AlphaStore,
-    FrameStore,
-    Tables,
-    create,
-    decode_alpha,
-    encode_alpha,
-)
+from avatar.data.layout import ALPHA, IMAGE, REGION, SPLITS, TEST, TRAIN, UNUSED, VAL, Tables
+from avatar.data.reader import AlphaStore, FrameStore
+from avatar.data.writer import create
 from avatar.rig import HeadRig, RigParams
 from pipeline.common.gate import Quality
 from pipeline.pack.regions import RegionMaps
@@ -110,11 +98,11 @@ def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None =
             for row in cli.progress(range(len(frames)), "pack"):
                 alpha = alphas.blob(ALPHA, row)
                 region = regions(
-                    int(frames.timestep[row]), int(frames.camera[row]), decode_alpha(alpha)
+                    int(frames.timestep[row]), int(frames.camera[row]), png.decode(alpha)
                 )
                 writer.append(IMAGE, frames.blob(IMAGE, row).tobytes())
                 writer.append(ALPHA, alpha.tobytes())
-                writer.append(REGION, encode_alpha(region))
+                writer.append(REGION, png.encode(region))
             writer.write_tables(frames.tables)
             writer.write_arrays("cameras", {"K": cameras.Ks, "viewmat": cameras.viewmats})
             writer.write_arrays("timesteps", {"valid": params.valid})

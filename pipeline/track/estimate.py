@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import AlphaStore, FrameStore
+from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig, RigParams
 from pipeline.common.gate import Quality
 from pipeline.detect import blendshapes

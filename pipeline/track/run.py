@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import AlphaStore, FrameStore
+from avatar.data.reader import AlphaStore, FrameStore
 from pipeline.common.gate import Quality
 from pipeline.detect import landmarks
 from pipeline.track.settings import TrackSettings

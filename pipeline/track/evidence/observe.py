@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from avatar.base import files
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline.detect.landmarks import LEFT_EYE, NUM_LANDMARKS, RIGHT_EYE, Detections
 from pipeline.track.solve.problem import Observations
 

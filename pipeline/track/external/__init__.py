@@ -16,7 +16,7 @@ from jaxtyping import Int
 from avatar.base import files
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.rig import HeadRig, RigParams
 from pipeline.capture.layouts.headsplat import CAMERAS_FILE, PARAMS_FILE
 from pipeline.capture.model import FlameTracks

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import Tables
+from avatar.data.layout import Tables
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK, ROOT
 from pipeline.track.external.arrays import nearest_known

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import AlphaStore, FrameStore
+from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig
 from pipeline.detect.landmarks import Detections
 from pipeline.track.estimate import Tracked

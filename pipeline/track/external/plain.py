@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
 from pipeline.track.external.arrays import nearest_known

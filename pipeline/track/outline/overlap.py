@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import AlphaStore
+from avatar.data.reader import AlphaStore
 from avatar.render.mesh import cover, facing
 from avatar.rig import HeadRig, RigParams
 from pipeline.track.outline import silhouette

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import AlphaStore
+from avatar.data.reader import AlphaStore
 from avatar.render import mesh
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.rotations import axis_angle_to_matrix

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numba import njit
 
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.render.mesh import project
 from pipeline.track.photometric.skin import Skin
 from pipeline.track.solve.problem import Observations, State

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.render.mesh import facing, project
 from avatar.rig import HeadRig, RigParams
 from pipeline import media

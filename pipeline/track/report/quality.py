@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline.common.gate import Quality
 from pipeline.detect.landmarks import LEFT_EYE, RIGHT_EYE, Detections
 from pipeline.track.settings import Gate

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.base import files
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline.track.report.quality import Measures
 from pipeline.track.settings import Gate
 

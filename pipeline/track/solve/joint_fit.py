@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import AlphaStore, FrameStore
+from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig, RigParams
 from pipeline.common.parallel import threaded
 from pipeline.track.outline import offsets, overlap, silhouette, torso

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from avatar.data.dataset import Tables
+from avatar.data.layout import Tables
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
 from pipeline.track.solve import rotations

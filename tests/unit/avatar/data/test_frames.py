@@ -17,8 +17,9 @@ import torch
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import ALPHA, IMAGE, TRAIN, Dataset
+from avatar.data.dataset import Dataset
 from avatar.data.frames import AHEAD, FrameFeed, FrameOrder, camera_tensors, composite
+from avatar.data.layout import ALPHA, IMAGE, TRAIN
 from tests.rigs import toy_rig
 from tests.scenes import ring_of_cameras, write_scene
 

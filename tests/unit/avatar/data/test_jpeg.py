@@ -24,3 +24,11 @@ def test_the_pixels_are_those_of_opencv() -> None:
         found = jpeg.decode(blob)
         assert np.array_equal(found, expected)
         found[0, 0] = 0  # the caller's own, to write to
+
+
+def test_images_keep_their_colours_at_full_resolution() -> None:
+    """4:4:4: two colours side by side do not bleed into each other."""
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[:, ::2], image[:, 1::2] = (200, 40, 40), (40, 40, 200)
+    read = jpeg.decode(np.frombuffer(jpeg.encode(image), np.uint8))
+    assert np.abs(read.astype(int) - image).mean() < 8

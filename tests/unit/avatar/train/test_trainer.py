@@ -11,8 +11,9 @@ import torch
 
 from avatar.base import files
 from avatar.base.errors import UserError
-from avatar.data.dataset import TRAIN, Dataset
+from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
+from avatar.data.layout import TRAIN
 from avatar.evaluate.frames import Avatar, load_avatar, protocol_rows, render_rows
 from avatar.evaluate.metrics import psnr, squared_error
 from avatar.export.files import load_gaussians, save_gaussians

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.rig.arkit import ARKIT_NAMES
 from pipeline.detect import blendshapes
 from tests.unit.pipeline.track.capture import write_store

@@ -7,7 +7,7 @@ import pytest
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline import media
 from pipeline.common.gate import Quality
 from pipeline.ingest.framing import around

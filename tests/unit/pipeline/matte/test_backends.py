@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import AlphaStore, FrameStore
+from avatar.data.reader import AlphaStore, FrameStore
 from pipeline import media
 from pipeline.ingest.run import IngestSettings, ingest
 from pipeline.matte import workers as work

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import BACKGROUND, HEAD, NECK, TORSO
+from avatar.data.layout import BACKGROUND, HEAD, NECK, TORSO
 from pipeline.pack.regions import RegionMaps, face_regions, spread
 from tests.rigs import toy_rig
 from tests.scenes import moving_params

@@ -12,19 +12,10 @@ import torch
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import (
-    ALPHA,
-    IMAGE,
-    TEST,
-    TRAIN,
-    UNUSED,
-    VAL,
-    AlphaStore,
-    Dataset,
-    FrameStore,
-    Tables,
-    verify,
-)
+from avatar.data.dataset import Dataset
+from avatar.data.layout import ALPHA, IMAGE, TEST, TRAIN, UNUSED, VAL, Tables
+from avatar.data.reader import AlphaStore, FrameStore
+from avatar.data.verify import verify
 from pipeline.common.gate import Quality
 from pipeline.pack.run import PackSettings, SplitSettings, main, split_rows
 from tests.subject import Subject, tables

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar.data import dataset, jpeg
+from avatar.data import jpeg, png
+from avatar.data.layout import ALPHA, IMAGE, Tables
+from avatar.data.writer import create
 from avatar.rig import HeadRig
 from pipeline.track.solve import rotations, stages
 from pipeline.track.solve.model import LandmarkModel
@@ -45,14 +47,14 @@ def write_store(
     path: Path, frames: list[np.ndarray], cams: int, timesteps: int, per_second: float = 30
 ) -> None:
     """Store frames of one sequence, camera by camera: RGB images, or alphas where they are grey."""
-    channel = dataset.IMAGE if frames[0].ndim == 3 else dataset.ALPHA
-    encode = jpeg.encode if frames[0].ndim == 3 else dataset.encode_alpha
+    channel = IMAGE if frames[0].ndim == 3 else ALPHA
+    encode = jpeg.encode if frames[0].ndim == 3 else png.encode
     height, width = frames[0].shape[:2]
-    with dataset.create(path) as writer:
+    with create(path) as writer:
         for frame in frames:
             writer.append(channel, encode(frame))
         writer.write_tables(
-            dataset.Tables(
+            Tables(
                 [str(camera) for camera in range(cams)],
                 np.tile([[width, height]], (cams, 1)),
                 np.full(timesteps, "main"),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import AlphaStore
+from avatar.data.reader import AlphaStore
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 from tests.rigs import toy_rig

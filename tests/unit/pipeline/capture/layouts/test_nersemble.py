@@ -4,7 +4,7 @@ import numpy as np
 
 from avatar.base import files
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline.capture.colour import ColourCorrection
 from pipeline.capture.model import read_image
 from pipeline.capture.read import read_capture

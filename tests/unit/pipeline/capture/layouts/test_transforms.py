@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline.capture.read import read_capture
 from pipeline.ingest.run import ingest
 from tests.flame_tracks import add_tracks, moves

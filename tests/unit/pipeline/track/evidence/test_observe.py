@@ -6,7 +6,7 @@ import pytest
 from avatar.base import files
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline.detect.landmarks import Detections
 from pipeline.track.evidence import observe
 from tests.unit.pipeline.track.capture import cameras, write_store

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avatar.base.errors import UserError
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.rig import RigParams
 from pipeline.track import external
 from pipeline.track.external.arrays import nearest_known

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from avatar.rig import HeadRig
 from avatar.rig.rotations import axis_angle_to_matrix
 from pipeline.ingest import run as stage

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from avatar.data.cameras import Cameras
-from avatar.data.dataset import AlphaStore
+from avatar.data.reader import AlphaStore
 from avatar.rig import HeadRig
 from pipeline.track.outline import silhouette
 from pipeline.track.outline.silhouette import Rim

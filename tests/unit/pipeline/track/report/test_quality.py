@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline.common.gate import Quality
 from pipeline.detect.landmarks import Detections
 from pipeline.track.report import quality

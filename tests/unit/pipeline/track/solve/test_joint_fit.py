@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.data.dataset import FrameStore
+from avatar.data.reader import FrameStore
 from pipeline.track.outline import torso
 from pipeline.track.outline.silhouette import Rim
 from pipeline.track.solve import joint_fit

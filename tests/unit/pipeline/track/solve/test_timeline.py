@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.data.dataset import Tables
+from avatar.data.layout import Tables
 from pipeline.track.solve import rotations, timeline
 from pipeline.track.solve.model import LandmarkModel
 from tests.unit.pipeline.track.capture import Toy, toy
