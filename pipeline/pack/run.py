@@ -13,47 +13,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 from pydantic import ConfigDict
 
 from avatar.base import cli, files
 from avatar.base.errors import UserError
 from avatar.data import png
 from avatar.data.cameras import Cameras
-from avatar.data.layout import ALPHA, IMAGE, REGION, SPLITS, TEST, TRAIN, UNUSED, VAL, Tables
+from avatar.data.layout import ALPHA, IMAGE, REGION, SPLITS
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.data.writer import create
 from avatar.rig import HeadRig, RigParams
 from pipeline.common.gate import Quality
 from pipeline.pack.regions import RegionMaps
+from pipeline.pack.split import SplitSettings, split_rows
 
 log = logging.getLogger(__name__)
 
 _TIMESTEPS = ("sequence", "index", "time", "valid")
 _ATTRIBUTES = ("rig", "rig_sha256")
-
-
-@dataclass
-class SplitSettings:
-    """What is held out.
-
-    Attributes:
-        camera: the held-out camera; null: the middle one of four or more, else none.
-        sequence: the held-out sequence; null: the last of two or more, else `fraction`.
-        fraction: of a single sequence, the share at its end that is held out.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    camera: str | None = None
-    sequence: str | None = None
-    fraction: float = 0.3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction < 1:
-            raise UserError(
-                f"settings: pack.split.fraction is {self.fraction}, expected between 0 and 1"
-            )
 
 
 @dataclass
@@ -126,58 +103,6 @@ def check_gate(track: Path, gate: Literal["strict", "warn"]) -> None:
             f"tracking failed: {reasons} (look at {track}/overlay.mp4; "
             "to train all the same set pack.gate to warn)"
         )
-
-
-def split_rows(
-    tables: Tables, valid: Bool[np.ndarray, "T"], settings: SplitSettings
-) -> UInt8[np.ndarray, "M"]:
-    """The split of every row: TRAIN, VAL, TEST or UNUSED.
-
-    Held-out timesteps of all cameras are `test`; of the rest the held-out camera is `val` and the
-    others are `train`. Frames of invalid timesteps are unused.
-
-    Raises:
-        UserError: a camera or sequence that is not there, or no frame to train or test on.
-    """
-    held_camera = _held_camera(tables.camera_ids, settings)
-    held_step = _held_timesteps(tables, settings)
-    split = np.where(tables.camera == held_camera, VAL, TRAIN)
-    split[held_step[tables.timestep]] = TEST
-    split[~valid[tables.timestep]] = UNUSED
-    for part in (TRAIN, TEST):
-        if not (split == part).any():
-            raise UserError(
-                f"no frame is left for {SPLITS[part]}: {int(valid.sum())} of {len(valid)} "
-                "timesteps show a face: give a longer clip or mend pack.split in the settings"
-            )
-    return split.astype(np.uint8)
-
-
-def _held_camera(ids: list[str], settings: SplitSettings) -> int:
-    if settings.camera is None:
-        return len(ids) // 2 if len(ids) >= 4 else -1
-    if settings.camera not in ids or len(ids) == 1:
-        raise UserError(
-            f"settings: pack.split.camera is {settings.camera!r}, expected one of {ids}, "
-            "of at least two"
-        )
-    return ids.index(settings.camera)
-
-
-def _held_timesteps(tables: Tables, settings: SplitSettings) -> Bool[np.ndarray, "T"]:
-    sequences = sorted(set(tables.sequence.tolist()))
-    held = settings.sequence
-    if held is None and len(sequences) > 1:
-        held = sequences[-1]
-    if held is None:
-        count = len(tables.sequence)
-        return np.arange(count) >= count - max(1, round(settings.fraction * count))
-    if held not in sequences or len(sequences) == 1:
-        raise UserError(
-            f"settings: pack.split.sequence is {held!r}, expected one of {sequences}, "
-            "of at least two"
-        )
-    return tables.sequence == held
 
 
 def _check(

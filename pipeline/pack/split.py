@@ -1,0 +1,99 @@
+"""Which frames are for training and which are held out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from pydantic import ConfigDict
+
+from avatar.base.errors import UserError
+from avatar.data.layout import SPLITS, TEST, TRAIN, UNUSED, VAL, Tables
+
+
+@dataclass
+class SplitSettings:
+    """What is held out.
+
+    Attributes:
+        camera: the held-out camera; null: the middle one of four or more, else none.
+        sequence: the held-out sequence; null: the last of two or more that show a face, else
+            `fraction`.
+        fraction: of a single sequence, the share of its valid timesteps that is held out, at its
+            end.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    camera: str | None = None
+    sequence: str | None = None
+    fraction: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise UserError(
+                f"settings: pack.split.fraction is {self.fraction}, expected between 0 and 1"
+            )
+
+
+def split_rows(
+    tables: Tables, valid: Bool[np.ndarray, "T"], settings: SplitSettings
+) -> UInt8[np.ndarray, "M"]:
+    """The split of every row: TRAIN, VAL, TEST or UNUSED.
+
+    Held-out timesteps of all cameras are `test`; of the rest the held-out camera is `val` and the
+    others are `train`. Frames of invalid timesteps are unused.
+
+    Args:
+        valid: whether a timestep was tracked.
+    Raises:
+        UserError: a camera or sequence that is not there, or no frame to train or test on.
+    """
+    held_camera = _held_camera(tables.camera_ids, settings)
+    held_step = _held_timesteps(tables, valid, settings)
+    split = np.where(tables.camera == held_camera, VAL, TRAIN)
+    split[held_step[tables.timestep]] = TEST
+    split[~valid[tables.timestep]] = UNUSED
+    for part in (TRAIN, TEST):
+        if not (split == part).any():
+            raise UserError(
+                f"no frame is left for {SPLITS[part]}: {int(valid.sum())} of {len(valid)} "
+                "timesteps show a face: give a longer clip or change pack.split in the settings"
+            )
+    return split.astype(np.uint8)
+
+
+def _held_camera(ids: list[str], settings: SplitSettings) -> int:
+    if settings.camera is None:
+        return len(ids) // 2 if len(ids) >= 4 else -1
+    if settings.camera not in ids or len(ids) == 1:
+        raise UserError(
+            f"settings: pack.split.camera is {settings.camera!r}, expected one of {ids}, "
+            "of at least two"
+        )
+    return ids.index(settings.camera)
+
+
+def _held_timesteps(
+    tables: Tables, valid: Bool[np.ndarray, "T"], settings: SplitSettings
+) -> Bool[np.ndarray, "T"]:
+    """The held-out timesteps; invalid ones count for nothing."""
+    sequences = sorted(set(tables.sequence.tolist()))
+    held = settings.sequence
+    if held is None:
+        tracked = sorted(set(tables.sequence[valid].tolist()))
+        if len(tracked) <= 1:
+            return _last(valid, settings.fraction)
+        held = tracked[-1]
+    if held not in sequences or len(sequences) == 1:
+        raise UserError(
+            f"settings: pack.split.sequence is {held!r}, expected one of {sequences}, "
+            "of at least two"
+        )
+    return tables.sequence == held
+
+
+def _last(valid: Bool[np.ndarray, "T"], fraction: float) -> Bool[np.ndarray, "T"]:
+    """The last share of the valid timesteps, at least one."""
+    count = int(valid.sum())
+    order = np.cumsum(valid)  # from 1
+    return valid & (order > count - max(1, round(fraction * count)))
