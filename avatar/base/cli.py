@@ -15,7 +15,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
-from avatar.base import files, names
+from avatar.base import files, made, names
 from avatar.base.errors import Busy, UserError
 
 T = TypeVar("T")
@@ -41,6 +41,9 @@ def stage_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--subject", required=True, help="the subject's name")
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
     parser.add_argument("--settings", default="{}", help="JSON object that overrides the defaults")
+    parser.add_argument(
+        "--made-from", default=made.BY_HAND, help="hash of the inputs; the workflow passes it"
+    )
     return parser
 
 
@@ -64,8 +67,9 @@ def read_settings(cls: type[T], text: str) -> T:
 def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) -> int:
     """Run one stage of one subject; return the exit code.
 
-    Takes the stage's lock, clears the old failure record, and on failure leaves exactly one
-    `error:` line on stderr and in `results/<subject>/failures/<stage>.json`.
+    Takes the stage's lock, clears the old failure record and the stamps of this stage and of those
+    after it (see `avatar.base.made`), and stamps the stage when it succeeds. On failure it leaves
+    exactly one `error:` line on stderr and in `results/<subject>/failures/<stage>.json`.
     """
     set_up_logging()
     for asked_to_stop in (signal.SIGTERM, signal.SIGUSR1):  # Slurm can send the second in time
@@ -79,8 +83,10 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
     try:
         with files.lock(home / "locks" / f"{stage}.lock"):
             record.unlink(missing_ok=True)
+            made.clear(home, stage)
             try:
                 work()
+                made.write(home, stage, getattr(args, "made_from", made.BY_HAND))
             except Busy:  # nothing failed
                 raise
             except UserError as problem:

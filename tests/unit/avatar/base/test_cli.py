@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ConfigDict
 
-from avatar.base import cli
+from avatar.base import cli, made
 from avatar.base.errors import UserError
 
 
@@ -76,3 +76,18 @@ def test_a_bad_subject_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cli.run_stage("ingest", _args(tmp_path, "../x"), lambda: None) == 2
     assert capsys.readouterr().err.startswith("error: subject name '../x' is not allowed")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_stamps_its_success_and_takes_the_stamp_back_when_it_starts(tmp_path: Path) -> None:
+    args = _args(tmp_path)
+    args.made_from = "0123456789ab"
+    stamp = made.stamp(tmp_path / "results/anna", "track", "0123456789ab")
+    assert cli.run_stage("track", args, lambda: None) == 0
+    assert stamp.is_file()
+
+    def work() -> None:
+        assert not stamp.exists()
+        raise UserError("no face in any frame")
+
+    assert cli.run_stage("track", args, work) == 2
+    assert not stamp.exists()

@@ -1,0 +1,57 @@
+"""Stamps: which stages of a subject are done.
+
+`results/<subject>/made/<stage>-<hash>.json` exists while the files of the stage are whole and were
+made from what the hash stands for: code version, settings, capture and the stages before. The
+workflow declares only these small files to Snakemake, which deletes what a job declares before
+it runs; the results themselves stay until their successors replace them. Imports nothing heavy.
+"""
+
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from avatar.base import files
+
+# In the order of the data.
+STAGES = ("ingest", "matte", "track", "pack", "train", "evaluate")
+FOLDER = "made"
+BY_HAND = "by-hand"
+# `field(default=2, metadata=NO_EFFECT)`: a setting that changes nothing in what the stage writes.
+NO_EFFECT = {"affects_output": False}
+
+
+def stamp(home: Path, stage: str, made_from: str) -> Path:
+    """The stamp's path; `home` is `results/<subject>`."""
+    return home / FOLDER / f"{stage}-{made_from}.json"
+
+
+def stamps(home: Path, stage: str) -> list[Path]:
+    """The stamps of a stage that are there."""
+    return sorted((home / FOLDER).glob(f"{stage}-*.json"))
+
+
+def clear(home: Path, stage: str) -> None:
+    """Remove the stamps of a stage and of all stages after it: it is about to be made again."""
+    assert stage in STAGES, stage
+    for later in STAGES[STAGES.index(stage) :]:
+        for path in stamps(home, later):
+            path.unlink(missing_ok=True)
+
+
+def write(home: Path, stage: str, made_from: str) -> None:
+    """Write the stamp of a finished stage. No two runs write the same bytes."""
+    date = datetime.now(UTC).isoformat()
+    files.write_json(
+        stamp(home, stage, made_from), {"stage": stage, "made_from": made_from, "date": date}
+    )
+
+
+def output_part(settings: Any) -> dict[str, Any]:
+    """The settings of a dataclass that change what its stage writes, nested ones included."""
+    part = {}
+    for entry in fields(settings):
+        if entry.metadata.get("affects_output", True):
+            value = getattr(settings, entry.name)
+            part[entry.name] = output_part(value) if is_dataclass(value) else value
+    return part
