@@ -11,6 +11,10 @@ from avatar.base import files, names
 from avatar.base.errors import UserError
 
 VERSION = 1
+# What an entry of `cameras.json` may hold; `camera_model` is optional and changes nothing.
+KEYS = ("width", "height", "K", "distortion", "viewmat", "time_offset", "camera_model")
+MODELS = ("PINHOLE", "OPENCV")
+LARGEST, FARTHEST = 65_535, 1e4  # pixels of a side; metres from the world's origin
 
 
 @dataclass(frozen=True)
@@ -104,21 +108,64 @@ def _read_camera(path: str | Path, name: str, entry: Any) -> tuple[np.ndarray, .
     where = f"{path}: camera {name!r}"
     if not isinstance(entry, dict):
         raise UserError(f"{where}: expected an object, got {type(entry).__name__}")
+    _check_keys(where, entry)
     K = _array(where, entry, "K", (3, 3))
     viewmat = _array(where, entry, "viewmat", (4, 4))
     distortion = _array(where, {"distortion": [0.0] * 5} | entry, "distortion", (5,))
     size = _array(where, {"size": [entry.get("width"), entry.get("height")]}, "size", (2,))
     offset = _array(where, {"time_offset": 0.0} | entry, "time_offset", ())
+    _check_intrinsics(where, K)
+    _check_pose(where, viewmat)
+    if (size < 1).any() or (size != size.round()).any() or (size > LARGEST).any():
+        raise UserError(
+            f"{where}: width and height must be whole numbers above 0, at most {LARGEST}"
+        )
+    return K, viewmat, size.astype(np.int64), distortion, offset
+
+
+def _check_keys(where: str, entry: dict[str, Any]) -> None:
+    """An unknown key may be a lens term: nothing is ignored."""
+    model = entry.get("camera_model", MODELS[0])
+    if model not in MODELS:
+        raise UserError(
+            f"{where}: camera_model {model!r} is not supported, expected {' or '.join(MODELS)}: "
+            "undistort the images with that model first"
+        )
+    unknown = sorted(set(entry) - set(KEYS))
+    if unknown:
+        raise UserError(
+            f"{where}: unknown key {unknown[0]!r}, expected {', '.join(KEYS)}: remove it; lens "
+            "terms are distortion [k1, k2, p1, p2, k3], others are not supported"
+        )
+
+
+def _check_intrinsics(where: str, K: np.ndarray) -> None:
+    """Positive focal lengths, and zero where a pinhole matrix is zero."""
+    expected = "expected [[fx,0,cx],[0,fy,cy],[0,0,1]]"
     if not (K[0, 0] > 0 and K[1, 1] > 0 and np.allclose(K[2], [0, 0, 1])):
-        raise UserError(f"{where}: K is no pinhole matrix: expected [[fx,0,cx],[0,fy,cy],[0,0,1]]")
+        raise UserError(f"{where}: K is no pinhole matrix: {expected}")
+    skew = max(abs(K[0, 1]), abs(K[1, 0]))
+    if skew > 1e-6 * min(K[0, 0], K[1, 1]):
+        raise UserError(
+            f"{where}: K has a skew of {skew:g} pixels, {expected}: "
+            "calibrate without skew, or resample the images"
+        )
+
+
+def _check_pose(where: str, viewmat: np.ndarray) -> None:
+    """A rigid motion within some distance of the origin."""
     turn = viewmat[:3, :3]
+    if abs(turn).max() > 2:  # the product below could overflow
+        raise UserError(f"{where}: viewmat's upper left 3x3 is no rotation")
     if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
         raise UserError(f"{where}: viewmat's upper left 3x3 is no rotation")
     if not np.allclose(viewmat[3], [0, 0, 0, 1]):
         raise UserError(f"{where}: viewmat's last row must be 0 0 0 1")
-    if (size < 1).any() or (size != size.round()).any():
-        raise UserError(f"{where}: width and height must be whole numbers above 0")
-    return K, viewmat, size.astype(np.int64), distortion, offset
+    if abs(viewmat[:3, 3]).max() > FARTHEST:
+        raise UserError(
+            f"{where}: viewmat's translation is {abs(viewmat[:3, 3]).max():g} m, expected at most "
+            f"{FARTHEST:g}: convert it to metres"
+        )
 
 
 def _array(where: str, entry: dict[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -126,7 +173,7 @@ def _array(where: str, entry: dict[str, Any], key: str, shape: tuple[int, ...]) 
         array = np.asarray(entry[key], np.float64)
     except KeyError:
         raise UserError(f"{where}: lacks {key}") from None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{where}: {key} is not numbers") from None
     if array.shape != shape:
         raise UserError(f"{where}: {key} has shape {array.shape}, expected {shape}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from avatar.base import cli
 from avatar.base.errors import UserError
+from pipeline.capture.lens import check_distortion
 from pipeline.capture.read import Capture, Clip, read_capture, read_image
 from pipeline.ingest.report import LONG_GAP
 from pipeline.media import VideoInfo
@@ -57,6 +58,7 @@ def inspect(path: str | Path, image_fps: float = 30.0) -> Inspection:
         found.rows.append(_row(clip, info))
         found.warnings += [f"{clip.source}: {remark}" for remark in info.remarks]
         _check_size(found, capture, clip, (info.width, info.height), sizes)
+    _check_lenses(found, capture)
     for camera, plate in capture.plates.items():
         try:
             height, width = read_image(plate).shape[:2]
@@ -105,6 +107,18 @@ def _check_size(
             "{}: frames are {} x {}, expected {} x {} as its camera has: "
             "convert it or mend the calibration".format(clip.source, *size, *expected)
         )
+
+
+def _check_lenses(found: Inspection, capture: Capture) -> None:
+    """Undistorting leaves a picture."""
+    if capture.cameras is None:
+        return
+    for place in range(len(capture.cameras)):
+        try:
+            if warning := check_distortion(capture.cameras, place, str(capture.path)):
+                found.warnings.append(warning)
+        except UserError as problem:
+            found.errors.append(str(problem))
 
 
 def report(found: Inspection) -> str:

@@ -17,6 +17,7 @@ from pipeline.capture.colour import ColourCorrection
 from pipeline.media import limits
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+LAST_NUMBER = 10**9  # of numbered images
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +120,10 @@ class Clip:
             if not (path.stem.isdecimal() and path.stem.isascii()):
                 continue
             if path.suffix.lower() in IMAGE_SUFFIXES:
+                if int(path.stem) > LAST_NUMBER:
+                    raise UserError(
+                        f"{path}: its number is above {LAST_NUMBER}: number images from 0"
+                    )
                 other = found.setdefault(int(path.stem), path)
                 if other != path:
                     raise UserError(

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from avatar.data.cameras import Cameras
 from pipeline import media
 from pipeline.capture.colour import ColourCorrection
+from pipeline.capture.lens import undistortion
 from pipeline.detect import landmarks
 
 # Around a face-mesh box of height 1 (chin to the upper forehead): hair above, neck and the upper
@@ -88,7 +89,7 @@ class Framing:
         maps = None
         if entry["undistorted"]:
             assert cameras is not None, "only calibrated cameras are undistorted"
-            maps = _undistortion(cameras, place)
+            maps = undistortion(cameras, place)
         colour = entry["colour"] and ColourCorrection(np.array(entry["colour"]))
         size = tuple(entry["size"])
         return cls((width, height), (x, y, window_width, window_height), size, maps, colour)
@@ -123,19 +124,9 @@ def calibrated(
     width, height = (int(side) for side in cameras.sizes[place])
     factor = max(1, -(-max(width, height) // size))
     kept = (width // factor * factor, height // factor * factor)
-    maps = _undistortion(cameras, place) if cameras.distortion[place].any() else None
+    maps = undistortion(cameras, place) if cameras.distortion[place].any() else None
     stored = (kept[0] // factor, kept[1] // factor)
     return Framing((width, height), (0, 0, *kept), stored, maps, colour)
-
-
-def _undistortion(cameras: Cameras, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of the pinhole image with the same K lies in the distorted one."""
-    size = (int(cameras.sizes[place, 0]), int(cameras.sizes[place, 1]))
-    K = cameras.Ks[place].copy()
-    K[:2, 2] -= 0.5  # OpenCV puts the first pixel's centre at 0
-    return cv2.initUndistortRectifyMap(
-        K, cameras.distortion[place], np.eye(3), K, size, cv2.CV_16SC2
-    )
 
 
 def windowed(

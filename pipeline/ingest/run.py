@@ -25,6 +25,7 @@ from avatar.data.cameras import Cameras
 from avatar.data.layout import IMAGE, Tables
 from avatar.data.writer import StoreWriter, create
 from pipeline import media
+from pipeline.capture.lens import check_distortion
 from pipeline.capture.read import Capture, Clip, read_capture, read_image
 from pipeline.common.gate import Quality
 from pipeline.common.parallel import threaded
@@ -114,6 +115,7 @@ def _framings(
         if capture.cameras is not None:
             place = capture.cameras.ids.index(camera)
             colour = capture.colours.get(camera)
+            _check_calibration(capture, place, clips, quality)
             framings[camera] = calibrated(capture.cameras, place, settings.size, colour)
             continue
         assert look is not None
@@ -122,6 +124,18 @@ def _framings(
         judge_heads(quality, heads)
         framings[camera] = windowed(heads.frame, heads.window, settings.size_mono)
     return framings
+
+
+def _check_calibration(capture: Capture, place: int, clips: list[Clip], quality: Quality) -> None:
+    """A camera's clips have the size of its calibration, and its lens leaves a picture."""
+    assert capture.cameras is not None
+    width, height = (int(side) for side in capture.cameras.sizes[place])
+    for clip in clips:
+        info = clip.info()
+        whole = media.Window((width, height), (0, 0, width, height))
+        whole.check((info.width, info.height), str(clip.source))
+    if warning := check_distortion(capture.cameras, place, str(capture.path)):
+        quality.warn(warning)
 
 
 def _store(

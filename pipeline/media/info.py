@@ -80,12 +80,15 @@ class Window:
         Raises:
             UserError: the frame has another size; `source` names the file.
         """
-        height, width = image.shape[:2]
-        if (width, height) != self.size:
-            expected = "{} x {}".format(*self.size)
-            raise UserError(
-                f"{source}: a frame is {width} x {height}, expected {expected} as before (or as "
-                "the calibration says): convert it to one size"
-            )
+        self.check((image.shape[1], image.shape[0]), source)
         x, y, width, height = self.box
         return image[y : y + height, x : x + width]
+
+    def check(self, size: tuple[int, int], source: str) -> None:
+        """Raise UserError where a frame's width and height are not `size`."""
+        if size != self.size:
+            found, expected = ("{} x {}".format(*pair) for pair in (size, self.size))
+            raise UserError(
+                f"{source}: a frame is {found}, expected {expected} as before (or as "
+                "the calibration says): convert it to one size"
+            )

@@ -14,6 +14,7 @@ from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
 from pipeline.capture.layouts.headsplat import PREFIX
 
+LONGEST_UNIT = 1000.0  # metres
 # Which of fx fy cx cy k1 k2 p1 p2 k3 each parameter of a model is; 'f' is both focal lengths.
 _MODELS = {
     "SIMPLE_PINHOLE": "f cx cy",
@@ -32,14 +33,21 @@ def read_colmap(folder: Path, metres: float) -> Cameras:
             folder `cam_<id>/`, is camera `<id>`; any other is named by its stem.
         metres: length of COLMAP's unit.
     Raises:
-        UserError: not such files, a camera model with other lens terms, or two images of a camera.
+        UserError: not such files, a camera model with other lens terms, two images of a camera,
+            or a length that is none.
     """
-    models = {}
-    for fields in filter(None, _rows(folder / "cameras.txt")):
+    if not 0 < metres <= LONGEST_UNIT:
+        raise UserError(
+            f"--metres is {metres:g}, expected the length of COLMAP's unit in metres, above 0 and "
+            f"at most {LONGEST_UNIT:g}: measure a distance in the scene"
+        )
+    models: dict[str, dict[str, Any]] = {}
+    for fields in _rows(folder / "cameras.txt"):
+        if fields[0] in models:
+            raise UserError(f"{folder}/cameras.txt: two cameras {fields[0]}: keep one")
         models[fields[0]] = _intrinsics(fields, folder / "cameras.txt")
     cameras: dict[str, dict[str, Any]] = {}
-    # Every image takes two lines; the second lists its points.
-    for fields in filter(None, _rows(folder / "images.txt")[::2]):
+    for fields in _images(_rows(folder / "images.txt")):
         try:
             quaternion = np.array(fields[1:5], np.float64)
             translation = np.array(fields[5:8], np.float64) * metres
@@ -59,17 +67,41 @@ def read_colmap(folder: Path, metres: float) -> Cameras:
 
 
 def _rows(path: Path) -> list[list[str]]:
+    """The fields of every line that is neither empty nor a comment."""
+    if not path.is_file():  # a named pipe would block
+        raise UserError(f"{path} is not a plain file: export the model as text")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as problem:
         raise UserError(f"{path}: cannot be read ({problem}): export the model as text") from None
-    return [line.split() for line in lines if not line.startswith("#")]
+    return [line.split() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _images(rows: list[list[str]]) -> list[list[str]]:
+    """The lines of images; each may be followed by a line of its points, X Y POINT3D_ID each."""
+    images: list[list[str]] = []
+    after_image = False
+    for fields in rows:
+        after_image = not (after_image and _is_points(fields))
+        if after_image:
+            images.append(fields)
+    return images
+
+
+def _is_points(fields: list[str]) -> bool:
+    try:
+        return len(fields) % 3 == 0 and len([float(field) for field in fields]) > 0
+    except ValueError:
+        return False
 
 
 def _intrinsics(fields: list[str], path: Path) -> dict[str, Any]:
     model = fields[1] if len(fields) > 1 else ""
     if model not in _MODELS:
-        raise UserError(f"{path}: camera model {model!r}: expected one of {', '.join(_MODELS)}")
+        raise UserError(
+            f"{path}: camera model {model!r} is not supported, expected one of "
+            f"{', '.join(_MODELS)}: undistort the images first"
+        )
     keys = _MODELS[model].split()
     try:
         width, height = int(fields[2]), int(fields[3])

@@ -16,6 +16,7 @@ from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
 from pipeline.capture.calibration.colmap import read_colmap
 from pipeline.capture.layouts import nersemble, transforms
+from pipeline.capture.lens import check_model
 
 
 def read_transforms(path: Path) -> Cameras:
@@ -30,12 +31,15 @@ def read_transforms(path: Path) -> Cameras:
         raise UserError(f"{path}: expected a list 'frames'")
     cameras: dict[str, dict] = {}
     for frame in ({**value, **frame} for frame in listed):
+        check_model(frame, f"{path}: {str(frame.get('file_path'))!r}")
         camera = transforms.camera_of(frame, Path(str(frame.get("file_path", "0"))))
         viewmat = np.linalg.inv(transforms.pose(frame, path))
         entry = transforms.entry_of(frame, viewmat, path)
         same = cameras.setdefault(camera.removeprefix("cam_"), entry)
         if not np.allclose(same["viewmat"], viewmat, atol=transforms.STILL):
             raise UserError(f"{path}: camera {camera!r} moves: only cameras at rest are read")
+        if same | {"viewmat": None} != entry | {"viewmat": None}:
+            raise UserError(f"{path}: camera {camera!r} changes its lens: expected one a camera")
     return Cameras.from_json({"version": VERSION, "units": "m", "cameras": cameras}, path)
 
 

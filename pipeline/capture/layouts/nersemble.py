@@ -26,6 +26,7 @@ from avatar.data.cameras import VERSION, Cameras
 from pipeline import media
 from pipeline.capture.colour import ColourCorrection
 from pipeline.capture.layouts.headsplat import absent_clips, entries
+from pipeline.capture.lens import check_model
 from pipeline.capture.model import IMAGE_SUFFIXES, Capture, Clip, FlameTracks
 
 PARAMS = Path("calibration") / "camera_params.json"
@@ -94,6 +95,7 @@ def read_cameras(path: Path, sizes: dict[str, tuple[int, int]]) -> Cameras:
             than the calibration.
     """
     params = read_object(path, "a NeRSemble calibration")
+    check_model(params, str(path))
     poses, intrinsics = params.get("world_2_cam"), params.get("intrinsics")
     if not isinstance(poses, dict) or intrinsics is None:
         raise UserError(f"{path}: expected 'world_2_cam' and 'intrinsics': download it again")

@@ -23,7 +23,8 @@ from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
 from pipeline.capture.layouts.headsplat import CAMERAS_FILE, absent_clips
 from pipeline.capture.layouts.nersemble import clean, read_object
-from pipeline.capture.model import Capture, Clip, FlameTracks
+from pipeline.capture.lens import TERMS, check_model
+from pipeline.capture.model import LAST_NUMBER, Capture, Clip, FlameTracks
 
 WHOLE = "transforms.json"
 PARTS = ("transforms_train.json", "transforms_val.json", "transforms_test.json")
@@ -45,9 +46,8 @@ def read(folder: Path, image_fps: float) -> Capture:
     tracks: dict[str, dict[int, Path]] = defaultdict(dict)
     entries: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for frame in frames:
-        path, timestep = _image(folder, frame), frame.get("timestep_index")
-        if not isinstance(timestep, int):
-            raise UserError(f"{folder}: a frame lacks timestep_index: expected a moving head")
+        path, timestep = _image(folder, frame), _timestep(folder, frame)
+        check_model(frame, f"{folder}: {frame['file_path']!r}")
         sequence, camera = _sequence(folder, path), camera_of(frame, path)
         if images[sequence, camera].setdefault(timestep, path) != path:
             raise UserError(f"{folder}: timestep {timestep} of camera {camera!r} is listed twice")
@@ -56,6 +56,8 @@ def read(folder: Path, image_fps: float) -> Capture:
         same = entries[sequence].setdefault(camera, frame)
         if not np.allclose(pose(same, folder), pose(frame, folder), atol=STILL):
             raise UserError(f"{folder}: camera {camera!r} moves: only cameras at rest are read")
+        if optics(same) != optics(frame):
+            raise UserError(f"{folder}: camera {camera!r} changes its lens: expected one a camera")
     first = {name: min(t for (s, _), ts in images.items() if s == name for t in ts)
              for name in entries}  # fmt: skip
     clips = [
@@ -97,6 +99,18 @@ def _frames(folder: Path) -> list[dict[str, Any]]:
     if not frames:
         raise UserError(f"{folder}: its transforms files list no frame: export it again")
     return frames
+
+
+def _timestep(folder: Path, frame: dict[str, Any]) -> int:
+    timestep = frame.get("timestep_index")
+    if not isinstance(timestep, int):
+        raise UserError(f"{folder}: a frame lacks timestep_index: expected a moving head")
+    if not 0 <= timestep <= LAST_NUMBER:
+        raise UserError(
+            f"{folder}: timestep_index {timestep} is not from 0 to {LAST_NUMBER}: number the "
+            "frames of a sequence one after another"
+        )
+    return timestep
 
 
 def _image(folder: Path, frame: dict[str, Any]) -> Path:
@@ -154,18 +168,28 @@ def pose(frame: dict[str, Any], where: Path) -> Float[np.ndarray, "4 4"]:
     return matrix * [1, -1, -1, 1]
 
 
+def optics(frame: dict[str, Any]) -> dict[str, Any]:
+    """What a frame says about its lens, to compare with other frames of its camera."""
+    keys = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y", *TERMS)
+    return {key: frame[key] for key in keys if key in frame}
+
+
 def entry_of(frame: dict[str, Any], viewmat: np.ndarray, where: Path) -> dict[str, Any]:
-    """The entry of `cameras.json` that says the same as a frame."""
+    """The entry of `cameras.json` for a frame's camera.
+
+    Raises:
+        UserError: its numbers are none.
+    """
     try:
-        width, height = int(frame["w"]), int(frame["h"])
-        if "fl_x" in frame:
-            focal_x = float(frame["fl_x"])
+        width, height = float(frame["w"]), float(frame["h"])
+        focal_x = _focal(frame, "x", width)
+        if "fl_y" in frame or ("camera_angle_y" in frame and "fl_x" not in frame):
+            focal_y = _focal(frame, "y", height)
         else:
-            focal_x = width / 2 / math.tan(float(frame["camera_angle_x"]) / 2)
-        focal_y = float(frame.get("fl_y", focal_x))
+            focal_y = focal_x
         centre = float(frame.get("cx", width / 2)), float(frame.get("cy", height / 2))
-        lens = [float(frame.get(name, 0)) for name in ("k1", "k2", "p1", "p2", "k3")]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        lens = [float(frame.get(name, 0)) for name in TERMS]
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         raise UserError(f"{where}: a frame lacks w, h or fl_x: export it again") from None
     K = [[focal_x, 0, centre[0]], [0, focal_y, centre[1]], [0, 0, 1]]
     return {
@@ -175,6 +199,13 @@ def entry_of(frame: dict[str, Any], viewmat: np.ndarray, where: Path) -> dict[st
         "distortion": lens,
         "viewmat": viewmat.tolist(),
     }
+
+
+def _focal(frame: dict[str, Any], axis: str, side: float) -> float:
+    """Focal length in pixels along an axis, of its own key or of the angle of view."""
+    if f"fl_{axis}" in frame:
+        return float(frame[f"fl_{axis}"])
+    return side / 2 / math.tan(float(frame[f"camera_angle_{axis}"]) / 2)
 
 
 def _cameras(

@@ -224,6 +224,33 @@ def test_calibration_of_another_size_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out/frames.h5").exists()
 
 
+@pytest.mark.fault("M16")
+def test_a_calibration_of_3600_million_pixels_is_refused_by_size(tmp_path: Path) -> None:
+    write_clip(tmp_path / "capture/talk/cam_0.mp4", [40, 60])
+    entry = camera(width=60_000, height=60_000, distortion=[0.1, 0, 0, 0, 0])
+    write_cameras(tmp_path / "capture", {"0": entry})
+    with pytest.raises(UserError, match=r"a frame is 64 x 48, expected 60000 x 60000"):
+        ingest(tmp_path / "capture", tmp_path / "out")
+
+
+@pytest.mark.fault("M16")
+def test_distortion_that_leaves_no_picture_is_refused(tmp_path: Path) -> None:
+    write_clip(tmp_path / "capture/talk/cam_0.mp4", [40, 60])
+    write_cameras(tmp_path / "capture", {"0": camera(distortion=[1e6, 0, 0, 0, 0])})
+    with pytest.raises(UserError, match=r"distortion .* leaves 0% of the frame"):
+        ingest(tmp_path / "capture", tmp_path / "out")
+    assert not (tmp_path / "out/frames.h5").exists()
+
+
+@pytest.mark.fault("M16")
+def test_distortion_that_costs_a_part_warns(tmp_path: Path) -> None:
+    write_clip(tmp_path / "capture/talk/cam_0.mp4", [40, 60])
+    write_cameras(tmp_path / "capture", {"0": camera(distortion=[0.5, 0, 0, 0, 0])})
+    quality = ingest(tmp_path / "capture", tmp_path / "out")
+    assert quality.status == "warn"
+    assert "without a picture" in quality.messages[0]
+
+
 def test_a_second_run_writes_the_same(tmp_path: Path) -> None:
     write_clip(tmp_path / "capture/talk/cam_0.mp4", [40, 60, 80])
     write_cameras(tmp_path / "capture", {"0": camera()})

@@ -1,74 +1,13 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from pipeline.capture.calibration.colmap import read_colmap
 from pipeline.capture.calibration.convert import main, read_transforms
 from tests.hard_cases import nersemble_folder
-
-HALF = np.sqrt(0.5)
-MODEL = """# a comment
-1 OPENCV 640 480 500 510 320.5 240.5 -0.1 0.02 0.001 0.002
-2 SIMPLE_RADIAL 320 240 250 160 120 0.05
-"""
-# Camera b: a quarter turn about y: what is along x of the world is behind it, along -z.
-IMAGES = f"""# IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME
-
-1 1 0 0 0 0 0 2 1 cam_a.png
-0.5 0.5 -1
-2 {HALF} 0 {HALF} 0 1 2 3 2 cam_b/000000.png
-
-"""
-
-
-def model(folder: Path, cameras: str = MODEL, images: str = IMAGES) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "cameras.txt").write_text(cameras)
-    (folder / "images.txt").write_text(images.replace("NAME\n\n", "NAME\n"))
-    return folder
-
-
-def test_colmap_by_hand(tmp_path: Path) -> None:
-    cameras = read_colmap(model(tmp_path), metres=0.1)
-    assert cameras.ids == ["a", "b"]
-    assert cameras.sizes.tolist() == [[640, 480], [320, 240]]
-    np.testing.assert_allclose(cameras.Ks[0], [[500, 0, 320.5], [0, 510, 240.5], [0, 0, 1]])
-    np.testing.assert_allclose(cameras.Ks[1], [[250, 0, 160], [0, 250, 120], [0, 0, 1]])
-    np.testing.assert_allclose(
-        cameras.distortion, [[-0.1, 0.02, 0.001, 0.002, 0], [0.05, *[0] * 4]]
-    )
-    np.testing.assert_allclose(cameras.viewmats[0], [*np.eye(4)[:2], [0, 0, 1, 0.2], [0, 0, 0, 1]])
-    seen = cameras.viewmats[1] @ [1, 0, 0, 1]
-    np.testing.assert_allclose(seen, [0.1, 0.2, -1 + 0.3, 1], atol=1e-12)
-
-
-def test_colmap_rotations_are_those_of_rodrigues(tmp_path: Path) -> None:
-    axis_angle = np.array([0.3, -0.8, 0.5])
-    angle = np.linalg.norm(axis_angle)
-    w, (x, y, z) = np.cos(angle / 2), np.sin(angle / 2) * axis_angle / angle
-    cameras = read_colmap(model(tmp_path, images=f"1 {w} {x} {y} {z} 0 0 0 1 a.png\n\n"), 1.0)
-    np.testing.assert_allclose(cameras.viewmats[0, :3, :3], cv2.Rodrigues(axis_angle)[0])
-
-
-@pytest.mark.parametrize(
-    ("cameras", "images", "message"),
-    [
-        ("1 FISHEYE 4 4 1 1", IMAGES, "camera model 'FISHEYE'"),
-        ("1 PINHOLE 4 4 1 1", IMAGES, "camera 1 is no PINHOLE"),
-        (MODEL, "1 1 0 0 0 0 0 2 7 cam_a.png\n\n", "has camera 7: not in cameras.txt"),
-        (MODEL, "nonsense\n\n", "is no image"),
-        (MODEL, "1 1 0 0 0 0 0 2 1 a.png\n\n2 1 0 0 0 0 0 2 1 a.png\n\n", "two images of camera"),
-        (MODEL, "", "names no camera"),
-    ],
-)
-def test_colmap_is_checked(tmp_path: Path, cameras: str, images: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        read_colmap(model(tmp_path, cameras, images), 1.0)
 
 
 def test_transforms_by_hand(tmp_path: Path) -> None:
@@ -92,3 +31,61 @@ def test_the_command_writes_cameras(tmp_path: Path, capsys: pytest.CaptureFixtur
     np.testing.assert_allclose(Cameras.load(out).Ks[0], [[4100, 0, 550], [0, 4100, 802], [0, 0, 1]])
     assert main(["colmap", str(tmp_path), "--out", str(out)]) == 2
     assert "export the model as text" in capsys.readouterr().err
+
+
+def transforms(path: Path, *frames: dict, **shared: object) -> Path:
+    """A transforms.json: every frame at the origin unless it says otherwise."""
+    plain = {"file_path": "images/a.png", "transform_matrix": np.eye(4).tolist()}
+    value = {"w": 640, "h": 480, "fl_x": 500} | shared
+    path.write_text(json.dumps(value | {"frames": [plain | frame for frame in frames]}))
+    return path
+
+
+def test_angles_of_view_give_both_focal_lengths(tmp_path: Path) -> None:
+    frame = {"camera_angle_x": np.pi / 2, "camera_angle_y": 2 * np.arctan(0.5)}
+    value = {"w": 640, "h": 480, "frames": [{"file_path": "a", **frame}]}
+    value["frames"][0]["transform_matrix"] = np.eye(4).tolist()  # type: ignore[index]
+    (tmp_path / "t.json").write_text(json.dumps(value))
+    assert np.diag(read_transforms(tmp_path / "t.json").Ks[0]).tolist() == pytest.approx(
+        [320, 480, 1]
+    )
+
+
+@pytest.mark.fault("H4")
+@pytest.mark.parametrize(
+    ("shared", "frame", "message"),
+    [
+        ({"camera_model": "OPENCV_FISHEYE"}, {}, "camera_model 'OPENCV_FISHEYE' is not supported"),
+        ({}, {"camera_model": "EQUIRECTANGULAR"}, "camera_model 'EQUIRECTANGULAR'"),
+        ({"is_fisheye": True}, {}, "is_fisheye True is not supported"),
+        ({"k1": 0.1, "k4": 0.01}, {}, "lens term k4 = 0.01 is not supported"),
+        ({"fl_x": 500}, {"fl_x": 600}, "changes its lens"),
+        ({}, {"k1": 0.2}, "changes its lens"),
+    ],
+)
+def test_lenses_beyond_ours_are_refused(
+    tmp_path: Path, shared: dict, frame: dict, message: str
+) -> None:
+    path = transforms(tmp_path / "t.json", {}, frame, **shared)
+    with pytest.raises(UserError, match=message):
+        read_transforms(path)
+
+
+@pytest.mark.fault("M16")
+@pytest.mark.parametrize("width", ["1e400", "Infinity", "NaN", "-640", "0", "640.5", "1e30", '"w"'])
+def test_a_width_that_is_none_is_refused(tmp_path: Path, width: str) -> None:
+    path = transforms(tmp_path / "t.json", {})
+    path.write_text(path.read_text().replace('"w": 640', f'"w": {width}'))
+    with pytest.raises(UserError, match=r"t\.json: (camera 'a'|a frame lacks w)"):
+        read_transforms(path)
+
+
+@pytest.mark.fault("M16")
+@pytest.mark.parametrize("metres", ["0", "-1", "1e300", "nan"])
+def test_the_command_refuses_a_length_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metres: str
+) -> None:
+    out = tmp_path / "cameras.json"
+    assert main(["colmap", str(tmp_path), f"--metres={metres}", "--out", str(out)]) == 2
+    assert capsys.readouterr().err.count("error: --metres is ") == 1
+    assert not out.exists()

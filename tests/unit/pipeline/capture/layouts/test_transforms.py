@@ -2,7 +2,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from avatar.base.errors import UserError
 from avatar.data.reader import FrameStore
 from pipeline.capture.read import read_capture
 from pipeline.ingest.run import ingest
@@ -61,3 +63,39 @@ def test_its_frames_are_stored_in_order(tmp_path: Path) -> None:
         stored = store.image(store.row(6, 1))
     expected = pictures(1, first=2)[0][..., ::-1]  # OpenCV wrote it as BGR
     assert np.abs(stored.astype(int) - expected).mean() < 3
+
+
+@pytest.mark.fault("H4")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"camera_model": "OPENCV_FISHEYE"}, "camera_model 'OPENCV_FISHEYE' is not supported"),
+        ({"is_fisheye": True}, "is_fisheye True is not supported"),
+        ({"k4": 0.1}, "lens term k4 = 0.1 is not supported"),
+    ],
+)
+def test_another_lens_is_refused_by_name(tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_capture(transforms_folder(tmp_path, changes))
+
+
+@pytest.mark.fault("H4")
+def test_a_camera_whose_focal_length_changes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="camera '01' changes its lens"):
+        read_capture(transforms_folder(tmp_path, {"fl_x": 70}))
+
+
+@pytest.mark.fault("M16")
+@pytest.mark.parametrize("timestep", [10**30, 10**10, -1])
+def test_a_timestep_out_of_range_is_refused(tmp_path: Path, timestep: int) -> None:
+    with pytest.raises(UserError, match=f"timestep_index {timestep} is not from 0 to"):
+        read_capture(transforms_folder(tmp_path, {"timestep_index": timestep}))
+
+
+@pytest.mark.fault("M16")
+def test_an_infinite_width_is_refused(tmp_path: Path) -> None:
+    union = transforms_folder(tmp_path)
+    for part in union.glob("transforms_*.json"):
+        part.write_text(part.read_text().replace('"w": 64', '"w": 1e400'))
+    with pytest.raises(UserError, match="size holds NaN or infinity"):
+        read_capture(union)
