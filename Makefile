@@ -3,12 +3,13 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: help demo test test-faults check doctor setup clean
+.PHONY: help demo test test-faults check docs-check doctor setup clean
 help:
 	@echo "make demo    set up, then build the demo avatar and its table (minutes, no GPU)"
 	@echo "make test    set up, then run the tests"
 	@echo "make test-faults  set up, then run every reproduced fault, the slow ones too"
 	@echo "make check   set up, then lint, types, import contract, workflow lint"
+	@echo "make docs-check  which tables of docs/ are older than the code they measure"
 	@echo "make doctor  set up, then look whether this machine has what a run needs"
 	@echo "make setup   only set up: .venv from requirements.lock"
 	@echo "make clean   remove .venv and caches; captures/ and results/ stay"
@@ -19,6 +20,9 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest -n 2 --dist loadfile
+
+docs-check: setup
+	$(BIN)/python -m benchmarks.report
 
 test-faults: setup
 	$(BIN)/pytest -n 2 --dist loadfile -m fault tests

@@ -3,9 +3,9 @@
 Trains the packed subject (make demo) once per variant and seed, on the frames and parameters of its
 dataset.h5, and measures held-out frames: PSNR and SSIM over white, on the full frame and in the
 mask. Runs of the same dataset, settings, seed and code that are in the CSV file already are not
-repeated, so it can be stopped and called again.
-Prints, per protocol, the mean over seeds of each variant and its difference from the default, with
-the deviation of that difference from seed to seed.
+repeated, so it can be stopped and called again. The table has, per protocol, the mean over seeds
+of each variant and its difference from the default, with the standard deviation of that difference
+over the seeds.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from avatar.rig import HeadRig
 from avatar.train.checkpoint import run_key
 from avatar.train.presets import Preset, TrainSettings, override, resolve
 from avatar.train.trainer import Trainer
+from benchmarks import report
 
 WHITE = np.ones(3, np.float32)
 MOST_FRAMES = 120  # of a protocol, evenly thinned
@@ -128,20 +129,20 @@ def table(path: Path) -> str:
     base = found[found.variant == "default"].set_index(["protocol", "seed"])
     lines = []
     for protocol in PROTOCOLS:
-        lines += [f"\n{protocol}\n", "| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
+        rows = []
         for variant in dict.fromkeys(found.variant):
             part = found[(found.variant == variant) & (found.protocol == protocol)]
             part = part.set_index(["protocol", "seed"])
             gain = part[["psnr", "psnr_mask"]] - base.reindex(part.index)[["psnr", "psnr_mask"]]
             spread = gain.std()  # of one seed: nan
-            cells = [
+            rows.append([
                 variant, str(len(part)), f"{part.psnr.mean():.2f}", f"{part.ssim.mean():.4f}",
                 f"{part.psnr_mask.mean():.2f}", f"{part.ssim_mask.mean():.4f}",
                 f"{gain.psnr.mean():+.2f} ± {spread.psnr:.2f}",
                 f"{gain.psnr_mask.mean():+.2f} ± {spread.psnr_mask:.2f}",
-            ]  # fmt: skip
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            ])  # fmt: skip
+        lines.append(f"`{protocol}`:\n\n{report.table(HEADER, rows)}")
+    return "\n\n".join(lines)
 
 
 def main() -> None:
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=Path("results/ablation.csv"))
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS))
     parser.add_argument("--overrides", help="JSON: a variant of your own, named by --variants")
+    report.add_option(parser)
     args = parser.parse_args()
     variants = {name: VARIANTS[name] for name in args.variants if name in VARIANTS}
     if args.overrides:
@@ -172,7 +174,7 @@ def main() -> None:
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
         for future in [pool.submit(run, v, variants[v], s, args) for v, s in jobs]:
             future.result()
-    print(table(args.table))
+    report.publish("docs/quality.md", "ablation", table(args.table), ["avatar"], args.write)
 
 
 if __name__ == "__main__":

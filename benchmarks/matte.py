@@ -1,15 +1,15 @@
-"""How good each matting backend is, against the demo's true alpha.
+"""Accuracy of each matting backend against the demo's true alpha.
 
     make demo && python -m benchmarks.matte
 
-Prints a table of the backends: mean absolute error; gradient error (Rhemann et al. 2009: squared
+A table of the backends: mean absolute error; gradient error (Rhemann et al. 2009: squared
 difference of the alphas' gradient magnitudes, Gaussian derivatives of 1.4 pixels, summed over a
 frame, thousands); flicker as dtSSD (Erofeev et al. 2015: root mean square of the difference of the
-alphas' changes from frame to frame, per cent), without and with the steadying; CPU time a frame.
-And a table of colours at partly covered pixels, root mean square of 255: how far the camera's
-colour and the estimated foreground are from the person's own (weighted by alpha), and how far their
-composites over white are from the person drawn over white. Exits with 1 where a mean absolute
-error is above its limit.
+alphas' changes from frame to frame, per cent), without and with the temporal filter; CPU time per
+frame. And a table of colours at partly covered pixels, root mean square error of 255: of the
+camera's colour and of the estimated foreground against the person's true colour (weighted by
+alpha), and of their composites over white against the person drawn over white. Exit code 1 where a
+mean absolute error is above its limit.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from avatar.base.files import read_json
 from avatar.data.foreground import foreground
 from avatar.data.reader import FrameStore
 from avatar.rig import HeadRig
+from benchmarks import report
 from pipeline.capture.read import read_capture, read_image
 from pipeline.demo import motion
 from pipeline.demo.capture import DemoSettings
@@ -35,6 +36,7 @@ from pipeline.matte.temporal import Steady
 
 LIMITS = {"plate": 0.01, "mediapipe": 0.03, "pymatting": 0.03}
 SIGMA = 1.4
+SOURCES = ["pipeline/matte", "pipeline/ingest", "pipeline/demo", "avatar/data/foreground.py"]
 
 
 def gradient(alpha: np.ndarray) -> np.ndarray:
@@ -60,7 +62,7 @@ def measures(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def run(name: str, home: Path, frames: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Measures of the raw and of the steadied alphas over all clips, CPU ms a frame."""
+    """Measures of the raw and of the filtered alphas over all clips, CPU ms per frame."""
     capture = read_capture(home / "capture")
     entries = read_json(home / "ingest/index.json")["cameras"]
     raw, steady, spent, count = [], [], 0.0, 0
@@ -88,8 +90,8 @@ def run(name: str, home: Path, frames: int) -> tuple[np.ndarray, np.ndarray, flo
     return np.mean(raw, 0), np.mean(steady, 0), 1000 * spent / count
 
 
-def colours(home: Path, count: int = 16) -> None:
-    """Print how far colours at the edge are from the person's own."""
+def colours(home: Path, count: int = 16) -> str:
+    """Table of the errors of colours at the edge."""
     rig = HeadRig.load(home.parent / "rigs/anny.npz")
     person = make_person(rig, DemoSettings.texture)
     capture = read_capture(home / "capture")
@@ -121,11 +123,15 @@ def colours(home: Path, count: int = 16) -> None:
                         ]
                     )
                 )
-    print("| alpha | colour: camera's | estimated | over white: camera's | estimated |")
-    print("|---|---|---|---|---|")
+    header = [
+        "alpha", "colour: camera's", "estimated", "over white: camera's", "estimated"
+    ]  # fmt: skip
+    rows = []
     for name, each in errors.items():
-        camera_own, camera_white, own, white = np.sqrt(np.mean(each, 0))
-        print(f"| {name} | {camera_own:.1f} | {own:.1f} | {camera_white:.1f} | {white:.1f} |")
+        of_camera, camera_white, estimated, white = np.sqrt(np.mean(each, 0))
+        figures = (of_camera, estimated, camera_white, white)
+        rows.append([name, *(f"{figure:.1f}" for figure in figures)])
+    return report.table(header, rows)
 
 
 def colour_errors(
@@ -139,9 +145,9 @@ def colour_errors(
     """
     cover = found / 255
     partial = (found > 0) & (found < 255)
-    own = 255 * rgb / np.maximum(alpha, 1e-3)[..., None]
+    person = 255 * rgb / np.maximum(alpha, 1e-3)[..., None]
     weight = cover * partial * (alpha > 0.1)
-    square = ((colour - own) ** 2).mean(2)
+    square = ((colour - person) ** 2).mean(2)
     composite = colour * cover[..., None] + 255 * (1 - cover[..., None])
     truth = 255 * (rgb + 1 - alpha[..., None])
     either = partial | ((alpha > 0) & (alpha < 1))
@@ -155,23 +161,25 @@ def main() -> int:
     parser.add_argument("--home", type=Path, default=Path("results/demo"))
     parser.add_argument("--frames", type=int, default=12, help="of every clip, from its start")
     parser.add_argument("--backends", nargs="+", default=list(LIMITS))
+    report.add_option(parser)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    good = True
-    print(
-        "| backend | alpha error | limit | gradient error | dtSSD "
-        "| steadied: error | gradient | dtSSD | CPU ms |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    good, rows = True, []
+    header = [
+        "backend", "alpha error", "limit", "gradient error", "dtSSD", "filtered: alpha error",
+        "gradient", "dtSSD", "CPU ms",
+    ]  # fmt: skip
     for name in args.backends:
         raw, steady, spent = run(name, args.home, args.frames)
         good &= steady[0] <= LIMITS[name]
-        print(
-            f"| {name} | {raw[0]:.4f} | {LIMITS[name]} | {raw[1]:.3f} | {raw[2]:.2f} "
-            f"| {steady[0]:.4f} | {steady[1]:.3f} | {steady[2]:.2f} | {spent:.0f} |"
-        )
-    print()
-    colours(args.home)
+        figures = [f"{alpha:.4f} {gradient:.3f} {flicker:.2f}".split()
+                   for alpha, gradient, flicker in (raw, steady)]  # fmt: skip
+        rows.append([
+            name, figures[0][0], LIMITS[name], *figures[0][1:], *figures[1], f"{spent:.0f}"
+        ])  # fmt: skip
+    body = report.table(header, rows)
+    report.publish("docs/quality.md", "matte", body, SOURCES, args.write)
+    report.publish("docs/quality.md", "matte_colours", colours(args.home), SOURCES, args.write)
     return 0 if good else 1
 
 

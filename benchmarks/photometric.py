@@ -4,10 +4,10 @@
     python -m benchmarks.photometric --subject demo --camera 04
 
 Needs `ingest/` (and, for outlines, `matte/`) of a subject. Withholds every tenth timestep, or all
-frames of one camera, from the refinement, and compares the track by landmarks with the refined
-one: the mean difference between the brightness of the skin's points and what was learnt from the
-other frames (with the same track), on frames withheld and not; landmarks' reprojection and jitter;
-and what the refinement costs.
+frames of one camera (`--camera`), from the refinement, and compares the track by landmarks with the
+refined one: the mean difference between the brightness of the skin's points and the colours learnt
+from the other frames (with the same track), on frames withheld and not; reprojection of landmarks
+and jitter.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from jaxtyping import UInt8
 
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig
+from benchmarks import report
 from pipeline.detect import landmarks
 from pipeline.track.evidence import observe
 from pipeline.track.photometric import refine, samples, skin
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
     parser.add_argument("--camera", help="withhold this camera, not every tenth timestep")
+    report.add_option(parser)
     args = parser.parse_args()
     home, settings = args.results / args.subject, TrackSettings()
     with FrameStore(home / "ingest" / "frames.h5") as store:
@@ -64,19 +66,27 @@ def main() -> None:
         start = time.perf_counter()
         refined = refine.refine(problem, state, points, kept)
         seconds = time.perf_counter() - start
-        print(f"{len(state.expr)} timesteps, {seconds:.1f} s: {len(state.expr) / seconds:.1f} a s")
-        print(f"{'':12s}{'held out':>10s}{'seen':>8s}{'reproj.':>9s}{'jitter':>8s}")
-        for name, some in (("landmarks", state), ("refined", refined)):
+        print(f"{len(state.expr)} timesteps in {seconds:.1f} s")
+        rows = []
+        for name, some in (("landmarks", state), ("landmarks and colours", refined)):
             observed = problem.observations
             seen, unseen = (samples.views(points, observed, some, f) for f in (kept, held_out))
-            learnt = refine.learn(observed, some, points, seen, BLUR)
+            colors = refine.learn(observed, some, points, seen, BLUR)
             errors = [
-                refine.difference(observed, some, points, views, learnt, BLUR)
+                refine.difference(observed, some, points, views, colors, BLUR)
                 for views in (unseen, seen)
             ]
-            print(f"{name:12s}{errors[0]:9.2f}%{errors[1]:7.2f}%", end="")
             jitter = 1e3 * quality.jitter(quality.shake(problem, some))
-            print(f"{_reprojection(problem, some):8.2f}%{jitter:8.2f}")
+            figures = (*errors, _reprojection(problem, some), jitter)
+            rows.append([name, *(f"{figure:.2f}" for figure in figures)])
+    header = [
+        "track by", "error on withheld frames, %", "on the others, %",
+        "reprojection, % of the eyes' distance", "jitter, per mille",
+    ]  # fmt: skip
+    what = "every tenth timestep" if args.camera is None else f"all of camera {args.camera}"
+    body = f"Subject {args.subject}, withheld: {what}.\n\n{report.table(header, rows)}"
+    name = "photometric_time" if args.camera is None else "photometric_camera"
+    report.publish("docs/quality.md", name, body, ["pipeline/track", "avatar/rig"], args.write)
 
 
 def _by_landmarks(

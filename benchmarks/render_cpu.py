@@ -1,11 +1,11 @@
-"""How long the CPU renderer takes: python -m benchmarks.render_cpu [--repeats 20]
+"""Time of the CPU renderer: python -m benchmarks.render_cpu [--repeats 20]
 
-Prints a table: from tensors to the image, and from tensors to all gradients (means, quats, scales,
-opacities, colours), in milliseconds, least of interleaved repeats. The scene is a sphere's surface
-seen from outside, Gaussians 1.7 to 3.2 (last size: 1 to 3) pixels wide, plain colours. The plain
-torch reference is timed on the two small sizes only: on the others it takes minutes.
+From tensors to the image, and from tensors to all gradients (means, quats, scales, opacities,
+colours), in milliseconds, minimum of interleaved repeats. The scene is a sphere's surface seen from
+outside, Gaussians 1.7 to 3.2 (last size: 1 to 3) pixels wide. The plain torch reference is timed on
+the two small sizes only: on the others it takes minutes.
 
-Ends with exit code 1 if 10k Gaussians at 256x256 take more than 15 ms on one thread.
+Exit code 1 if 10k Gaussians at 256x256 take more than 15 ms on one thread.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from avatar.render import rasterize
 from avatar.render.cpu import warm_up
+from benchmarks import report
 
 LIMIT = 15.0  # ms, forward and backward of THE_SIZE on one thread
 
@@ -71,7 +72,7 @@ def make_scene(size: Size, degree: int | None) -> tuple[list[Tensor], list[Tenso
 
 
 class Timing:
-    """Least time of forward alone and of forward and backward, ms."""
+    """Minimum time of forward alone and of forward and backward, ms."""
 
     def __init__(self, size: Size, degree: int | None, backend: str) -> None:
         self.gaussians, self.camera = make_scene(size, degree)
@@ -120,17 +121,16 @@ def measure_reference(size: Size) -> Timing:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=20)
-    repeats = parser.parse_args().repeats
+    report.add_option(parser)
+    args = parser.parse_args()
     threads = sorted({1, 2, torch.get_num_threads()})
     warm_up()
     columns = [f"{count} thread{'s' * (count > 1)}" for count in threads]
-    print("forward / forward + backward, ms\n")
-    print("| Gaussians, image | colour |", " | ".join(columns), "| reference, 1 thread | ratio |")
-    print("|---" * (len(threads) + 4) + "|")
-    within = True
+    header = ["Gaussians, image", "colour", *columns, "reference, 1 thread", "ratio"]
+    rows, within = [], True
     for size in SIZES:
         for degree in (None, 3):
-            timings = measure(size, degree, repeats, threads)
+            timings = measure(size, degree, args.repeats, threads)
             color = "plain" if degree is None else f"SH {degree}"
             row = [str(size), color, *map(str, timings), "-", "-"]
             if size.reference and degree is None:
@@ -140,8 +140,10 @@ def main() -> int:
             if size is THE_SIZE and degree is None:
                 within = timings[0].both <= LIMIT
                 verdict = f"{timings[0].both:.1f} ms, limit {LIMIT:.0f} ms"
-            print("|", " | ".join(row), "|", flush=True)
-    print(f"\n{THE_SIZE}, forward + backward on one thread: {verdict}")
+            rows.append(row)
+    text = f"Forward / forward and backward, ms.\n\n{report.table(header, rows)}"
+    text += f"\n\n{THE_SIZE}, forward and backward on one thread: {verdict}."
+    report.publish("docs/performance.md", "render_cpu", text, ["avatar/render"], args.write)
     return 0 if within else 1
 
 

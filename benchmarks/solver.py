@@ -1,15 +1,13 @@
-"""How right the tracker's solver is by itself: python -m benchmarks.solver
+"""Accuracy of the tracker's solver alone: python -m benchmarks.solver
 
-In place of detections it is given the demo's true landmarks (where the embedding lies on the
-true vertices) with white noise: what is left is the error of solver, priors and rig. Prints the
-distances of `benchmarks.track` for all cameras and for one uncalibrated camera: for the person as
-it is, and for the same person brought into the rig (true parameters, static offsets left out: what
-the rig cannot show no solver can find).
+Instead of detections it is given the demo's true landmarks (the embedding on the true vertices)
+with white noise, so that what remains is the error of solver, priors and rig. The measures are
+those of `benchmarks.track`, for all cameras and for one uncalibrated camera; for the person as it
+is, and for the person projected into the rig (true parameters without static offsets).
 """
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from avatar.data.cameras import Cameras
 from avatar.data.reader import FrameStore
 from avatar.render.mesh import project
 from avatar.rig import HeadRig, RigParams
+from benchmarks import report
 from benchmarks.track import score
 from pipeline.track.evidence import observe
 from pipeline.track.settings import TrackSettings
@@ -30,8 +29,8 @@ from pipeline.track.solve import joint_fit
 from pipeline.track.solve.problem import Observations, Priors
 
 DISTANCE = 1.15  # m, about; of the demo's cameras
-# White noise is no habit of a detector: with known cameras every landmark counts in full. One
-# camera's guessed focal length is an error that all landmarks share.
+# White noise is independent, so with known cameras every landmark has full weight. The guessed
+# focal length of one camera is an error that all landmarks share.
 EVIDENCE = {True: 1.0, False: 0.4}
 SHAPE = {True: 1.0, False: 0.7}
 
@@ -69,6 +68,7 @@ def main() -> None:
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
     parser.add_argument("--noise", type=float, default=2.0, help="pixels of a frame of 512")
     parser.add_argument("--camera", default="03", help="which camera is also fitted alone")
+    report.add_option(parser)
     args = parser.parse_args()
     rig = HeadRig.load(args.rig)
     assert rig.landmarks is not None
@@ -79,12 +79,16 @@ def main() -> None:
     plain = replace(truth, static_offset=torch.zeros_like(truth.static_offset))
     with torch.no_grad():
         shown = rig(**plain.poses(torch.arange(len(plain)))).numpy()
-    people = {"the person": np.load(args.home / "truth" / "verts.npy"), "in the rig": shown}
+    people = {
+        "as it is": np.load(args.home / "truth" / "verts.npy"),
+        "projected into the rig": shown,
+    }
     focal = TrackSettings().focal
     with FrameStore(args.home / "ingest" / "frames.h5") as store:
         given, _ = observe.cameras(args.home / "ingest", store, focal)
         noise = args.noise * float(store.sizes.max()) / 512
         metres = noise * DISTANCE / float(given.Ks[:, 0, 0].mean())
+        rows = []
         for name, verts in people.items():
             true = observed(rig, model.ids, verts, store, given, noise)
             number = given.ids.index(args.camera)
@@ -94,12 +98,19 @@ def main() -> None:
                 priors = Priors(EVIDENCE[known], metres, shape=SHAPE[known], bias=0.01)
                 track = joint_fit.by_landmarks(rig, model, points, known, priors)
                 got = score(rig, track.params(store), truth, verts)
-                print(
-                    f"{name}, {cameras} cameras: {got.face_mm:.2f} mm (mean head "
-                    f"{got.mean_head_mm:.2f}), {got.rotation_degrees:.2f} degrees, correlation "
-                    f"{np.mean(list(got.correlations.values())):.2f}"
-                )
+                rows.append([
+                    name, cameras, f"{got.face_mm:.2f}", f"{got.mean_head_mm:.2f}",
+                    f"{got.rotation_degrees:.2f}",
+                    f"{np.mean(list(got.correlations.values())):.2f}",
+                ])  # fmt: skip
+    header = [
+        "person", "cameras", "face error, mm", "mean head, mm", "rotation, degrees",
+        "mean correlation",
+    ]  # fmt: skip
+    sources = ["pipeline/track/solve", "avatar/rig"]
+    body = report.table(header, rows)
+    report.publish("docs/quality.md", "solver", body, sources, args.write)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,8 +1,8 @@
-"""What the appearance loss costs: python -m benchmarks.ssim [--repeats 10]
+"""Time of the appearance loss: python -m benchmarks.ssim [--repeats 10]
 
-Prints a table of milliseconds for value and gradient of 0.8 L1 + 0.2 (1 - SSIM) of one RGB image
-on one thread, least of interleaved repeats: fused, and by autograd through the plain torch map.
-Then how far both are, in single precision, from the plain map in double precision.
+Milliseconds for value and gradient of 0.8 L1 + 0.2 (1 - SSIM) of one RGB image on one thread,
+minimum of interleaved repeats: fused, and by autograd through the plain torch map; and the error
+of both in single precision against the plain map in double precision.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from avatar.losses.ssim import ssim_map
 from avatar.losses.terms import appearance
+from benchmarks import report
 
 SIZES = ((256, 256), (512, 512), (802, 550))  # height, width
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -53,27 +54,34 @@ def run(loss: Loss, image: Tensor, truth: Tensor) -> tuple[float, Tensor, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=10)
-    repeats = parser.parse_args().repeats
+    report.add_option(parser)
+    args = parser.parse_args()
     torch.set_num_threads(1)
     numba.set_num_threads(1)
     losses: dict[str, Loss] = {"fused": fused, "autograd": plain}
-    print("| image | fused, ms | autograd, ms | ratio | error of value | of gradient |")
-    print("|---" * 6 + "|")
+    header = [
+        "image", "fused, ms", "autograd, ms", "ratio", "error of value: fused / autograd",
+        "error of gradient",
+    ]  # fmt: skip
+    rows = []
     for height, width in SIZES:
         image, truth = pair(height, width)
         exact_value, exact, _ = run(plain, image.double(), truth.double())
         least = dict.fromkeys(losses, math.inf)
         errors = {}
-        for _ in range(repeats):
+        for _ in range(args.repeats):
             for name, loss in losses.items():
                 value, gradient, took = run(loss, image, truth)
                 least[name] = min(least[name], took)
                 off = (gradient - exact).norm() / exact.norm()
                 errors[name] = (abs(value - exact_value), off.item())
         values, slopes = (" / ".join(f"{errors[name][k]:.0e}" for name in losses) for k in range(2))
-        times = f"{least['fused']:.1f} | {least['autograd']:.1f}"
-        ratio = least["autograd"] / least["fused"]
-        print(f"| {width}x{height} | {times} | {ratio:.1f} | {values} | {slopes} |", flush=True)
+        fast, slow = least["fused"], least["autograd"]
+        rows.append([
+            f"{width}x{height}", f"{fast:.1f}", f"{slow:.1f}", f"{slow / fast:.1f}", values, slopes
+        ])  # fmt: skip
+    body = report.table(header, rows)
+    report.publish("docs/performance.md", "ssim", body, ["avatar/losses"], args.write)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
-"""How fast and how right the tracker is: python -m benchmarks.track --subject demo
+"""Accuracy and speed of the tracker: python -m benchmarks.track --subject demo
 
     python -m benchmarks.track --subject demo --truth results/demo/truth
-    python -m benchmarks.track --subject demo --truth results/demo/truth --camera 03
 
-Needs `ingest/` (and, for outlines, `matte/`) of the subject. Prints frames per second of landmark
-detection, of the fit and of both (without what `pipeline.track` takes to start and to draw), peak
-memory, and against a truth (the demo's): the distance of the face's vertices after a similarity
-alignment per timestep, beside that of the unfitted mean head, the head's rotation after one
-constant turn, and of every action that moves the correlation and the slope of the line from the
-true values to the tracked.
-`--camera` fits one camera alone, its calibration withheld. `--timesteps` plays the capture forwards
-and backwards until it is so long, to see how memory grows; without outlines.
+Needs `ingest/` (and, for outlines, `matte/`) of the subject. Measures the time of detection, of the
+fit and of its parts (without the start-up and the overlay of `pipeline.track`). With a truth (the
+demo's) it fits all cameras and then one alone, its calibration withheld, each by landmarks and by
+landmarks and colours, and compares: the distance of the face's vertices after a similarity
+alignment per timestep, beside that of the unfitted mean head; the head's rotation after one
+constant rotation; and of every action that moves the correlation and the slope of the line from
+the true values to the tracked ones.
 """
 
 import argparse
 import os
-import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,11 +28,13 @@ from jaxtyping import Float
 from avatar.data.cameras import Cameras
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig, RigParams, arkit
+from benchmarks import report
 from pipeline.detect import landmarks
 from pipeline.track.evidence import observe
 from pipeline.track.settings import TrackSettings
 from pipeline.track.solve import joint_fit, rotations
 
+SOURCES = ["pipeline/track", "pipeline/detect", "avatar/rig"]
 MOVES = 0.02  # standard deviation from which an action counts as moving
 
 
@@ -109,28 +110,52 @@ def head_turn(params: RigParams) -> Float[np.ndarray, "T 3 3"]:
     return root @ neck
 
 
-class LongStore(FrameStore):
-    """A store played forwards and backwards until it has so many timesteps."""
+class Run:
+    """One subject tracked in memory, with the seconds of each part.
 
-    def __init__(self, path: Path, timesteps: int) -> None:
-        super().__init__(path)
-        super().image(0)  # finds the blobs by the tables that are still the file's
-        once = len(self.time)
-        there = np.arange(timesteps) % (2 * once)
-        self.source = self._rows[np.minimum(there, 2 * once - 1 - there)]
-        self.timestep, self.camera = np.nonzero(self.source >= 0)
-        self.source = self.source[self.timestep, self.camera]
-        self._rows = np.full((timesteps, len(self.camera_ids)), -1)
-        self._rows[self.timestep, self.camera] = np.arange(len(self.source))
-        self.time = np.arange(timesteps) * np.median(np.diff(self.time))
-        self.sequence, self.index = np.full(timesteps, self.sequence[0]), np.arange(timesteps)
+    Attributes:
+        store: the subject's frames; the caller closes it.
+        seconds: by part: detection, landmarks, outlines, colours.
+    """
 
-    def image(self, row: int) -> np.ndarray:
-        return super().image(self.source[row])
+    def __init__(self, home: Path, rig: HeadRig, store: FrameStore) -> None:
+        self.home, self.rig, self.store = home, rig, store
+        self.settings = TrackSettings()
+        self.seconds: dict[str, float] = {}
+        with self.timed("detection"):
+            self.found = landmarks.detect_store(store.path, self.settings.workers)
 
-    def repeated(self, found: landmarks.Detections) -> landmarks.Detections:
-        """Detections of the frames as they are played."""
-        return landmarks.Detections(found.points[self.source], found.found[self.source])
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+
+    def fit(
+        self, colours: bool = True, outlines: bool = True, camera: str | None = None
+    ) -> RigParams:
+        """Fit all cameras, or one alone without its calibration (and without outlines)."""
+        given, known = observe.cameras(self.home / "ingest", self.store, self.settings.focal)
+        found = self.found
+        if camera is not None:
+            given, found = _one_camera(given, found, self.store, camera, self.settings.focal)
+            known = False
+        model = joint_fit.landmark_model(self.rig)
+        observed = observe.observations(self.store, given, found, model.ids)
+        with self.timed("landmarks"):
+            track = joint_fit.by_landmarks(self.rig, model, observed, known, self.settings.priors)
+        matte = self.home / "matte" / "alpha.h5"
+        outlined = outlines and matte.is_file() and camera is None
+        if outlined:
+            with AlphaStore(matte) as alphas, self.timed("outlines"):
+                track = joint_fit.by_outlines(track, self.store, given, alphas, known)
+        if colours:
+            with self.timed("colours"):
+                track = joint_fit.by_colours(track, self.store)
+        if outlined:
+            with AlphaStore(matte) as alphas, self.timed("outlines"):
+                track, _ = joint_fit.with_offsets(track, self.store, given, alphas)
+        return track.params(self.store)
 
 
 def _one_camera(
@@ -144,6 +169,51 @@ def _one_camera(
     return replace(given, Ks=Ks), landmarks.Detections(found.points, alone)
 
 
+def speed(run: Run) -> str:
+    """Table of the parts' times."""
+    steps, frames = len(run.store.time), len(run.store)
+    rows = [
+        [part, f"{spent:.1f}", f"{(frames if part == 'detection' else steps) / spent:.0f}"]
+        for part, spent in run.seconds.items()
+    ]
+    whole = sum(run.seconds.values())
+    rows.append(["all", f"{whole:.1f}", f"{steps / whole:.1f}"])
+    header = ["part", "wall, s", "frames (detection) or timesteps per second"]
+    text = f"{frames} frames, {steps} timesteps, {len(run.store.camera_ids)} cameras."
+    return f"{text}\n\n{report.table(header, rows)}"
+
+
+def accuracy(scores: dict[str, Score]) -> str:
+    """Table of the distances from the truth, a row per way to fit."""
+    rows = [
+        [
+            name, f"{got.face_mm:.2f} ({got.face_mm / got.mean_head_mm - 1:+.0%})",
+            f"{got.rotation_degrees:.2f}", f"{np.mean(list(got.correlations.values())):.2f}",
+            f"{np.mean(list(got.slopes.values())):.2f}",
+        ]
+        for name, got in scores.items()
+    ]  # fmt: skip
+    header = [
+        "fit", "face error, mm (against the mean head)", "rotation, degrees", "mean correlation",
+        "mean slope",
+    ]  # fmt: skip
+    mean_head = next(iter(scores.values())).mean_head_mm
+    return f"Mean head: {mean_head:.2f} mm.\n\n{report.table(header, rows)}"
+
+
+def actions(scores: dict[str, Score]) -> str:
+    """Table of correlation and slope, a row per action."""
+    mean = {
+        name: np.mean([got.correlations[name] for got in scores.values()])
+        for name in next(iter(scores.values())).correlations
+    }
+    rows = [
+        [name, *(f"{s.correlations[name]:.2f}, {s.slopes[name]:.2f}" for s in scores.values())]
+        for name in sorted(mean, key=lambda name: -mean[name])
+    ]
+    return report.table(["action: correlation, slope", *scores], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -152,69 +222,27 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
     parser.add_argument("--truth", type=Path)
-    parser.add_argument("--camera", help="fit this camera alone, uncalibrated")
-    parser.add_argument("--landmarks-only", action="store_true", help="no photometric refinement")
-    parser.add_argument("--timesteps", type=int, help="repeat the capture until it is so long")
+    parser.add_argument("--camera", default="03", help="also fitted alone, uncalibrated")
+    report.add_option(parser)
     args = parser.parse_args()
-    home, settings = args.results / args.subject, TrackSettings()
-    rig = HeadRig.load(args.rig)
-    model = joint_fit.landmark_model(rig)
-    frames = home / "ingest" / "frames.h5"
-    with LongStore(frames, args.timesteps) if args.timesteps else FrameStore(frames) as store:
-        given, known = observe.cameras(home / "ingest", store, settings.focal)
-        start = time.perf_counter()
-        found = landmarks.detect_store(store.path, settings.workers)
-        detection = time.perf_counter() - start
-        detected = len(found.found)
-        if isinstance(store, LongStore):
-            found = store.repeated(found)
-        if args.camera is not None:
-            given, found = _one_camera(given, found, store, args.camera, settings.focal)
-            known = False
-        observed = observe.observations(store, given, found, model.ids)
-        start = time.perf_counter()
-        track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors)
-        fitting = time.perf_counter() - start
-        matte, outlining = home / "matte" / "alpha.h5", 0.0
-        outlined = matte.is_file() and args.camera is None and not args.timesteps
-        if outlined:
-            with AlphaStore(matte) as alphas:
-                start = time.perf_counter()
-                track = joint_fit.by_outlines(track, store, given, alphas, known)
-                outlining = time.perf_counter() - start
-        start = time.perf_counter()
-        if not args.landmarks_only:
-            track = joint_fit.by_colours(track, store)
-        colouring = time.perf_counter() - start
-        if outlined:
-            with AlphaStore(matte) as alphas:
-                start = time.perf_counter()
-                track, overlaps = joint_fit.with_offsets(track, store, given, alphas)
-                outlining += time.perf_counter() - start
-            print("overlaps", {name: round(value, 3) for name, value in overlaps.items()})
-        params = track.params(store)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{len(store)} frames, {len(params)} timesteps, {len(store.camera_ids)} cameras")
-        print(f"detection  {detected / detection:7.1f} frames/s  {detection:6.1f} s")
-        print(f"fit        {len(params) / fitting:7.1f} timesteps/s  {fitting:3.1f} s")
-        print(
-            f"colours    {len(params) / max(colouring, 1e-9):7.1f} timesteps/s  {colouring:3.1f} s"
-        )
-        print(f"outlines   {outlining:24.1f} s")
-        everything = detection * len(store) / detected + fitting + colouring + outlining
-        print(f"all        {len(params) / everything:7.1f} timesteps/s  {everything:3.1f} s")
-        print(f"memory     {memory:7.2f} GiB at most")
-    if args.truth is not None:
-        truth = RigParams.load(args.truth / "params.npz")
-        got = score(rig, params, truth, np.load(args.truth / "verts.npy"))
-        less = 1 - got.face_mm / got.mean_head_mm
-        print(f"face       {got.face_mm:.2f} mm, mean head {got.mean_head_mm:.2f} mm ({-less:.0%})")
-        print(f"rotation   {got.rotation_degrees:.2f} degrees")
-        correlations, slopes = got.correlations, got.slopes
-        print(f"actions    {np.mean(list(correlations.values())):.2f} mean correlation")
-        print(f"           {np.mean(list(slopes.values())):.2f} mean slope")
-        for name, value in sorted(correlations.items(), key=lambda item: -item[1]):
-            print(f"  {name:22s} {value:5.2f} {slopes[name]:5.2f}")
+    home, rig = args.results / args.subject, HeadRig.load(args.rig)
+    with FrameStore(home / "ingest" / "frames.h5") as store:
+        run = Run(home, rig, store)
+        everything = run.fit()
+        report.publish("docs/performance.md", "track_speed", speed(run), SOURCES, args.write)
+        if args.truth is None:
+            return
+        count = len(store.camera_ids)
+        fits = {
+            f"{count} cameras, landmarks": run.fit(colours=False),
+            f"{count} cameras, and colours": everything,
+            "1 camera uncalibrated, landmarks": run.fit(colours=False, camera=args.camera),
+            "1 camera uncalibrated, and colours": run.fit(camera=args.camera),
+        }
+    truth, verts = RigParams.load(args.truth / "params.npz"), np.load(args.truth / "verts.npy")
+    scores = {name: score(rig, params, truth, verts) for name, params in fits.items()}
+    report.publish("docs/quality.md", "track", accuracy(scores), SOURCES, args.write)
+    report.publish("docs/quality.md", "track_actions", actions(scores), SOURCES, args.write)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""What a better track is worth to the avatar: python -m benchmarks.tracks --subject demo
+"""Effect of the track on the avatar: python -m benchmarks.tracks --subject demo
 
-Tracks an ingested and matted subject in three ways (landmarks only; with the static offsets that
-outlines give; with the motion refined by colours, too), packs each, trains the preset `quick` on
-the same images in the same order, and prints PSNR and SSIM of held-out frames over white. What is
-done is kept under `results/tracks/<subject>/` and not done again.
+Tracks an ingested and matted subject in several ways, packs each, trains the preset `quick` on the
+same images in the same order, and measures PSNR and SSIM of held-out frames over white. Finished
+variants are kept under `results/tracks/<subject>/` and not run again.
 """
 
 import argparse
@@ -21,6 +20,7 @@ from avatar.evaluate.frames import PROTOCOLS, Avatar
 from avatar.rig import HeadRig, RigParams
 from avatar.train.presets import TrainSettings, resolve
 from avatar.train.trainer import Trainer
+from benchmarks import report
 from benchmarks.ablation import measure
 from pipeline.pack.run import PackSettings, pack
 from pipeline.track.run import track_subject
@@ -61,10 +61,11 @@ def main() -> None:
     parser.add_argument("--subject", default="demo")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    report.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    print("| track | protocol | PSNR | SSIM | mask PSNR | mask SSIM |\n|---|---|---|---|---|---|")
+    rows = []
     for name, (offsets, colours) in VARIANTS.items():
         folder = args.results / "tracks" / args.subject / name.replace(" ", "_")
         if not (folder / "scores.json").is_file():
@@ -72,11 +73,14 @@ def main() -> None:
             files.write_json(folder / "scores.json", scores)
         for protocol, found in json.loads((folder / "scores.json").read_text()).items():
             if found["n"]:
-                print(
-                    f"| {name} | {protocol} | {found['psnr']:.2f} | {found['ssim']:.4f} "
-                    f"| {found['psnr_mask']:.2f} | {found['ssim_mask']:.4f} |",
-                    flush=True,
-                )
+                rows.append([
+                    name, protocol, f"{found['psnr']:.2f}", f"{found['ssim']:.4f}",
+                    f"{found['psnr_mask']:.2f}", f"{found['ssim_mask']:.4f}",
+                ])  # fmt: skip
+                print(*rows[-1], flush=True)
+    header = ["track", "protocol", "PSNR", "SSIM", "mask PSNR", "mask SSIM"]
+    body = f"Subject {args.subject}.\n\n{report.table(header, rows)}"
+    report.publish("docs/quality.md", "tracks", body, ["avatar", "pipeline"], args.write)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""One script for each measured claim of docs/; `benchmarks.report` writes their tables."""
