@@ -25,7 +25,8 @@ from avatar.data.foreground import foreground
 from avatar.data.reader import FrameStore
 from avatar.rig import HeadRig
 from benchmarks import report
-from pipeline.capture.read import read_capture, read_image
+from pipeline.capture.images import read_image
+from pipeline.capture.read import read_capture
 from pipeline.demo import motion
 from pipeline.demo.capture import DemoSettings
 from pipeline.demo.draw import draw

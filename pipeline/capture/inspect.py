@@ -14,8 +14,9 @@ import numpy as np
 
 from avatar.base import cli
 from avatar.base.errors import UserError
+from pipeline.capture.images import read_image
 from pipeline.capture.lens import check_distortion
-from pipeline.capture.read import Capture, Clip, read_capture, read_image
+from pipeline.capture.read import Capture, Clip, read_capture
 from pipeline.ingest.report import LONG_GAP
 from pipeline.media import VideoInfo
 
@@ -142,10 +143,10 @@ def report(found: Inspection) -> str:
 
 def _tracks(capture: Capture) -> str:
     if capture.params is not None:
-        return f"ready tracks in {capture.params.name}"
+        return f"external tracks in {capture.params.name}"
     if capture.flame is not None:
         return f"FLAME tracks of {len(capture.flame.files)} sequences"
-    return "no ready tracks"
+    return "no external tracks"
 
 
 def main(argv: list[str] | None = None) -> int:

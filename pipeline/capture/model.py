@@ -1,23 +1,21 @@
 """What every layout of a capture is read into: clips, plates, cameras, colours."""
 
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from PIL import Image, ImageOps
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from pipeline import media
+from pipeline.capture import images
 from pipeline.capture.colour import ColourCorrection
-from pipeline.media import limits
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 LAST_NUMBER = 10**9  # of numbered images
+_ALPHA_SAMPLES = 8  # images of a clip that are read to see whether their alpha is used
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +49,10 @@ class Clip:
         """
         if self.is_video:
             return media.probe(self.source)
-        images = self._numbered()
-        height, width = read_image(images[0][1]).shape[:2]
-        times = np.array([number for number, _ in images]) / self.image_fps
-        kind = images[0][1].suffix.removeprefix(".").lower()
+        numbered = self._numbered()
+        height, width = images.read_image(numbered[0][1]).shape[:2]
+        times = np.array([number for number, _ in numbered]) / self.image_fps
+        kind = numbered[0][1].suffix.removeprefix(".").lower()
         return media.VideoInfo(width, height, times, kind, "rgb24", [[1, 0], [0, 1]], [])
 
     def times(self) -> Float[np.ndarray, "N"]:
@@ -94,9 +92,9 @@ class Clip:
                 for time, image in media.read_video(self.source, seconds, window, remark):
                     yield int(np.searchsorted(times, time - 1e-6)), image
             return
-        images = self._numbered()
+        paths = self.image_files()
         for number in numbers:
-            image = read_image(images[number][1])
+            image = images.read_image(paths[number])
             yield number, image if window is None else window.cut(image, str(self.source))
 
     def sample(self, count: int) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
@@ -104,8 +102,23 @@ class Clip:
         if self.is_video:
             yield from media.sample_frames(self.source, count)
             return
-        paths = [path for _, path in self._numbered()]
-        yield from map(read_image, paths[:: max(1, len(paths) // count)])
+        paths = self.image_files()
+        yield from map(images.read_image, paths[:: max(1, len(paths) // count)])
+
+    def image_files(self) -> list[Path]:
+        """The numbered images, in the order of `times`."""
+        return [path for _, path in self._numbered()]
+
+    def has_alpha(self) -> bool:
+        """Whether the images bring a matte: an alpha channel that is not opaque in all samples."""
+        if self.is_video:
+            return False
+        paths = self.image_files()
+        if not images.may_have_alpha(paths[0]):
+            return False
+        samples = paths[:: -(-len(paths) // _ALPHA_SAMPLES)]
+        alphas = (images.read_picture(path).alpha for path in samples)
+        return any(alpha is not None and alpha.min() < 255 for alpha in alphas)
 
     def _times(self) -> Float[np.ndarray, "N"]:
         if self.is_video:
@@ -119,7 +132,7 @@ class Clip:
         for path in sorted(self.source.iterdir()):
             if not (path.stem.isdecimal() and path.stem.isascii()):
                 continue
-            if path.suffix.lower() in IMAGE_SUFFIXES:
+            if path.suffix.lower() in images.SUFFIXES:
                 if int(path.stem) > LAST_NUMBER:
                     raise UserError(
                         f"{path}: its number is above {LAST_NUMBER}: number images from 0"
@@ -184,22 +197,3 @@ class Capture:
     def sequences(self) -> list[str]:
         """Names of the sequences, lexicographic."""
         return sorted({clip.sequence for clip in self.clips})
-
-
-def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """Read a PNG or JPEG image as RGB, turned as its EXIF tag says.
-
-    Raises:
-        UserError: not such an image, damaged, or too large.
-    """
-    if not path.is_file():  # a named pipe would block
-        raise UserError(f"{path} is not a plain file: expected an image")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=("PNG", "JPEG"))
-        if image.width * image.height > limits.PIXELS:
-            raise UserError(f"{path} has {image.width} x {image.height} pixels: scale it down")
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise UserError(f"{path} is not an image that can be read: replace it") from None

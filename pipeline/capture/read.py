@@ -10,9 +10,9 @@ from typing import Protocol
 from avatar.base.errors import UserError
 from pipeline.capture.layouts import headsplat, nersemble, transforms
 from pipeline.capture.layouts.headsplat import PARAMS_FILE
-from pipeline.capture.model import Capture, Clip, read_image
+from pipeline.capture.model import Capture, Clip
 
-__all__ = ["Capture", "Clip", "read_capture", "read_image"]
+__all__ = ["Capture", "Clip", "read_capture"]
 
 
 class Layout(Protocol):

@@ -25,8 +25,9 @@ from avatar.data.cameras import Cameras
 from avatar.data.layout import IMAGE, Tables
 from avatar.data.writer import StoreWriter, create
 from pipeline import media
+from pipeline.capture.images import read_image
 from pipeline.capture.lens import check_distortion
-from pipeline.capture.read import Capture, Clip, read_capture, read_image
+from pipeline.capture.read import Capture, Clip, read_capture
 from pipeline.common.gate import Quality
 from pipeline.common.parallel import threaded
 from pipeline.detect.landmarks import SparseLook

@@ -16,10 +16,12 @@ from avatar.base.errors import UserError
 from avatar.data.layout import ALPHA
 from avatar.data.reader import FrameStore
 from avatar.data.writer import create
-from pipeline.capture.read import Capture, read_capture, read_image
+from pipeline.capture.images import read_image
+from pipeline.capture.read import Capture, read_capture
 from pipeline.common.gate import Quality
 from pipeline.ingest.framing import Framing
 from pipeline.matte.backends import Choice, Image, Name
+from pipeline.matte.given import GivenAlpha, given_alphas
 from pipeline.matte.workers import Matted, cut, matted
 
 log = logging.getLogger(__name__)
@@ -33,10 +35,10 @@ class MatteSettings:
     """What a user may set about the matte.
 
     Attributes:
-        backend: `mediapipe` needs nothing; `plate` needs plates/cam_<id>.png of every camera;
-            `auto` takes the plate of a camera where there is one, else mediapipe; `pymatting`
-            solves for the edges in closed form, seconds a frame; `torchscript` and `onnx` run a
-            network of the user's.
+        backend: `auto` takes the alpha channel of images that have one, else the plate of a
+            camera where there is one, else mediapipe; `mediapipe` needs nothing; `plate` needs
+            plates/cam_<id>.png of every camera; `pymatting` solves for the edges in closed form,
+            seconds a frame; `torchscript` and `onnx` run a network of the user's.
         model: file of RobustVideoMatting or BackgroundMattingV2 (the latter needs plates).
         model_sha256: of that file; nothing else is loaded.
         workers: processes side by side.
@@ -85,7 +87,8 @@ def matte(
     with FrameStore(frames) as store:
         camera_ids, tables = store.camera_ids, store.tables
     choices = _choices(settings, camera_ids, capture, ingested)
-    pieces = cut(frames, choices)
+    given = _given(settings, capture, ingested)
+    pieces = cut(frames, choices, given)
     coverage: list[float] = []
     change: list[float] = []
     with create(out / "alpha.h5") as writer:
@@ -94,9 +97,19 @@ def matte(
             writer.append(ALPHA, blob)
         writer.write_tables(tables)
     quality = judge(np.array(coverage), np.array(change))
+    quality.metrics["frames_with_given_alpha"] = len(given)
     quality.metrics["backends"] = {camera: choice.name for camera, choice in choices.items()}
     quality.save(out / "quality.json")
     return quality
+
+
+def _given(
+    settings: MatteSettings, capture: Capture | None, ingested: Path
+) -> dict[int, GivenAlpha]:
+    """Rows whose alpha comes with the capture; another backend than `auto` ignores it."""
+    if capture is None or settings.backend != "auto":
+        return {}
+    return given_alphas(capture, ingested)
 
 
 def _gathered(

@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -20,7 +20,8 @@ import numpy as np
 from avatar.base.errors import UserError
 from avatar.data import png
 from avatar.data.reader import FrameStore
-from pipeline.matte.backends import Choice, start
+from pipeline.matte.backends import Alpha, Choice, start
+from pipeline.matte.given import GivenAlpha
 
 PIECE = 128  # frames of a clip in one go: fixed, so that the workers' number changes nothing
 LEAD_IN = 8  # frames before a piece that starts inside a clip: the steadying remembers so many
@@ -35,12 +36,14 @@ class Piece:
         lead_in: rows to run before, whose alphas another piece gives.
         rows: rows to give the alphas of.
         choice: the backend.
+        given: alphas that the capture brings for `lead_in` and `rows`; empty: the backend's.
     """
 
     frames: Path
     lead_in: list[int]
     rows: list[int]
     choice: Choice
+    given: list[GivenAlpha] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,17 @@ class Matted:
     change: list[float]
 
 
-def cut(path: Path, choices: dict[str, Choice]) -> list[Piece]:
+def cut(
+    path: Path, choices: dict[str, Choice], given: dict[int, GivenAlpha] | None = None
+) -> list[Piece]:
     """The pieces of a frame store, in the order of its rows.
 
     Args:
         path: the frame store.
         choices: backend of each camera.
+        given: alphas that the capture brings, by row; a clip has them for all rows or for none.
     """
+    given = given or {}
     pieces = []
     with FrameStore(path) as store:
 
@@ -80,7 +87,8 @@ def cut(path: Path, choices: dict[str, Choice]) -> list[Piece]:
             edges = [len(rows) * piece // count for piece in range(count + 1)]
             for begin, end in itertools.pairwise(edges):
                 lead_in = rows[max(0, begin - LEAD_IN) : begin]
-                pieces.append(Piece(path, lead_in, rows[begin:end], choice))
+                brought = [given[row] for row in rows[begin - len(lead_in) : end] if row in given]
+                pieces.append(Piece(path, lead_in, rows[begin:end], choice, brought))
     return pieces
 
 
@@ -90,15 +98,10 @@ def matte_piece(piece: Piece) -> Matted:
     Raises:
         UserError: as `matting.start`, or a damaged frame.
     """
-    from pipeline.matte.temporal import Steady  # Numba: not for who only hands out pieces
-
-    backend, steady = start(piece.choice), Steady()
     result = Matted([], [], [])
     before: np.ndarray | None = None
     with FrameStore(piece.frames) as store:
-        for place, row in enumerate([*piece.lead_in, *piece.rows]):
-            image = store.image(row)
-            alpha = steady(image, backend(image))
+        for place, alpha in enumerate(_alphas(piece, store)):
             # A quarter of the size says as much, in a fraction of the time.
             small = cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
             if place >= len(piece.lead_in):
@@ -108,6 +111,19 @@ def matte_piece(piece: Piece) -> Matted:
                     result.change.append(float(cv2.absdiff(small, before).mean()) / 255)
             before = small
     return result
+
+
+def _alphas(piece: Piece, store: FrameStore) -> Iterator[Alpha]:
+    """Of each frame of a piece, `lead_in` first."""
+    if piece.given:
+        yield from (given.read() for given in piece.given)
+        return
+    from pipeline.matte.temporal import Steady  # Numba: not for who only hands out pieces
+
+    backend, steady = start(piece.choice), Steady()
+    for row in [*piece.lead_in, *piece.rows]:
+        image = store.image(row)
+        yield steady(image, backend(image))
 
 
 def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:

@@ -3,9 +3,10 @@
 captures/<subject>/<any name>.mp4              one clip: sequence `main`, camera `0`
 captures/<subject>/<sequence>/cam_<id>.mp4     a clip for each sequence and camera
 captures/<subject>/<sequence>/cam_<id>/NNNNNN.png   or a folder of numbered images (.png, .jpg)
+captures/<subject>/<sequence>/cam_<id>/cutout/NNNNNN.png   of an exported dataset, else image/
 captures/<subject>/plates/cam_<id>.png         optional: the empty scene (.png, .jpg)
 captures/<subject>/cameras.json                needed where there are several cameras
-captures/<subject>/params.npz                  optional: ready tracks (see pipeline.track.external)
+captures/<subject>/params.npz                  optional: tracks (see pipeline.track.external)
 """
 
 import logging
@@ -15,12 +16,14 @@ from avatar.base import names
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from pipeline import media
-from pipeline.capture.model import IMAGE_SUFFIXES, Capture, Clip
+from pipeline.capture import images
+from pipeline.capture.model import Capture, Clip
 
 CAMERAS_FILE = "cameras.json"
 PARAMS_FILE = "params.npz"
 PLATES = "plates"
 PREFIX = "cam_"
+EXPORTED = ("cutout", "image")  # folders of `dataset export`, the first is taken
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +96,16 @@ def _sequence(folder: Path, image_fps: float) -> list[Clip]:
                 f"{folder}: {clips[camera].source.name} and {entry.name} are both camera "
                 f"{camera!r}: keep one"
             )
-        clips[camera] = Clip(folder.name, camera, entry, image_fps)
+        clips[camera] = Clip(folder.name, camera, _source(entry), image_fps)
     return [clips[camera] for camera in sorted(clips)]
+
+
+def _source(entry: Path) -> Path:
+    """A video, or the folder of the images: of an exported dataset that of its cut-outs."""
+    for name in EXPORTED:
+        if (entry / name).is_dir():
+            return entry / name
+    return entry
 
 
 def _camera_of(entry: Path) -> str:
@@ -109,7 +120,7 @@ def _plates(folder: Path, ids: list[str]) -> dict[str, Path]:
         return {}
     plates: dict[str, Path] = {}
     for path in entries(folder):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if path.suffix.lower() not in images.SUFFIXES:
             log.warning("%s is ignored: expected cam_<id>.png or .jpg", path)
             continue
         camera = _camera_of(path)

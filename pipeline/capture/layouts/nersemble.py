@@ -7,7 +7,8 @@
 <participant>/calibration/color_calibration.json   optional: a colour matrix per serial
 <participant>/sequences/<name>/images/cam_<serial>.mp4     or directly in <name>/
 <participant>/sequences/BACKGROUND/image_<serial>.jpg      optional: the empty scene
-<participant>/sequences/<name>/tracking/flame2023_tracking.npz   optional: FLAME tracks (benchmark)
+<participant>/sequences/<name>/tracking/flame2023_tracking_v2.npz   optional: FLAME tracks
+                                                   (benchmark); version 1, without _v2, if alone
 
 Written from the published description and reader of the dataset, not from its files: these are
 given out on request only, and none was at hand.
@@ -24,15 +25,17 @@ from avatar.base import files
 from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
 from pipeline import media
+from pipeline.capture import images
 from pipeline.capture.colour import ColourCorrection
 from pipeline.capture.layouts.headsplat import absent_clips, entries
 from pipeline.capture.lens import check_model
-from pipeline.capture.model import IMAGE_SUFFIXES, Capture, Clip, FlameTracks
+from pipeline.capture.model import Capture, Clip, FlameTracks
 
 PARAMS = Path("calibration") / "camera_params.json"
 COLOURS = Path("calibration") / "color_calibration.json"
 BACKGROUND = "BACKGROUND"
-TRACKING = Path("tracking") / "flame2023_tracking.npz"
+TRACKING = Path("tracking")
+TRACKS, OLD_TRACKS = "flame2023_tracking_v2.npz", "flame2023_tracking.npz"
 CALIBRATED_SIZE = (2200, 3208)  # of the one matrix that all cameras share
 _NAME = re.compile(r"(?:cam|image)_([A-Za-z0-9_-]+)")
 
@@ -56,8 +59,8 @@ def read(folder: Path, image_fps: float) -> Capture:
             raise UserError(f"{sequence}: its name and {taken[name]!r} both become {name!r}")
         found = _videos(sequence)
         clips += [Clip(name, serial, path) for serial, path in sorted(found.items())]
-        if found and (sequence / TRACKING).is_file():
-            tracks[name] = sequence / TRACKING
+        if found and (track := _track(sequence, name, remarks)):
+            tracks[name] = track
         if (sequence / "alpha_maps").is_dir():
             remarks.append(f"sequence {name} comes with alpha maps: the matte is made anew")
         if not found:
@@ -69,7 +72,7 @@ def read(folder: Path, image_fps: float) -> Capture:
     return Capture(
         folder,
         clips,
-        _by_serial(entries(folder / "sequences" / BACKGROUND), IMAGE_SUFFIXES, ids)
+        _by_serial(entries(folder / "sequences" / BACKGROUND), images.SUFFIXES, ids)
         if (folder / "sequences" / BACKGROUND).is_dir()
         else {},
         read_cameras(folder / PARAMS, {serial: _size(clips, serial) for serial in ids}),
@@ -140,6 +143,20 @@ def read_object(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected {what}, a JSON object")
     return value
+
+
+def _track(sequence: Path, name: str, remarks: list[str]) -> Path | None:
+    """The FLAME tracks of a sequence; version 2 replaces version 1."""
+    for file in (TRACKS, OLD_TRACKS):
+        path = sequence / TRACKING / file
+        if path.is_file():
+            if file == OLD_TRACKS:
+                remarks.append(
+                    f"sequence {name} has {OLD_TRACKS} alone, which {TRACKS} supersedes: "
+                    "download version 2"
+                )
+            return path
+    return None
 
 
 def _videos(sequence: Path) -> dict[str, Path]:

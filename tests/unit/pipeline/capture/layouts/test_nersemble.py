@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from avatar.base import files
+from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from avatar.data.reader import FrameStore
 from pipeline.capture.colour import ColourCorrection
-from pipeline.capture.model import read_image
+from pipeline.capture.images import read_image
 from pipeline.capture.read import read_capture
 from pipeline.ingest.framing import Framing
 from pipeline.ingest.run import ingest
@@ -62,3 +64,45 @@ def test_videos_may_lie_beside_each_other(tmp_path: Path) -> None:
         path.rename(folder / path.name)
     (folder / "images").rmdir()
     assert len(read_capture(home).clips) == 4
+
+
+@pytest.mark.fault("H6")
+def test_version_2_of_the_tracks_is_taken(tmp_path: Path) -> None:
+    home = nersemble_folder(tmp_path)
+    sequences = home / "sequences"
+    for sequence, versions in {"EMO-1-shout+laugh": ("", "_v2"), "EXP-2-eyes": ("_v2",)}.items():
+        folder = home / "sequences" / sequence / "tracking"
+        folder.mkdir()
+        for version in versions:
+            (folder / f"flame2023_tracking{version}.npz").write_bytes(b"x")
+    capture = read_capture(home)
+    assert capture.flame is not None
+    assert capture.flame.files == {
+        "EMO-1-shout_laugh": home
+        / "sequences/EMO-1-shout+laugh/tracking/flame2023_tracking_v2.npz",
+        "EXP-2-eyes": sequences / "EXP-2-eyes/tracking/flame2023_tracking_v2.npz",
+    }
+    assert not capture.remarks
+
+
+@pytest.mark.fault("H6")
+def test_version_1_of_the_tracks_alone_warns(tmp_path: Path) -> None:
+    home = nersemble_folder(tmp_path)
+    path = home / "sequences/EXP-2-eyes/tracking/flame2023_tracking.npz"
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    capture = read_capture(home)
+    assert capture.flame is not None
+    assert capture.flame.files == {"EXP-2-eyes": path}
+    (remark,) = capture.remarks
+    assert "sequence EXP-2-eyes has flame2023_tracking.npz alone" in remark
+    assert ingest(home, tmp_path / "out").status == "warn"
+
+
+@pytest.mark.fault("H4")
+def test_another_lens_is_refused_by_name(tmp_path: Path) -> None:
+    home = nersemble_folder(tmp_path)
+    path = home / "calibration/camera_params.json"
+    path.write_text(files.json.dumps(files.read_json(path) | {"camera_model": "OPENCV_FISHEYE"}))
+    with pytest.raises(UserError, match="camera_model 'OPENCV_FISHEYE' is not supported"):
+        read_capture(home)
