@@ -40,3 +40,9 @@ def write_cameras(folder: Path, cameras: dict[str, dict]) -> None:
 def write_clip(path: Path, levels: list[int], fps: float = 25, **size: int) -> None:
     """Write a video of plain grey frames."""
     media.write_video(path, grey_frames(levels, **size), fps, crf=1)
+
+
+def gradient(height: int = 48, width: int = 64) -> np.ndarray:
+    """Red grows to the right, green downwards: every pixel tells where it came from."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 90)], 2).astype(np.uint8)

@@ -19,7 +19,9 @@ from pipeline.media.opening import opened
 _ALIVE_EVERY = 64  # packets
 _SHORT = 0.2  # seconds by which a header's duration may exceed the frames
 _SAME = 1e-6  # seconds: times this close are one, however they were summed
-# Numbers of ITU-T H.273: unspecified matrix; transfer functions of high dynamic range.
+# Numbers of ITU-T H.273: matrices; unspecified matrix; transfer functions of high dynamic range.
+_MATRICES = {0: "RGB", 8: "YCgCo", 11: "YDzDx", 12: "chroma-derived", 13: "chroma-derived",
+             14: "ICtCp"}  # fmt: skip
 _UNSPECIFIED, _HDR = 2, {16: "PQ", 18: "HLG"}
 
 Report = Callable[[str], None]
@@ -42,8 +44,11 @@ def scan(path: Path, alive: Alive = lambda: None) -> VideoInfo:
         height, width = _turn(np.empty((first.height, first.width, 0), np.uint8), matrix).shape[:2]
         codec, pixel_format = str(stream.codec_context.name), str(first.format.name)
         remarks = _remarks(first, stream)
-    times, packets = _times(path, alive)
+        _to_rgb(path, first)  # raises where its colours cannot be converted
+    times, packets, repeated = _times(path, alive)
     remarks += _shortfall(path, times, packets)
+    if repeated:
+        remarks.append(f"{repeated} frames have the time of another one: they are left out")
     return VideoInfo(width, height, times, codec, pixel_format, matrix.tolist(), remarks)
 
 
@@ -56,8 +61,9 @@ def _shortfall(path: Path, times: Float[np.ndarray, "N"], packets: int) -> list[
         alone = len(container.streams) == 1
     if said is None or stream.frames or not alone:  # sound may last longer
         return []
-    # Such containers count from zero, wherever the first frame is.
-    promised, there = said / 1e6, float(times[-1])
+    # Most such containers count from zero, wherever the first frame is; where times are negative,
+    # from the first frame.
+    promised, there = said / 1e6, float(times[-1] - min(0, times[0]))
     frame = float(times[-1] - times[0]) / max(1, len(times) - 1)
     if promised - there > max(_SHORT, 3 * frame):
         return [f"it breaks off: {len(times)} frames, {there:.1f} of {promised:.1f} s are there"]
@@ -74,13 +80,24 @@ def _remarks(frame: "av.VideoFrame", stream: "av.VideoStream") -> list[str]:
     if int(frame.color_trc) in _HDR:
         kind = _HDR[int(frame.color_trc)]
         remarks.append(f"its colours are HDR ({kind}): they are used without tone mapping")
+    if _has_alpha(frame) or stream.metadata.get("alpha_mode") == "1":
+        remarks.append(
+            "its alpha channel is not used as the matte: give numbered PNG images instead"
+        )
     return remarks
 
 
-def _times(path: Path, alive: Alive) -> tuple[Float[np.ndarray, "N"], int]:
-    """Presentation times (s, ascending) of a video's frames, and how many packets it holds.
+def _has_alpha(frame: "av.VideoFrame") -> bool:
+    return any(component.is_alpha for component in frame.format.components)
+
+
+def _times(path: Path, alive: Alive) -> tuple[Float[np.ndarray, "N"], int, int]:
+    """Presentation times (s, ascending) of a video's frames.
 
     Decodes only where it must.
+
+    Returns:
+        The times, each once; how many packets there are; how many times are repeated.
     """
     stamps: list[int | None] = []
     packets = 0
@@ -97,7 +114,8 @@ def _times(path: Path, alive: Alive) -> tuple[Float[np.ndarray, "N"], int]:
             stamps = []
         unit = stream.time_base
         if stamps and None not in stamps and unit is not None:
-            return np.unique(np.array(stamps, np.int64)) * float(unit), packets
+            unique = np.unique(np.array(stamps, np.int64))
+            return unique * float(unit), packets, len(stamps) - len(unique)
     times = []
     with opened(path) as (container, stream):
         for frame in _decoded(path, container, stream):
@@ -105,7 +123,7 @@ def _times(path: Path, alive: Alive) -> tuple[Float[np.ndarray, "N"], int]:
             alive()
     if not times:
         raise _no_frames(path)
-    return np.unique(times), packets
+    return np.unique(times), packets, len(times) - len(np.unique(times))
 
 
 def frames(
@@ -117,7 +135,7 @@ def frames(
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
     """Frames of a video in order, turned and mirrored as its display matrix says.
 
-    Frames that cannot be decoded are left out.
+    Frames that cannot be decoded are left out; of frames with one time the first is given.
 
     Args:
         wanted: times of the frames to convert, as `scan` gives them, ascending; None: all.
@@ -131,11 +149,15 @@ def frames(
             a limit, a frame that is not of the window's size, or not one frame decodes.
     """
     done = 0  # of those wanted
+    before = -np.inf
     with opened(path) as (container, stream):
         count = 0
         for frame in _decoded(path, container, stream, report):
             count += 1
             time = float(frame.time)
+            if time <= before + _SAME:  # one frame a time
+                continue
+            before = time
             if wanted is not None:
                 done = bisect_left(wanted, time - _SAME, done)
                 if done == len(wanted):
@@ -143,7 +165,7 @@ def frames(
                 if wanted[done] > time + _SAME:
                     alive()
                     continue
-            image = _turn(_to_rgb(frame), _display_matrix(frame))
+            image = _turn(_to_rgb(path, frame), _display_matrix(frame))
             yield time, image if window is None else window.cut(image, str(path))
         if not count:
             raise _no_frames(path)
@@ -155,7 +177,7 @@ def samples(path: Path, count: int) -> Iterator[tuple[float, UInt8[np.ndarray, "
     Decodes only frames that others refer to, which is about half of them, or only key frames where
     half as many as wanted are keys; unfiltered at the edges of coded blocks, which is faster.
     """
-    times, _ = _times(path, lambda: None)
+    times, *_ = _times(path, lambda: None)
     wanted = list(np.linspace(times[0], times[-1], count + 1)[:-1])
     found = 0
     with opened(path) as (container, stream):
@@ -167,7 +189,7 @@ def samples(path: Path, count: int) -> Iterator[tuple[float, UInt8[np.ndarray, "
             if wanted and frame.time >= wanted[0]:
                 wanted = [time for time in wanted if time > frame.time]
                 found += 1
-                yield float(frame.time), _turn(_to_rgb(frame), _display_matrix(frame))
+                yield float(frame.time), _turn(_to_rgb(path, frame), _display_matrix(frame))
     if not found:
         raise _no_frames(path)
 
@@ -236,12 +258,30 @@ def _decoded(
         report(f"{path} is damaged: {count} frames are good, {lost} were left out")
 
 
-def _to_rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "H W 3"]:
-    """Convert as tagged; where no matrix is named, by size, as players do: BT.709 for HD."""
+def _to_rgb(path: Path, frame: "av.VideoFrame") -> UInt8[np.ndarray, "H W 3"]:
+    """Convert as tagged; where no matrix is named, by size, as players do: BT.709 for HD.
+
+    Transparent pixels are composited over black.
+
+    Raises:
+        UserError: the colours are coded by a matrix that cannot be converted.
+    """
     untagged = int(frame.colorspace) == _UNSPECIFIED
     high = frame.width >= 1280 or frame.height > 576
     space = "ITU709" if untagged and high else None
-    return frame.reformat(format="rgb24", src_colorspace=space, threads=1).to_ndarray()
+    kind = "rgba" if _has_alpha(frame) else "rgb24"
+    try:
+        image = frame.reformat(format=kind, src_colorspace=space, threads=1).to_ndarray()
+    except (av.error.FFmpegError, ValueError, OSError):
+        matrix = _MATRICES.get(int(frame.colorspace), f"number {int(frame.colorspace)}")
+        raise UserError(
+            f"{path}: its colours are coded by the matrix {matrix}, which is not supported: "
+            "convert it to BT.709, for example to H.264 in yuv420p"
+        ) from None
+    if kind == "rgb24":
+        return image
+    weighted = image[..., :3].astype(np.uint16) * image[..., 3:]
+    return ((weighted + 127) // 255).astype(np.uint8)
 
 
 def _display_matrix(frame: "av.VideoFrame") -> Int[np.ndarray, "2 2"]:
