@@ -2,104 +2,119 @@
 
 Reads what is there and never trains. `metrics.csv` has a row per subject and protocol on the
 full frame, `metrics_regions.csv` one per region; `metrics.md` also names the subjects that
-failed, and is printed.
+failed and those whose avatar is no longer the one that was measured, and is printed.
 """
 
 import argparse
-import json
-import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from avatar.base import cli, files
+from pipeline.evaluate.summaries import (
+    ABOUT,
+    COUNTS,
+    MADE,
+    METRICS,
+    NO_AVATAR,
+    Failure,
+    read_results,
+)
 
-log = logging.getLogger(__name__)
-
-METRICS = {"psnr": "{:.2f}", "ssim": "{:.3f}", "flip": "{:.3f}"}
-_ABOUT = ["subject", "group", "rig", "preset", "protocol"]
-_COLUMNS = [*_ABOUT, "n", *METRICS]
+_FORMATS = {"psnr": "{:.2f}", "ssim": "{:.3f}", "flip": "{:.3f}"}
+_FIRST = [name for name in ABOUT if name != "overrides_hash"]
+_COLUMNS = [*_FIRST, "protocol", "n", *METRICS, "overrides_hash", *MADE, "state"]
+_SHOWN = [*_FIRST, "protocol", "n", *METRICS]
+_HOW = {
+    "subject": "subject", "preset": "preset", "images": "images", "seconds": "seconds",
+    "gaussians": "Gaussians", "background": "background", "code_version": "code",
+    "torch_version": "torch", "dataset_sha256": "dataset", "date": "date",
+}  # fmt: skip
+_DIGITS = 12  # of a dataset's hash
+_SPECIAL = str.maketrans(
+    {character: f"\\{character}" for character in "\\|`*[]~$"}
+    | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
 
 
 def make_tables(results: Path) -> str:
     """Write the tables of every subject under `results`; returns the Markdown page."""
-    table = read_summaries(results)
+    found = read_results(results)
+    for row in found.rows:
+        if row["dataset_sha256"] is not None:
+            row["dataset_sha256"] = str(row["dataset_sha256"])[:_DIGITS]
+    page = markdown([row for row in found.rows if row["region"] == "full"], found.failures)
+    table = pd.DataFrame(found.rows, columns=[*_COLUMNS, "region"])
+    table = table.astype(dict.fromkeys(COUNTS, "Int64"))
     full = table[table.region == "full"]
-    page = markdown(full, read_failures(results))
+    regions = table[[*_COLUMNS[:5], "region", *_COLUMNS[5:]]]
     folder = results / "tables"
-    for name, part in (
-        ("metrics.csv", full[_COLUMNS]),
-        ("metrics_regions.csv", table[[*_ABOUT, "region", *_COLUMNS[len(_ABOUT) :]]]),
-    ):
+    for name, part in (("metrics.csv", full[_COLUMNS]), ("metrics_regions.csv", regions)):
         with files.atomic(folder / name) as temporary:
-            part.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+            part.to_csv(
+                temporary, index=False, float_format="%.6g", lineterminator="\n", na_rep="NA"
+            )
     files.write_text(folder / "metrics.md", page)
     return page
 
 
-def read_summaries(results: Path) -> pd.DataFrame:
-    """A row per subject, protocol and region; a summary that cannot be read is left out."""
-    rows: list[dict[str, Any]] = []
-    for path in sorted(results.glob("*/eval/summary.json")):
-        try:
-            rows += _rows(files.read_json(path))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            log.warning("%s is damaged and left out: evaluate the subject again", path)
-    return pd.DataFrame(rows, columns=[*_COLUMNS, "region"])
-
-
-def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    about = {key: summary[key] for key in ("subject", "group", "rig", "preset")}
-    return [
-        about | {"protocol": protocol, "region": region} | scores
-        for protocol, found in summary["protocols"].items()
-        for region, scores in found["regions"].items()
-    ]
-
-
-def read_failures(results: Path) -> list[tuple[str, str, str]]:
-    """Subject, stage and error line of every failure on record."""
-    failures = []
-    for path in sorted(results.glob("*/failures/*.json")):
-        try:
-            message = str(files.read_json(path)["error"])
-        except (OSError, json.JSONDecodeError, KeyError, TypeError):
-            message = f"{path} is damaged"
-        failures.append((path.parts[-3], path.stem, message))
-    return failures
-
-
-def markdown(full: pd.DataFrame, failures: list[tuple[str, str, str]]) -> str:
-    """The page: one table of metrics on the full frame, one of failures."""
+def markdown(rows: list[dict[str, Any]], failures: list[Failure]) -> str:
+    """The page: metrics on the full frame, how each avatar was made, what is not right."""
     lines = ["# Metrics", ""]
-    if full.empty:
+    if not rows:
         lines += ["No subject has been evaluated yet.", ""]
     else:
         lines += [
-            "Means over frames, full frame, foreground over white; PSNR in dB (higher is better), "
-            "SSIM (higher), FLIP (lower). `novel_view`: a held-out camera on training timesteps. "
-            "`self_reenactment`: held-out timesteps, with the tracker's parameters.",
+            "Means over frames, full frame, the foreground in front of the background of the "
+            "second table (grey level, 1 is white); PSNR in dB (higher is better), SSIM (higher), "
+            "FLIP (lower). `novel_view`: a held-out camera on training timesteps. "
+            "`self_reenactment`: held-out timesteps, with the tracker's parameters. A preset with "
+            "`+` has overrides, named by their hash.",
             "",
-            *_table(_COLUMNS, [_cells(row) for row in full.to_dict("records")]),
+            *_table(_SHOWN, (_cells(row, _SHOWN) for row in rows)),
+            "",
+            *_table(_HOW.values(), dict.fromkeys(tuple(_cells(row, _HOW)) for row in rows)),
             "",
         ]
+    if outdated := dict.fromkeys((row["subject"], row["state"]) for row in rows if row["state"]):
+        lines += ["## Not of the present avatar", ""]
+        lines += _table(["subject", "figures"], ((s, _explain(state)) for s, state in outdated))
+        lines += [""]
     if failures:
-        lines += ["## Failed", "", *_table(["subject", "stage", "error"], failures), ""]
+        cells = ((f.subject, f.stage, f.error) for f in failures)
+        lines += ["## Failed", "", *_table(["subject", "stage", "error"], cells), ""]
     return "\n".join(lines)
 
 
-def _cells(row: dict[Any, Any]) -> list[str]:
-    return [
-        METRICS[column].format(row[column]) if column in METRICS else str(row[column])
-        for column in _COLUMNS
-    ]
+def _explain(state: str) -> str:
+    if state == NO_AVATAR:
+        return "the avatar that was measured is no longer there: run the subject again"
+    return "measured before its data, settings or avatar changed: run the subject again"
 
 
-def _table(header: list[str], rows: Any) -> list[str]:
-    escaped = [[str(cell).replace("|", "\\|") for cell in row] for row in [header, *rows]]
+def _cells(row: dict[str, Any], columns: Iterable[str]) -> list[str]:
+    return [_cell(row, column) for column in columns]
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = row[column]
+    if column == "preset" and row["overrides_hash"]:
+        return f"{value}+{row['overrides_hash']}"
+    if value is None:
+        return "NA"
+    if column in _FORMATS:
+        return _FORMATS[column].format(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Lines of a Markdown table; what would be markup in a cell is escaped."""
+    head = list(header)
+    escaped = [[str(cell).translate(_SPECIAL) for cell in row] for row in [head, *rows]]
     lines = ["| " + " | ".join(row) + " |" for row in escaped]
-    return [lines[0], "|" + " --- |" * len(header), *lines[1:]]
+    return [lines[0], "|" + " --- |" * len(head), *lines[1:]]
 
 
 def main(argv: list[str] | None = None) -> int:

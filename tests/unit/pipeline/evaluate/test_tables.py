@@ -32,6 +32,8 @@ def test_every_subject_has_a_row_per_protocol(
     table = pd.read_csv(tmp_path / "tables/metrics.csv")
     assert list(table.columns) == [
         "subject", "group", "rig", "preset", "protocol", "n", "psnr", "ssim", "flip",
+        "overrides_hash", "images", "seconds", "gaussians", "background", "code_version",
+        "torch_version", "dataset_sha256", "date", "state",
     ]  # fmt: skip
     assert table.subject.tolist() == ["anna", "anna", "bert", "bert"]
     assert table.protocol.tolist() == ["novel_view", "self_reenactment"] * 2
@@ -63,3 +65,61 @@ def test_an_empty_folder_makes_empty_tables(
     assert _run(tmp_path / "results") == 0
     assert "No subject has been evaluated yet" in capsys.readouterr().out
     assert pd.read_csv(tmp_path / "results/tables/metrics.csv").empty
+
+
+@pytest.mark.fault("4.6")
+def test_how_an_avatar_was_made_stands_beside_its_figures(tmp_path: Path) -> None:
+    about = {
+        "preset": "paper", "overrides_hash": "1a2b3c4d", "images": 20000, "seconds": 812.4,
+        "gaussians": 51_000, "background": 0.0, "code_version": "0.1.0+abc", "date": "2026-11-28",
+        "torch_version": "2.13.0", "dataset_sha256": "0123456789abcdef" * 4,
+    }  # fmt: skip
+    files.write_json(tmp_path / "anna/eval/summary.json", _summary("anna", 28.0) | about)
+    files.write_json(tmp_path / "bert/eval/summary.json", _summary("bert", 25.0))
+    assert _run(tmp_path) == 0
+    page = (tmp_path / "tables/metrics.md").read_text()
+    assert "| anna | g | anny | paper+1a2b3c4d | novel_view | 60 | 28.00 |" in page
+    made = "| 20000 | 812.4 | 51000 | 0 | 0.1.0+abc | 2.13.0 | 0123456789ab | 2026-11-28 |"
+    assert f"| anna | paper+1a2b3c4d {made}" in page
+    assert f"| bert | quick {'| NA ' * 8}|" in page
+    assert "over white" not in page
+    table = pd.read_csv(tmp_path / "tables/metrics.csv").set_index("subject")
+    assert table.images.dropna().tolist() == [20000, 20000]
+    assert table.loc["anna"].dataset_sha256.tolist() == ["0123456789ab"] * 2
+    assert table.loc["bert"].images.isna().all()
+
+
+@pytest.mark.fault("4.2")
+def test_figures_of_an_avatar_that_is_gone_are_marked(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "anna/eval/summary.json", _summary("anna", 28.0))
+    assert _run(tmp_path) == 0
+    page = (tmp_path / "tables/metrics.md").read_text()
+    assert "| anna | the avatar that was measured is no longer there" in page
+    assert set(pd.read_csv(tmp_path / "tables/metrics.csv").state) == {"no avatar"}
+
+
+@pytest.mark.fault("L6")
+def test_text_of_others_stays_text(tmp_path: Path) -> None:
+    hostile = "a|b `c` <img src=x onerror=y>\n# head \x1b[31mred [l](http://x)"
+    files.write_json(tmp_path / "bad/failures/ingest.json", {"error": hostile})
+    summary = _summary("anna", 28.0) | {"group": "<b>\n|x"}
+    files.write_json(tmp_path / "anna/eval/summary.json", summary)
+    assert _run(tmp_path) == 0
+    page = (tmp_path / "tables/metrics.md").read_text()
+    assert (
+        r"| bad | ingest | a\|b \`c\` &lt;img src=x onerror=y&gt; # head \\x1b\[31mred "
+        r"\[l\](http://x) |"
+    ) in page
+    assert r"| anna | &lt;b&gt; \|x | anny |" in page
+    assert "\x1b" not in page
+    assert "<" not in page
+
+
+@pytest.mark.fault("L1")
+def test_a_damaged_summary_is_named_and_the_others_are_there(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "good/eval/summary.json", _summary("good", 28.0))
+    (tmp_path / "odd/eval").mkdir(parents=True)
+    (tmp_path / "odd/eval/summary.json").write_text("[" * 100_000)
+    assert _run(tmp_path) == 0
+    assert "| odd | evaluate |" in (tmp_path / "tables/metrics.md").read_text()
+    assert set(pd.read_csv(tmp_path / "tables/metrics.csv").subject) == {"good"}

@@ -1,0 +1,138 @@
+"""What the stages left for the tables: summaries of evaluated subjects, records of failures.
+
+Files may be damaged, half a program's, or made with intent: one that cannot be read is named, and
+the others are read all the same.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avatar.base import made, names
+from avatar.base.errors import UserError
+from pipeline.common.text import read_text, shown
+
+METRICS = ("psnr", "ssim", "flip")
+ABOUT = ("subject", "group", "rig", "preset", "overrides_hash")
+# How an avatar was made; absent from summaries of earlier versions.
+COUNTS = ("images", "gaussians")
+MADE = ("images", "seconds", "gaussians", "background", "code_version", "torch_version",
+        "dataset_sha256", "date")  # fmt: skip
+_LIMIT = 8 << 20  # bytes of a file, and of an avatar's header
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+NO_AVATAR = "no avatar"
+OUTDATED = "outdated"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stage that failed, or a file that cannot be read."""
+
+    subject: str
+    stage: str
+    error: str
+
+
+@dataclass
+class Results:
+    """All that is known of the subjects.
+
+    Attributes:
+        rows: a row for each subject, protocol and region; `state` is empty for one whose avatar
+            is that of the summary.
+        failures: of stages, and of summaries that cannot be read.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def read_results(results: Path) -> Results:
+    """Every subject's summary and failure records under `results`."""
+    found = Results()
+    for path in sorted(results.glob("*/failures/*.json")):
+        found.failures.append(_failure(path))
+    for path in sorted(results.glob("*/eval/summary.json")):
+        home = path.parents[1]
+        try:
+            found.rows += _rows(_read_json(path), home)
+        except (UserError, *_DAMAGE):
+            error = f"{path} is damaged: run 'snakemake {home.name} --forcerun evaluate'"
+            found.failures.append(Failure(shown(home.name), "evaluate", shown(error)))
+    return found
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(read_text(path, _LIMIT))
+
+
+def _failure(path: Path) -> Failure:
+    try:
+        message = str(_read_json(path)["error"])
+    except (UserError, *_DAMAGE):
+        message = f"{path} is damaged"
+    return Failure(shown(path.parts[-3]), shown(path.stem), shown(message))
+
+
+def _rows(summary: dict[str, Any], home: Path) -> list[dict[str, Any]]:
+    about = {key: _plain(summary.get(key, "")) for key in ABOUT}
+    about |= {key: _plain(summary.get(key)) for key in MADE}
+    about |= {key: int(about[key]) for key in COUNTS if about[key] is not None}
+    if about["subject"] != home.name or not names.is_name(home.name):
+        raise ValueError("a summary of another subject")
+    about["state"] = state(home, summary)
+    return [
+        about | {"protocol": shown(protocol), "region": shown(region)} | _scores(scores)
+        for protocol, of_protocol in summary["protocols"].items()
+        for region, scores in of_protocol["regions"].items()
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A number as it is, a text fit for a table, None for nothing."""
+    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    if not isinstance(value, str):
+        raise TypeError("neither text nor a finite number")
+    return shown(value)
+
+
+def _scores(scores: dict[str, Any]) -> dict[str, Any]:
+    found = {name: float(scores[name]) for name in METRICS}
+    if not all(math.isfinite(value) for value in found.values()):
+        raise ValueError("a metric is not finite")
+    return {"n": int(scores["n"])} | found
+
+
+def state(home: Path, summary: dict[str, Any]) -> str:
+    """Whether the avatar of a summary is still there: empty, `NO_AVATAR` or `OUTDATED`."""
+    avatar = home / "avatar" / "avatar.safetensors"
+    if not avatar.is_file():
+        return NO_AVATAR
+    if (home / made.FOLDER).is_dir():
+        outdated = not made.stamps(home, "evaluate")
+    else:
+        outdated = _newer(home / "dataset.h5", avatar) or _newer(avatar, home / "eval/summary.json")
+    about = avatar_about(avatar)
+    for key in ("dataset_sha256", "overrides_hash", "seed"):
+        if key in about and key in summary:
+            outdated |= about[key] != summary[key]
+    return OUTDATED if outdated else ""
+
+
+def _newer(one: Path, other: Path) -> bool:
+    return one.is_file() and one.stat().st_mtime > other.stat().st_mtime
+
+
+def avatar_about(path: Path) -> dict[str, Any]:
+    """What training wrote into the header of `avatar.safetensors`; empty if it is damaged."""
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= _LIMIT else {}
+        about = json.loads(header["__metadata__"]["headsplat"])
+    except (OSError, *_DAMAGE):
+        return {}
+    return about if isinstance(about, dict) else {}

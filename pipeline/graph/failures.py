@@ -1,0 +1,47 @@
+"""What failed in a run of the workflow: one line for each job."""
+
+import json
+from pathlib import Path
+
+from avatar.base import made
+from pipeline.common.text import shown
+
+_TAIL = 8192  # bytes of a log in which its error line is looked for
+
+
+def failures_since(results: Path, since: float, failed: list[tuple[str, str, str]]) -> list[str]:
+    """`subject/stage: its error`, of every job that failed.
+
+    Args:
+        since: time (s) at which the run began.
+        failed: subject, stage and log of the jobs that Snakemake saw fail, with a record or not.
+    """
+    lines = {}
+    for record in sorted(results.glob("*/failures/*.json")):
+        try:
+            if record.stat().st_mtime < since:
+                continue
+            message = json.loads(record.read_text(encoding="utf-8"))["error"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            message = f"{record} is damaged"
+        lines[record.parts[-3], record.stem] = shown(message)
+    for subject, stage, log in failed:
+        if (subject, stage) not in lines:
+            lines[subject, stage] = _from_log(Path(log))
+    order = {stage: number for number, stage in enumerate(made.STAGES)}
+    ordered = sorted(lines, key=lambda job: (job[0], order.get(job[1], -1)))
+    return [f"{shown(subject)}/{stage}: {lines[subject, stage]}" for subject, stage in ordered]
+
+
+def _from_log(log: Path) -> str:
+    """The last error line of a log; a job that was killed had no time to write one."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
+            tail = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        tail = []
+    errors = [line.removeprefix("error: ") for line in tail if line.startswith("error: ")]
+    if errors:
+        return shown(errors[-1])
+    return f"ended without an error line: killed, or out of memory; its log is {log}"
