@@ -8,8 +8,8 @@ from pathlib import Path
 
 from avatar.base import names
 from avatar.base.errors import UserError
-from pipeline.graph.subject_table import Row
 from pipeline.common.text import shown
+from pipeline.graph.subject_table import Row
 from pipeline.media import SUFFIXES
 
 FOLDER = Path("captures")
