@@ -34,6 +34,8 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
+	-$(BIN)/python -m benchmarks.architecture
+	-$(BIN)/python -m tests.mirror
 
 doctor: setup
 	$(BIN)/python -m pipeline.doctor
