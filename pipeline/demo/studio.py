@@ -1,4 +1,4 @@
-"""Where the demo is filmed: cameras on an arc, patterned walls, a shadow, sensor noise."""
+"""The demo's studio: cameras on an arc, patterned walls, a shadow, sensor noise."""
 
 import cv2
 import numpy as np
@@ -47,7 +47,7 @@ def make_cameras(count: int, size: int) -> Cameras:
 
 
 def make_wall(camera: int, size: int) -> Float[np.ndarray, "{size} {size} 3"]:
-    """What a camera sees without the person (0..1): blurred blobs, stripes, a gradient."""
+    """A camera's view without the person (0..1): blurred blobs, stripes, a gradient."""
     rng = np.random.default_rng(100 + camera)
     y, x = np.mgrid[:size, :size] / size
     base = rng.uniform(0.35, 0.6, 3)
@@ -69,7 +69,7 @@ def film(
     wall: Float[np.ndarray, "H W 3"],
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Put the person before the wall, cast a soft shadow on it, add the sensor's noise.
+    """Composite the person over the wall with a soft shadow, and add sensor noise.
 
     Args:
         rgb: colour times coverage, 0..1.

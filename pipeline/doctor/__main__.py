@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def examine(
     results: Path, with_gpu: bool = False, with_slurm: bool = False, root: Path = ROOT
 ) -> list[Finding]:
-    """Look at the machine, and at what else is asked for.
+    """Check the machine, and the renderers and the scheduler where asked for.
 
     Args:
         results: the results folder; need not exist.
-        with_gpu: render with every backend, and compile kernels on the way (minutes at worst).
-        with_slurm: ask the scheduler.
+        with_gpu: render with every backend, and compile kernels (up to minutes).
+        with_slurm: check the scheduler.
         root: the repository.
     """
     findings = machine.examine(root, results)
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--gpu", action="store_true", help="try every renderer")
-    parser.add_argument("--slurm", action="store_true", help="ask the scheduler")
+    parser.add_argument("--slurm", action="store_true", help="check the scheduler")
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
     args = parser.parse_args(argv)
 

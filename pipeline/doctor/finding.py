@@ -1,4 +1,4 @@
-"""What one look at the machine found, and the table of all of them."""
+"""The result of one check of the machine, and the table of all results."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ class Finding:
     """One line of the table.
 
     Attributes:
-        what: what was looked at.
+        what: what was checked.
         status: `fail` where a run cannot succeed, `warn` where it may not.
         detail: what was found.
-        remedy: what to do about it; empty where nothing is to be done.
+        remedy: what to do about it; empty where nothing has to be done.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Which renderers work, by rendering; what is compiled on the way need not be compiled again."""
+"""Which renderers work, by rendering with each; kernels compiled here are kept in their caches."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ from avatar.render.mesh import rasterize_mesh
 from pipeline.doctor.finding import Finding
 
 BACKENDS: dict[Backend, str] = {"reference": "cpu", "cpu": "cpu", "gsplat": "cuda"}  # -> device
-# Mean differences from float64. A threshold crossed the other way moves few pixels a little.
+# Mean differences from float64. A threshold crossed in one precision only changes few pixels.
 IMAGE_LIMIT, GRADIENT_LIMIT = 1e-5, 1e-2
 _WIDTH, _HEIGHT = 48, 32
 
@@ -50,8 +50,8 @@ def compiler() -> Finding:
     if path is None:
         remedy = "install the CUDA toolkit and put its nvcc on the PATH"
         return Finding("nvcc", "warn", "not on the PATH", remedy)
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    release = [part for part in told.stdout.split(",") if part.strip().startswith("release")]
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    release = [part for part in done.stdout.split(",") if part.strip().startswith("release")]
     return Finding("nvcc", "ok", f"{path}, {release[0].strip() if release else 'version unknown'}")
 
 
@@ -61,22 +61,24 @@ def backend(name: Backend) -> Finding:
     start = time.perf_counter()
     try:
         if name == "gsplat":
-            cuda.load()  # says best what is wrong
+            cuda.load()  # has the best error message
         image, gradient = _small_scene(name, torch.float32, BACKENDS[name])
     except Exception as problem:  # a user's mistake, a compiler's or a driver's: all are reported
         return Finding(what, "fail", one_line(problem))
     took = time.perf_counter() - start
     truth, slope = _small_scene("reference", torch.float64, "cpu")
-    off = (image - truth).abs().mean().item()
-    turned = ((gradient - slope).norm() / slope.norm()).item()
-    detail = f"image {off:.0e}, gradient {turned:.0e} off the reference; {took:.1f} s"
-    if off > IMAGE_LIMIT or turned > GRADIENT_LIMIT:
+    image_error = (image - truth).abs().mean().item()
+    gradient_error = ((gradient - slope).norm() / slope.norm()).item()
+    detail = (
+        f"image {image_error:.0e}, gradient {gradient_error:.0e} off the reference; {took:.1f} s"
+    )
+    if image_error > IMAGE_LIMIT or gradient_error > GRADIENT_LIMIT:
         return Finding(what, "fail", detail, "do not train with it; report this line")
     return Finding(what, "ok", detail)
 
 
 def _small_scene(name: Backend, dtype: torch.dtype, device: str) -> tuple[Tensor, Tensor]:
-    """64 Gaussians one metre ahead: an image and its gradient by their centres."""
+    """64 Gaussians at a distance of one metre: an image, and its gradient in their centres."""
     draw = np.random.default_rng(0)
 
     def drawn(low: float, high: float, *shape: int) -> Tensor:
@@ -113,7 +115,7 @@ def kernels() -> Finding:
 
 
 def _one_step() -> None:
-    """A triangle rendered, compared with a frame and differentiated; and rasterised as a mesh."""
+    """Render a triangle's Gaussian, differentiate the loss, and rasterise the triangle."""
     verts = torch.tensor([[[0.0, 0.0, 1.0], [0.1, 0.0, 1.0], [0.0, 0.1, 1.0]]], requires_grad=True)
     faces = torch.tensor([[0, 1, 2]])
     world = RiggedGaussians.on_faces(1).activate(verts, faces)

@@ -1,6 +1,6 @@
 """What every run needs: Python, packages, libraries, disk, caches, cores, memory, the rig.
 
-Heavy packages are imported where they are looked at, so that a broken one is a finding.
+Heavy packages are imported by the check that needs them, so that a broken one is a finding.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ GOOD_MEMORY = 2 * _GIB  # the demo takes 1.4 GB
 
 
 def examine(root: Path, results: Path) -> list[Finding]:
-    """Look at everything here.
+    """Run all checks of this module.
 
     Args:
         root: the repository, for `requirements.lock`.
@@ -100,22 +100,22 @@ def _loads(name: str) -> bool:
 
 
 def mediapipe() -> Finding:
-    """Whether landmarks and matting can be had: MediaPipe must import, which takes seconds."""
+    """MediaPipe, which landmarks and matting need, must import; this takes seconds."""
     try:
         importlib.import_module("mediapipe")
-    except Exception as problem:  # it runs a lot of code of others
+    except Exception as problem:  # it imports many other packages
         return broken("mediapipe import", problem)
     return Finding("mediapipe import", "ok", "landmarks and matting")
 
 
 def broken(what: str, problem: Exception) -> Finding:
-    """A package that is there and does not import."""
+    """The finding for a package that is installed and does not import."""
     detail = f"does not import ({type(problem).__name__}: {one_line(problem)})"
     return Finding(what, "fail", detail, _REINSTALL)
 
 
 def numba_cache() -> Finding:
-    """Where Numba keeps compiled kernels, by asking it to choose for a function of ours."""
+    """The folder where Numba keeps the compiled kernels of this package."""
     wanted = os.environ.get("NUMBA_CACHE_DIR")
     remedy = "set NUMBA_CACHE_DIR to a folder that can be written"
     try:
@@ -152,7 +152,7 @@ def processors() -> Finding:
 
 
 def memory() -> Finding:
-    """Memory that is there and that is free, from `/proc/meminfo`."""
+    """Total and available memory, from `/proc/meminfo`."""
     with open("/proc/meminfo", encoding="ascii") as file:
         kib = {line.split(":")[0]: int(line.split()[1]) for line in file}
     free = kib["MemAvailable"] * 1024
@@ -163,7 +163,7 @@ def memory() -> Finding:
 
 
 def rigs(results: Path) -> Finding:
-    """The rigs that are baked, each read."""
+    """The baked rigs; each is loaded."""
     try:
         from avatar.rig import HeadRig
 

@@ -1,4 +1,4 @@
-"""Whether `snakemake --profile slurm` can submit from here."""
+"""Whether `snakemake --profile slurm` can submit jobs from this machine."""
 
 import importlib
 import shutil
@@ -13,11 +13,11 @@ from pipeline.doctor.finding import Finding
 from pipeline.doctor.machine import broken
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
-_PATIENCE = 30  # seconds for a scheduler's answer
+_TIMEOUT = 30  # seconds for a scheduler's answer
 
 
 def examine(profile: Path) -> list[Finding]:
-    """The plugin, the commands and, where they are, what the scheduler says.
+    """Check the plugin, the commands and, where they exist, the scheduler's configuration.
 
     Args:
         profile: the profile's `config.yaml`.
@@ -37,7 +37,7 @@ def plugin() -> Finding:
     """Snakemake's executor for Slurm."""
     try:
         importlib.import_module("snakemake_executor_plugin_slurm")
-    except Exception as problem:  # it imports a lot of others' code
+    except Exception as problem:  # it imports many other packages
         return broken("slurm executor", problem)
     return Finding("slurm executor", "ok", "snakemake-executor-plugin-slurm imports")
 
@@ -53,18 +53,18 @@ def commands() -> Finding:
 
 def partitions(settings: dict[str, Any]) -> Finding:
     """The partitions that the profile names, or the cluster's default where it names none."""
-    told, problem = _ask("sinfo", "--noheader", "--format=%P")
+    output, problem = _run("sinfo", "--noheader", "--format=%P")
     if problem:
         remedy = "check that slurmctld answers: `scontrol ping`"
         return Finding("slurm partitions", "fail", problem, remedy)
-    there = {name.rstrip("*") for name in told.split()}
+    there = {name.rstrip("*") for name in output.split()}
     wanted = named_partitions(settings)
     listed = f"the cluster has {', '.join(sorted(there)) or 'none'}"
     remedy = "name one as slurm_partition under default-resources in profiles/slurm/config.yaml"
     if wanted - there:
         detail = f"the profile names {', '.join(sorted(wanted - there))}, {listed}"
         return Finding("slurm partitions", "fail", detail, remedy)
-    if not wanted and "*" not in told:
+    if not wanted and "*" not in output:
         detail = f"the profile names none and there is no default; {listed}"
         return Finding("slurm partitions", "fail", detail, remedy)
     return Finding("slurm partitions", "ok", ", ".join(sorted(wanted)) or "the cluster's default")
@@ -77,32 +77,34 @@ def named_partitions(settings: dict[str, Any]) -> set[str]:
 
 
 def accounting(settings: dict[str, Any]) -> Finding:
-    """Where jobs' states are asked for: sacct without accounting answers nothing, for ever."""
-    told, problem = _ask("scontrol", "show", "config")
+    """How the states of jobs are queried: without accounting, sacct never has an answer."""
+    output, problem = _run("scontrol", "show", "config")
     if problem:
         return Finding("slurm accounting", "fail", problem, "check that slurmctld answers")
-    stored = next((x.split("=")[1].strip() for x in told.splitlines() if _STORAGE in x), "unknown")
+    stored = next(
+        (x.split("=")[1].strip() for x in output.splitlines() if _STORAGE in x), "unknown"
+    )
     by = settings.get("slurm-status-command", "the plugin's own choice")
     on = stored not in ("accounting_storage/none", "(null)", "unknown")
-    detail = f"{'on' if on else 'off'} ({stored}); the profile asks {by}"
+    detail = f"{'on' if on else 'off'} ({stored}); the profile uses {by}"
     if on or by == "squeue":
         return Finding("slurm accounting", "ok", detail)
     remedy = "set slurm-status-command: squeue in profiles/slurm/config.yaml"
-    return Finding("slurm accounting", "fail", f"{detail}, which would wait for ever", remedy)
+    return Finding("slurm accounting", "fail", f"{detail}, which would never see a job end", remedy)
 
 
 _STORAGE = "AccountingStorageType"
 
 
-def _ask(*command: str) -> tuple[str, str]:
-    """What a command prints, and what is wrong where it fails."""
+def _run(*command: str) -> tuple[str, str]:
+    """A command's output, and the reason where it fails."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_PATIENCE
+            command, capture_output=True, text=True, check=False, timeout=_TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        return "", f"{command[0]} does not answer within {_PATIENCE} s"
+        return "", f"{command[0]} does not answer within {_TIMEOUT} s"
     if done.returncode:
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        return "", f"{command[0]} failed: {said}"
+        reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        return "", f"{command[0]} failed: {reason}"
     return done.stdout, ""

@@ -11,7 +11,6 @@ from avatar.data.cameras import Cameras
 from avatar.render.mesh import project
 from avatar.rig import HeadRig, RigParams
 from pipeline.demo import __main__ as command
-from pipeline.demo import motion, studio
 from pipeline.demo.capture import DemoSettings, make_demo
 from pipeline.detect.landmarks import detect_images
 from pipeline.media import read_video
@@ -124,46 +123,6 @@ def test_mediapipe_finds_the_face(anny_rig: HeadRig, tmp_path: Path):
     assert found.found.all()
     height = np.ptp(found.points[..., 1], axis=1)
     assert (height > 0.35 * 192).all()
-
-
-def test_held_out_sequence_shows_new_expressions(anny_rig: HeadRig):
-    params = motion.perform(anny_rig, 60)
-    seen, held_out = (
-        {n for n, v in zip(anny_rig.expr_names, params.expr[rows].T, strict=True) if v.max() > 0.3}
-        for rows in (slice(0, 60), slice(60, 120))
-    )
-    assert {"mouthFrownLeft", "noseSneerRight", "mouthStretchLeft"} <= held_out - seen
-    assert {"eyeBlinkLeft", "mouthPucker", "browInnerUp"} <= held_out & seen
-    assert float(params.expr.min()) >= 0
-    assert float(params.expr.max()) <= 1
-    speed = params.rotation[:60].diff(dim=0).norm(dim=1).max()
-    assert float(speed) < np.radians(5), "moves smoothly"
-    assert float(params.jaw_pose[:, 0].max()) > 0.25
-
-
-def test_held_out_camera_is_between_others():
-    cameras = studio.make_cameras(8, 256)
-    centres = -np.einsum("cij,ci->cj", cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3])
-    yaw = np.degrees(np.arctan2(centres[:, 0], centres[:, 2]))
-    assert (np.diff(yaw) > 10).all(), "lexicographic order runs along the arc"
-    assert abs(yaw[4]) < 15
-    assert yaw[0] < -55
-    assert yaw[-1] > 55
-    for viewmat, K in zip(cameras.viewmats, cameras.Ks, strict=True):
-        assert np.abs(project(np.zeros((1, 3)), viewmat, K) - 128).max() < 20
-
-
-def test_filming_by_hand():
-    """Where the person covers all, the wall does not show; where nobody is, only the wall does."""
-    wall = np.full((64, 64, 3), 0.5)
-    alpha = np.zeros((64, 64), np.float32)
-    alpha[16:48, 16:48] = 1
-    rgb = np.where(alpha[..., None] > 0, 0.8, 0.0).astype(np.float32) * np.ones(3, np.float32)
-    image = studio.film(rgb, alpha, wall, np.random.default_rng(0)).astype(float)
-    assert image[16:48, 16:48].mean() == pytest.approx(0.8 * 255, abs=0.5)
-    assert image[:8, :8].mean() == pytest.approx(0.5 * 255, abs=1.5)
-    assert image[50:56, 40:52].mean() < 0.5 * 255 - 5, "shadow, below and to the right"
-    assert 0.5 < image[20:44, 20:44].std() < 4, "noise"
 
 
 def test_another_rig_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
