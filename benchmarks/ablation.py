@@ -28,8 +28,9 @@ from avatar.base.memory import keep_freed_memory
 from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
 from avatar.data.layout import TRAIN
-from avatar.evaluate.frames import PROTOCOLS, Avatar, protocol_rows, render_rows
 from avatar.evaluate.metrics import psnr, squared_error, ssim
+from avatar.evaluate.renders import PROTOCOLS, protocol_rows, render_rows
+from avatar.gaussians.avatar_file import Avatar
 from avatar.rig import HeadRig
 from avatar.train.checkpoint import run_key
 from avatar.train.presets import Preset, TrainSettings, override, resolve

@@ -20,15 +20,10 @@ from avatar.base import files
 from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
 from avatar.data.layout import TRAIN
-from avatar.evaluate.frames import (
-    PROTOCOLS,
-    Avatar,
-    load_avatar,
-    protocol_rows,
-    render_rows,
-    rig_regions,
-)
 from avatar.evaluate.metrics import psnr, squared_error
+from avatar.evaluate.renders import PROTOCOLS, protocol_rows, render_rows
+from avatar.evaluate.scores import rig_regions
+from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.render.mesh import interpolate, rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES

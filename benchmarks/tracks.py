@@ -16,7 +16,8 @@ import torch
 from avatar.base import files
 from avatar.base.memory import keep_freed_memory
 from avatar.data.dataset import Dataset
-from avatar.evaluate.frames import PROTOCOLS, Avatar
+from avatar.evaluate.renders import PROTOCOLS
+from avatar.gaussians.avatar_file import Avatar
 from avatar.rig import HeadRig, RigParams
 from avatar.train.presets import TrainSettings, resolve
 from avatar.train.trainer import Trainer

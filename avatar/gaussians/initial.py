@@ -1,6 +1,4 @@
-"""Before the first step: what is trained on, the scene's size, and the first Gaussians."""
-
-import math
+"""Before the first step: what is trained on, the scene's size, and the first colours."""
 
 import numpy as np
 import torch
@@ -11,10 +9,9 @@ from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from avatar.data.layout import TRAIN
 from avatar.gaussians.binding import face_frames
-from avatar.gaussians.model import RiggedGaussians, color_to_sh
+from avatar.gaussians.model import color_to_sh
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
-from avatar.train.presets import Preset
 
 
 def face_colors(
@@ -68,19 +65,6 @@ def training_rows(dataset: Dataset) -> Int[np.ndarray, "R"]:
     return rows
 
 
-def check_rig(params: RigParams, rig: HeadRig, where: str) -> None:
-    """Refuse parameters of another rig: the same numbers would mean another face.
-
-    Raises:
-        UserError: name and hashes of both.
-    """
-    if params.rig_sha256 != rig.sha256:
-        raise UserError(
-            f"{where} was made with rig {params.rig} ({params.rig_sha256[:12]}), given is "
-            f"{rig.name} ({rig.sha256[:12]}): give that rig, or track the subject again"
-        )
-
-
 def neutral_face_scale(rig: HeadRig, params: RigParams) -> Float[Tensor, "F"]:
     """k (m) of every face on the subject's unposed, expressionless mesh."""
     neutral = params.shape.new_zeros(rig.num_expr)
@@ -88,35 +72,26 @@ def neutral_face_scale(rig: HeadRig, params: RigParams) -> Float[Tensor, "F"]:
     return face_frames(verts, rig.faces).scale
 
 
-def scene_extent(preset: Preset, rig: HeadRig, dataset: Dataset) -> float:
-    """The scene's size in metres: the head's radius or, if asked for, the cameras' spread.
+def scene_extent(rig: HeadRig, viewmats: Float[np.ndarray, "C 4 4"] | None = None) -> float:
+    """The scene's size in metres: the head's radius or, with cameras, their spread if larger.
 
-    `cameras`: 1.1 x the largest distance of a camera from the mean of all, where at least two
-    stand apart, and never less than the head; one static camera would make it zero.
+    The spread is 1.1 x the largest distance of a camera's centre from the mean of all; with one
+    camera it is zero, and the head's radius is used.
+
+    Args:
+        viewmats: world-to-camera of the cameras that are trained on.
     """
-    if preset.extent == "head":
+    if viewmats is None:
         return rig.head_radius
-    viewmats = dataset.cameras.viewmats
     centres = -np.einsum("cji,cj->ci", viewmats[:, :3, :3], viewmats[:, :3, 3])
     spread = 1.1 * float(np.linalg.norm(centres - centres.mean(0), axis=1).max())
     return max(spread, rig.head_radius)
 
 
-def first_gaussians(
-    preset: Preset, rig: HeadRig, dataset: Dataset, rows: Int[np.ndarray, "R"]
-) -> RiggedGaussians:
-    """One Gaussian on every face, as the preset starts them.
-
-    Args:
-        rows: training frames, from which colours are taken if the preset asks for it.
-    """
-    start = preset.start
-    gaussians = RiggedGaussians.on_faces(
-        len(rig.faces), preset.sh_degree, start.opacity, preset.basis.size
-    )
-    gaussians.log_scales += math.log(start.scale)
-    if start.color_frames:
-        chosen = np.linspace(0, len(rows) - 1, start.color_frames).astype(int)
-        colors = face_colors(dataset, rig, np.unique(rows[chosen]))
-        gaussians.sh_dc[:, 0] = color_to_sh(torch.from_numpy(colors))
-    return gaussians
+def first_colors(
+    dataset: Dataset, rig: HeadRig, rows: Int[np.ndarray, "R"], count: int
+) -> Float[Tensor, "F 1 3"]:
+    """Constant colour coefficients of all faces, from `count` frames spread over the rows."""
+    chosen = np.linspace(0, len(rows) - 1, count).astype(int)
+    colors = face_colors(dataset, rig, np.unique(rows[chosen]))
+    return color_to_sh(torch.from_numpy(colors))[:, None]

@@ -1,5 +1,6 @@
 """The avatar's Gaussians: raw local parameters, and the one function that activates them."""
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -53,21 +54,27 @@ class RiggedGaussians:
 
     @classmethod
     def on_faces(
-        cls, num_faces: int, sh_degree: int = 0, opacity: float = 0.1, basis: int = 0
+        cls,
+        num_faces: int,
+        sh_degree: int = 0,
+        opacity: float = 0.1,
+        basis: int = 0,
+        scale: float = 1.0,
     ) -> "RiggedGaussians":
-        """One Gaussian per triangle: at its centroid, as large as it, grey.
+        """One Gaussian per triangle: round, at its centroid, grey.
 
         Args:
             num_faces: F.
             sh_degree: 0..3, the degree that colours can reach.
             opacity: 0..1.
             basis: K, how many weights change means and colours; the changes begin at zero.
+            scale: standard deviation, in units of the face's scale.
         """
         quats = torch.zeros(num_faces, 4)
         quats[:, 0] = 1.0
         return cls(
             means_local=torch.zeros(num_faces, 3),
-            log_scales=torch.zeros(num_faces, 3),
+            log_scales=torch.full((num_faces, 3), math.log(scale)),
             quats_local=quats,
             opacity_logits=torch.full((num_faces,), opacity).logit(),
             sh_dc=torch.zeros(num_faces, 1, 3),

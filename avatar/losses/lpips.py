@@ -10,21 +10,17 @@ downloaded. The heads are those of the torchmetrics package (BSD 2-clause, R. Zh
 A figure means something only with its backbone beside it.
 """
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import safetensors.torch
 import torch
 from jaxtyping import Float
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from avatar.base import files
 from avatar.base.errors import UserError
-
-Backbone = Literal["vgg", "alex"]
+from avatar.losses.settings import Backbone, LpipsSettings
 
 # Indices of the layers whose output is compared, and the least width and height that reach them.
 _DEPTHS = {"vgg": (3, 8, 15, 22, 29), "alex": (1, 4, 7, 9, 11)}
@@ -35,16 +31,6 @@ _HEADS_SHA256 = {
     "alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
 }
 _EPS = 1e-8  # keeps the slope of a length finite where nothing is active
-
-
-@dataclass(frozen=True)
-class LpipsSettings:
-    """The network that looks at the images."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-    weights: str  # its file, .safetensors or torch's own
-    sha256: str  # of that file
-    backbone: Backbone = "vgg"
 
 
 class Lpips(nn.Module):

@@ -11,8 +11,8 @@ from avatar.gaussians import camera_colors
 from avatar.gaussians.model import RiggedGaussians
 from avatar.losses import terms as losses
 from avatar.losses.lpips import Lpips
+from avatar.losses.settings import LossWeights
 from avatar.render import RenderOutput
-from avatar.train.presets import LossWeights
 
 
 class Objective(NamedTuple):

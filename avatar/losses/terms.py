@@ -1,14 +1,13 @@
 """The training loss: appearance against the frame, and what keeps Gaussians near their triangle."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from avatar.losses.settings import Form
 from avatar.losses.ssim import FusedAppearance, ssim_map
-
-Form = Literal["hinge", "max"]
 
 
 class Appearance(NamedTuple):

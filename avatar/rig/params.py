@@ -116,5 +116,18 @@ class RigParams:
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
+def check_rig(params: RigParams, rig: HeadRig, where: str) -> None:
+    """Refuse parameters of another rig: the same numbers would mean another face.
+
+    Raises:
+        UserError: name and hashes of both.
+    """
+    if params.rig_sha256 != rig.sha256:
+        raise UserError(
+            f"{where} was made with rig {params.rig} ({params.rig_sha256[:12]}), given is "
+            f"{rig.name} ({rig.sha256[:12]}): give that rig, or track the subject again"
+        )
+
+
 def _array(value: object) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)

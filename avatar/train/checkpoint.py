@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import avatar
 from avatar.base import files
 from avatar.base.errors import UserError
+from avatar.base.version import code_hash
 from avatar.data.dataset import Dataset
+from avatar.data.digest import dataset_sha256
 from avatar.train.presets import Preset
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,12 @@ class Snapshot:
     Attributes:
         tensors: by name; on the CPU once they have been read.
         numbers: plain JSON; floats survive it bit for bit.
+        seconds: spent so far; no step depends on it.
     """
 
     tensors: dict[str, Tensor]
     numbers: dict[str, Any]
+    seconds: float = 0.0
 
 
 class Checkpoints:
@@ -71,7 +74,8 @@ class Checkpoints:
             with files.atomic(path.with_suffix(".safetensors")) as temporary:
                 save_file(tensors, temporary)
                 digest = files.sha256(temporary)
-            about = {"key": self._key, "tensors_sha256": digest, "numbers": snapshot.numbers}
+            about: dict[str, Any] = {"key": self._key, "tensors_sha256": digest}
+            about |= {"numbers": snapshot.numbers, "seconds": snapshot.seconds}
             files.write_json(path, about | {"sha256": _hash(about)})
             for old in self._newest_first()[KEPT:]:
                 _remove(old)
@@ -91,7 +95,7 @@ class Checkpoints:
             about = _read_about(path)
             tensors = about and _read_tensors(path, about["tensors_sha256"])
             if about and tensors:
-                return Snapshot(tensors, about["numbers"])
+                return Snapshot(tensors, about["numbers"], about["seconds"])
             log.warning("checkpoint %s is damaged: taking the one before it", path)
             _remove(path)
         self._say_what_differs()
@@ -140,32 +144,17 @@ def _remove(path: Path) -> None:
 
 def run_key(dataset: Dataset, preset: Preset, seed: int) -> dict[str, str]:
     """What makes a run, by name, each as a hash: dataset, preset, seed and code."""
-    settings = {name: value for name, value in asdict(preset).items() if name not in _FREE}
     return {
-        "dataset": dataset_hash(dataset),
-        "preset": _hash(settings),
+        "dataset": dataset_sha256(dataset),
+        "preset": preset_hash(preset),
         "seed": str(seed),
         "code": code_hash(),
     }
 
 
-def dataset_hash(dataset: Dataset) -> str:
-    """Hash of all tables; the frames' bytes are in it by their crc32."""
-    digest = hashlib.sha256()
-    for group in ("cameras", "timesteps", "rig", "frames"):
-        for name in dataset.arrays(group):
-            digest.update(f"{group}/{name}".encode() + dataset.array(group, name).tobytes())
-    digest.update(json.dumps(dataset.attrs, sort_keys=True, default=str).encode())
-    return digest.hexdigest()
-
-
-def code_hash() -> str:
-    """Hash of this package's source: the same state and other code give another run."""
-    home = Path(avatar.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(home.rglob("*.py")):
-        digest.update(str(path.relative_to(home)).encode() + path.read_bytes())
-    return digest.hexdigest()
+def preset_hash(preset: Preset) -> str:
+    """Hash of all that changes the avatar."""
+    return _hash({name: value for name, value in asdict(preset).items() if name not in _FREE})
 
 
 def _hash(value: Any) -> str:

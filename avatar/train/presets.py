@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from avatar.base.errors import UserError
-from avatar.losses.lpips import LpipsSettings
+from avatar.losses.settings import LossWeights, LpipsSettings
 
 _STRICT = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=0)]
@@ -72,23 +72,6 @@ class RigTuning:
     translation: Weight = 1e-6
     centred: bool = False  # no common shift over all timesteps: held-out ones would not share it
     tracked_share: Share = 0.0  # of the steps, that see what was tracked: all held-out ones have
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """The loss, a sum of these terms."""
-
-    __pydantic_config__ = _STRICT
-    ssim: Share = 0.2  # L1 has the rest, up to 1
-    position: Weight = 0.01
-    position_limit: Positive = 1.0  # face scales
-    scale: Weight = 1.0
-    scale_limit: Positive = 0.6  # face scales
-    form: Literal["hinge", "max"] = "hinge"  # docs/method.md tells them apart
-    opacity: Weight = 0.0  # mean opacity: thins what one camera cannot see from the side
-    alpha: Weight = 0.0  # L1 between rendered coverage and the matte
-    camera_colors: Weight = 1.0  # squared distance of the cameras' colours from the identity
-    lpips: Weight = 0.0  # perceptual distance, by the network of `lpips`
 
 
 @dataclass(frozen=True)

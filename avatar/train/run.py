@@ -1,8 +1,10 @@
 """Train the avatar of a subject: results/<subject>/dataset.h5 -> results/<subject>/avatar/.
 
-Writes avatar.safetensors, point_cloud.ply, rig_params.npz (the rig's parameters, tuned on the
-training timesteps) and train_log.csv. SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in
-results/<subject>/checkpoints/ and exit with 75; the next call goes on from it.
+Writes avatar.safetensors, rig_params.npz (the rig's parameters, tuned on the training timesteps),
+local_frame.ply, flame_param.npz (rig `flame` only) and train_log.csv. The folder is swapped in when
+it is complete; an avatar that is finished with the same dataset, settings, seed and code stays.
+SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in results/<subject>/checkpoints/ and exit with 75;
+the next call goes on from it.
 """
 
 import logging
@@ -10,22 +12,21 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from avatar.base import cli, files
+from avatar.base import cli
 from avatar.base.errors import Busy, UserError
 from avatar.base.memory import keep_freed_memory
 from avatar.data.dataset import Dataset
 from avatar.data.layout import TRAIN
-from avatar.evaluate.frames import load_avatar
-from avatar.export.files import save_gaussians, save_ply
 from avatar.render import default_device
 from avatar.rig import HeadRig
 from avatar.train.checkpoint import Checkpoints, Snapshot, run_key
 from avatar.train.presets import Preset, TrainSettings, resolve
+from avatar.train.result import Run, is_finished, write
 from avatar.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -47,23 +48,40 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     home = results / subject
     rig = HeadRig.load(rig_path)
     with memory_errors(), Dataset(home / "dataset.h5") as dataset:
-        cameras = len({int(c) for c in dataset.camera[dataset.split == TRAIN]})
-        preset = resolve(settings, torch.cuda.is_available(), cameras)
-        trainer = Trainer(dataset, rig, preset, settings.seed, default_device())
-        checkpoints = Checkpoints(home / "checkpoints", run_key(dataset, preset, settings.seed))
-        snapshot = checkpoints.load()
-        if snapshot is not None:
-            trainer.restore(snapshot)
-        log.info(
-            "preset %s: %d of %d images done, extent %.3f m, %d Gaussians",
-            preset.name, trainer.images, preset.images, trainer.extent, len(trainer.gaussians),
-        )  # fmt: skip
+        this = _identify(subject, dataset, settings)
+        checkpoints = Checkpoints(home / "checkpoints", this.key)
+        if is_finished(home / "avatar", this, rig):
+            log.info("%s is finished: same dataset, settings, seed and code", home / "avatar")
+            checkpoints.clear()
+            return
+        trainer = Trainer(dataset, rig, this.preset, settings.seed, default_device())
+        _restore(trainer, checkpoints, this.preset)
         run(trainer, checkpoints, settings.checkpoint_minutes)
-        _write(home / "avatar", trainer, rig, preset, subject, settings.seed)
-    load_avatar(home / "avatar", rig)  # what was written can be read: only now forget the rest
-    checkpoints.clear()
+        write(home / "avatar", trainer, rig, this)
+    checkpoints.clear()  # only now: the avatar has been read back
     last = trainer.log.rows[-1]
     log.info("%d Gaussians, PSNR of the last training images %.2f dB", last.gaussians, last.psnr)
+
+
+def _identify(subject: str, dataset: Dataset, settings: TrainSettings) -> Run:
+    """The run that the settings ask for on this machine."""
+    cameras = len({int(c) for c in dataset.camera[dataset.split == TRAIN]})
+    preset, plain = (
+        resolve(asked, torch.cuda.is_available(), cameras)
+        for asked in (settings, replace(settings, overrides={}))
+    )
+    key = run_key(dataset, preset, settings.seed)
+    return Run(subject, preset, plain, settings.seed, key)
+
+
+def _restore(trainer: Trainer, checkpoints: Checkpoints, preset: Preset) -> None:
+    """Go on from the newest checkpoint of the run, if there is one."""
+    snapshot = checkpoints.load()
+    if snapshot is not None:
+        trainer.restore(snapshot)
+    done = f"{trainer.images} of {preset.images} images done"
+    scene = f"extent {trainer.extent:.3f} m, {len(trainer.gaussians)} Gaussians"
+    log.info("preset %s: %s, %s", preset.name, done, scene)
 
 
 def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
@@ -130,20 +148,6 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-
-
-def _write(
-    folder: Path, trainer: Trainer, rig: HeadRig, preset: Preset, subject: str, seed: int
-) -> None:
-    about = {
-        "subject": subject, "rig": rig.name, "rig_sha256": rig.sha256, "seed": seed,
-        "preset": asdict(preset), "extent": trainer.extent,
-    }  # fmt: skip
-    gaussians = trainer.gaussians.to("cpu")
-    save_gaussians(folder / "avatar.safetensors", gaussians, about, trainer.space)
-    save_ply(folder / "point_cloud.ply", gaussians)
-    trainer.tuned_params().save(folder / "rig_params.npz")
-    files.write_text(folder / "train_log.csv", trainer.log.table())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,10 +16,10 @@ from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from avatar.data.frames import FrameFeed, FrameOrder, Frames, camera_tensors
 from avatar.gaussians import camera_colors
+from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.basis import ExpressionSpace
 from avatar.gaussians.initial import (
-    check_rig,
-    first_gaussians,
+    first_colors,
     neutral_face_scale,
     scene_extent,
     training_rows,
@@ -28,7 +29,7 @@ from avatar.losses.lpips import load_lpips
 from avatar.losses.objective import objective
 from avatar.render import RenderOutput, render
 from avatar.rig import HeadRig, RigParams
-from avatar.rig.params import POSES
+from avatar.rig.params import POSES, check_rig
 from avatar.train.checkpoint import Snapshot
 from avatar.train.density.control import make_control
 from avatar.train.log import TrainLog
@@ -43,6 +44,7 @@ class Trainer:
 
     Attributes:
         step, images: what has been done; an image counts as often as it is seen.
+        seconds: spent in steps, those before a resume among them.
         extent: metres; the unit of the means' rate and of density control's sizes.
         space: what drives the basis; None without one.
         log: a row every few images.
@@ -72,7 +74,9 @@ class Trainer:
         self._order = FrameOrder(dataset, rows, batch.timesteps, batch.views, seed)
         self._feed: FrameFeed | None = None
         self._shrink = 0
-        self.extent = scene_extent(preset, rig, dataset)
+        spread = preset.extent == "cameras"
+        trained = dataset.cameras.viewmats[np.unique(dataset.camera[rows])]
+        self.extent = scene_extent(rig, trained if spread else None)
         timesteps = torch.from_numpy(np.unique(dataset.timestep[rows])).long()
         size = preset.basis.size
         self.space = ExpressionSpace.fit(dataset.params, timesteps, size) if size else None
@@ -80,7 +84,7 @@ class Trainer:
             self.space = self.space.to(self._device)
         cameras = len(dataset.camera_ids)
         self._optimiser = Optimiser(
-            first_gaussians(preset, rig, dataset, rows).to(self._device),
+            self._first_gaussians(rig, rows).to(self._device),
             {name: getattr(self._params, name) for name in POSES},
             preset.rates, preset.rig, self.extent, timesteps.to(self._device),
             camera_colors.identity(cameras).to(self._device) if preset.correct_colors else None,
@@ -92,7 +96,18 @@ class Trainer:
             assert preset.lpips is not None, "presets are checked when they are resolved"
             self._lpips = load_lpips(preset.lpips).to(self._device)
         self.step = self.images = 0
+        self.seconds = 0.0
         self.log = TrainLog()
+
+    def _first_gaussians(self, rig: HeadRig, rows: Int[np.ndarray, "R"]) -> RiggedGaussians:
+        """One on every face, as the preset starts them."""
+        preset, start = self._preset, self._preset.start
+        gaussians = RiggedGaussians.on_faces(
+            len(rig.faces), preset.sh_degree, start.opacity, preset.basis.size, start.scale
+        )
+        if start.color_frames:
+            gaussians.sh_dc = first_colors(self._dataset, rig, rows, start.color_frames)
+        return gaussians
 
     @property
     def gaussians(self) -> RiggedGaussians:
@@ -110,6 +125,7 @@ class Trainer:
             UserError: the loss is not finite, nothing is visible, or a frame is damaged.
         """
         while self.images < self._preset.images:
+            began = time.monotonic()
             rows = self._order.rows(self.step)
             self._advance(rows)
             before, self.images = self.images, self.images + rows.size
@@ -119,6 +135,7 @@ class Trainer:
                 generator = torch.Generator().manual_seed(seed)
                 self._density.act(self._optimiser, self.images, before, generator)
             self._write_log()
+            self.seconds += time.monotonic() - began
             yield rows.size
         self._close_feed()
 
@@ -198,6 +215,12 @@ class Trainer:
         most, interval = self._preset.sh_degree, self._preset.sh_interval
         return min(most, self.images // interval) if interval else most
 
+    def avatar(self, about: dict[str, Any]) -> Avatar:
+        """What has been trained, on the CPU."""
+        gaussians = self.gaussians.detached().to("cpu")
+        space = None if self.space is None else self.space.to("cpu")
+        return Avatar(gaussians, self.tuned_params(), about, space)
+
     def tuned_params(self) -> RigParams:
         """The rig's parameters on the CPU, tuned where training saw them."""
         tuned: dict[str, Any] = {
@@ -217,7 +240,7 @@ class Trainer:
             raise UserError(self._diverged(bad))
         tensors |= {f"density.{k}": v for k, v in self._density.tensors().items()}
         numbers = {"step": self.step, "images": self.images, "log": self.log.to_json()}
-        return Snapshot(tensors, numbers)
+        return Snapshot(tensors, numbers, self.seconds)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on where a snapshot of the same run was taken."""
@@ -228,6 +251,7 @@ class Trainer:
                 if name.startswith(part)
             })  # fmt: skip
         self.step, self.images = snapshot.numbers["step"], snapshot.numbers["images"]
+        self.seconds = snapshot.seconds
         self.log = TrainLog.from_json(snapshot.numbers["log"])
 
     def _check_finite(self, values: dict[str, float]) -> None:

@@ -20,18 +20,10 @@ from pydantic import ConfigDict
 from avatar.base import cli, files
 from avatar.data.dataset import Dataset
 from avatar.data.layout import UNUSED
-from avatar.evaluate.frames import (
-    PROTOCOLS,
-    Avatar,
-    FrameScores,
-    RenderedFrame,
-    load_avatar,
-    protocol_rows,
-    render_rows,
-    rig_regions,
-    score_frame,
-)
 from avatar.evaluate.metrics import PIXELS_PER_DEGREE
+from avatar.evaluate.renders import PROTOCOLS, RenderedFrame, protocol_rows, render_rows
+from avatar.evaluate.scores import FrameScores, rig_regions, score_frame
+from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.render import default_device
 from avatar.rig import HeadRig
 from pipeline.common.parallel import threaded

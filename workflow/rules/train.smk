@@ -4,7 +4,7 @@ rule train:
         dataset="results/{subject}/dataset.h5",
     output:
         avatar="results/{subject}/avatar/avatar.safetensors",
-        ply="results/{subject}/avatar/point_cloud.ply",
+        ply="results/{subject}/avatar/local_frame.ply",
         params="results/{subject}/avatar/rig_params.npz",
         log="results/{subject}/avatar/train_log.csv",
     log:

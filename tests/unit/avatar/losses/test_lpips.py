@@ -15,7 +15,8 @@ from torchmetrics.functional.image import lpips as oracle
 
 from avatar.base import files
 from avatar.base.errors import UserError
-from avatar.losses.lpips import Lpips, LpipsSettings, load_lpips
+from avatar.losses.lpips import Lpips, load_lpips
+from avatar.losses.settings import LpipsSettings
 from tests.networks import CONVS, random_weights
 
 POOLS = {"alex": ((2, 5), 3), "vgg": ((4, 9, 16, 23), 2)}

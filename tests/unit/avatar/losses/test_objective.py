@@ -9,8 +9,8 @@ from avatar.data.frames import Frames
 from avatar.gaussians.camera_colors import identity
 from avatar.gaussians.model import RiggedGaussians
 from avatar.losses.objective import objective
+from avatar.losses.settings import LossWeights
 from avatar.render import RenderOutput
-from avatar.train.presets import LossWeights
 
 WEIGHTS = LossWeights(ssim=0.0, position=0.5, scale=2.0, opacity=3.0, alpha=4.0, camera_colors=5.0)
 

@@ -5,7 +5,7 @@ import pytest
 
 from avatar.base.cli import read_settings
 from avatar.base.errors import UserError
-from avatar.losses.lpips import LpipsSettings
+from avatar.losses.settings import LpipsSettings
 from avatar.train.presets import FAST, PAPER, PRESETS, QUICK, TrainSettings, override, resolve
 
 

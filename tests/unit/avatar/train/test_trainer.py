@@ -14,17 +14,16 @@ from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
 from avatar.data.layout import TRAIN
-from avatar.evaluate.frames import Avatar, load_avatar, protocol_rows, render_rows
 from avatar.evaluate.metrics import psnr, squared_error
-from avatar.export.files import load_gaussians, save_gaussians
-from avatar.gaussians.initial import face_colors, scene_extent
+from avatar.evaluate.renders import protocol_rows, render_rows
+from avatar.gaussians.avatar_file import load_avatar, save_avatar
 from avatar.rig import HeadRig, RigParams
-from avatar.train.presets import PAPER, QUICK, override
+from avatar.train.presets import QUICK, override
 from avatar.train.run import main
 from avatar.train.trainer import Trainer
 from tests.networks import random_weights
 from tests.rigs import toy_rig
-from tests.scenes import paint, write_scene
+from tests.scenes import write_scene
 
 TINY = override(
     QUICK,
@@ -56,7 +55,7 @@ def _train(scene: Path, rig: HeadRig, preset=TINY, seed: int = 0) -> Trainer:
 
 
 def _score(scene: Path, rig: HeadRig, trainer: Trainer, protocol: str) -> float:
-    avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
+    avatar = trainer.avatar({})
     white = np.ones(3, np.float32)
     with Dataset(scene) as dataset:
         rows = protocol_rows(dataset, protocol)
@@ -145,9 +144,8 @@ def test_a_saved_avatar_is_the_trained_one(scene: Path, rig: HeadRig, tmp_path: 
             pass
     assert trainer.gaussians.basis_means.abs().max() > 0
     assert trainer.space is not None
-    trained = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
-    save_gaussians(tmp_path / "avatar.safetensors", trainer.gaussians, {"x": 1}, trainer.space)
-    trained.params.save(tmp_path / "rig_params.npz")
+    trained = trainer.avatar({"x": 1})
+    save_avatar(tmp_path, trained)
     read = load_avatar(tmp_path, rig)
     plain = replace(trained, space=None)
     for timestep in (0, 3):
@@ -205,30 +203,6 @@ def test_a_perceptual_loss_is_part_of_the_sum(scene: Path, rig: HeadRig, tmp_pat
     assert row.loss == pytest.approx(parts, rel=1e-4)
 
 
-def test_colours_of_the_faces_come_from_the_frames(scene: Path, rig: HeadRig) -> None:
-    with Dataset(scene) as dataset:
-        colors = face_colors(dataset, rig, dataset.rows(TRAIN)[::3])
-    truth = paint(rig)[rig.faces.numpy()].mean(1)
-    centre = rig.v_template[rig.faces].mean(1)
-    front = ((centre[:, 2] > 0.05) & rig.masks["skin"][rig.faces].all(1)).numpy()
-    assert np.abs(colors - truth)[front].mean() < 0.06
-    assert np.isfinite(colors).all()
-
-
-def test_the_extent_with_one_camera_is_the_heads(rig: HeadRig, tmp_path: Path) -> None:
-    single = write_scene(tmp_path / "one.h5", rig, cameras=1)
-    with Dataset(single) as dataset:
-        assert scene_extent(PAPER, rig, dataset) == rig.head_radius
-    ring = write_scene(tmp_path / "four.h5", rig, cameras=4)
-    with Dataset(ring) as dataset:
-        # Cameras 0.5 m away at -0.87, -0.29, 0.29 and 0.87 rad: the outer ones are the farthest
-        # from the mean of all, which lies on the axis.
-        away = 0.5 * (np.cos(0.87) + np.cos(0.29)) / 2
-        farthest = np.hypot(0.5 * np.sin(0.87), 0.5 * np.cos(0.87) - away)
-        assert scene_extent(PAPER, rig, dataset) == pytest.approx(1.1 * farthest, rel=1e-3)
-        assert scene_extent(QUICK, rig, dataset) == rig.head_radius
-
-
 def test_a_loss_that_is_not_finite_stops_with_one_line(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
         trainer = Trainer(dataset, rig, TINY)
@@ -258,8 +232,9 @@ def test_the_command_writes_the_avatar(scene: Path, rig: HeadRig, tmp_path: Path
     arguments += ["--rig", str(tmp_path / "toy.npz")]
     settings = '{"preset": "quick", "overrides": {"images": 24}}'
     assert main([*arguments, "--settings", settings]) == 0
-    gaussians, about, _ = load_gaussians(home / "avatar/avatar.safetensors")
-    assert len(gaussians) == len(rig.faces)
+    avatar = load_avatar(home / "avatar", rig)
+    about = avatar.about
+    assert len(avatar.gaussians) == len(rig.faces)
     assert about["preset"]["images"] == 24
     assert about["rig_sha256"] == rig.sha256
     assert about["extent"] == rig.head_radius
@@ -267,7 +242,7 @@ def test_the_command_writes_the_avatar(scene: Path, rig: HeadRig, tmp_path: Path
     log = (home / "avatar/train_log.csv").read_text().splitlines()
     assert log[0] == "step,images,loss,l1,ssim,position,scale,visible,psnr,gaussians"
     assert log[-1].split(",")[1] == "24"
-    assert (home / "avatar/point_cloud.ply").stat().st_size > 63 * 4 * len(rig.faces)
+    assert (home / "avatar/local_frame.ply").stat().st_size > 63 * 4 * len(rig.faces)
 
 
 def test_a_bad_setting_is_one_line(

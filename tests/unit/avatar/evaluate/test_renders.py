@@ -5,18 +5,13 @@ import pytest
 import torch
 
 from avatar.data.dataset import Dataset
-from avatar.evaluate.frames import (
-    Avatar,
-    RenderedFrame,
-    protocol_rows,
-    render_rows,
-    rig_regions,
-    score_frame,
-)
+from avatar.evaluate.renders import protocol_rows, render_rows
+from avatar.evaluate.scores import score_frame
+from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.model import RiggedGaussians, color_to_sh
 from avatar.rig import HeadRig
 from tests.rigs import toy_rig
-from tests.scenes import SIZE, paint, ring_of_cameras, write_scene
+from tests.scenes import paint, write_scene
 
 WHITE = np.ones(3, np.float32)
 
@@ -88,29 +83,3 @@ def test_the_background_is_the_one_asked_for(scene: Path, rig: HeadRig) -> None:
         colour = np.array([0.25, 0.5, 0.75], np.float32)
         (frame,) = render_rows(avatar, rig, dataset, np.array([0]), colour)
     assert frame.image[0, 0].tolist() == pytest.approx([0.25, 0.5, 0.75])
-
-
-def test_regions_lie_where_the_rig_says(rig: HeadRig) -> None:
-    cameras = ring_of_cameras(3)
-    regions = rig_regions(rig, rig.v_template.numpy(), cameras, 1)  # from the front
-    rows, columns = np.nonzero(regions["mouth"])
-    assert rows.min() > SIZE / 2  # below the middle
-    assert abs(columns.mean() - SIZE / 2 + 0.5) < 1
-    assert np.nonzero(regions["eyes"])[0].max() < rows.max()
-    away = rig.v_template.numpy() * np.array([-1, 1, -1])  # the back of the head
-    assert rig_regions(rig, away, cameras, 1) == {}
-
-
-def test_scores_of_a_known_difference() -> None:
-    image = np.full((30, 30, 3), 128, np.uint8)
-    alpha = np.zeros((30, 30), np.uint8)
-    alpha[:, :15] = 255
-    render = np.ones((30, 30, 3), np.float32)
-    render[:, :15] = 128 / 255 + 0.1
-    frame = RenderedFrame(0, render, np.zeros((1, 3), np.float32))
-    half = np.zeros((30, 30), bool)
-    half[:, 15:] = True
-    scores = score_frame(frame, image, alpha, WHITE, {"right": half}).scores
-    assert scores["mask"]["psnr"] == pytest.approx(20, abs=0.01)
-    assert scores["full"]["psnr"] == pytest.approx(20 + 10 * np.log10(2), abs=0.01)
-    assert scores["right"]["psnr"] == 100

@@ -1,0 +1,81 @@
+"""How well renders agree with their frames: in all, on the foreground, and in the rig's regions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from avatar.data.cameras import Cameras
+from avatar.data.frames import composite
+from avatar.evaluate.metrics import all_maps, region_scores
+from avatar.evaluate.renders import RenderedFrame
+from avatar.render.mesh import rasterize_mesh
+from avatar.rig import HeadRig
+
+RIG_REGIONS = ("mouth", "eyes")  # masks of the rig, measured in the box around them
+_MARGIN = 0.1  # of the box's size, on each side
+_MIN_PIXELS = 16  # a region of which less is seen is not measured
+
+
+def rig_regions(
+    rig: HeadRig, verts: Float[np.ndarray, "V 3"], cameras: Cameras, camera: int
+) -> dict[str, Bool[np.ndarray, "H W"]]:
+    """Boxes around what a camera sees of the rig's mouth and eyes; absent where it sees none.
+
+    Args:
+        verts: the posed mesh, metres, world frame.
+    """
+    width, height = (int(v) for v in cameras.sizes[camera])
+    faces = rig.faces.numpy()
+    ids, _, _ = rasterize_mesh(
+        verts, faces, cameras.viewmats[camera], cameras.Ks[camera], width, height
+    )
+    regions = {}
+    for name in RIG_REGIONS:
+        if name not in rig.masks:
+            continue
+        inside = rig.masks[name].numpy()[faces].all(1)
+        y, x = np.nonzero((ids >= 0) & inside[ids])
+        if len(y) >= _MIN_PIXELS:
+            regions[name] = _box(x, y, width, height)
+    return regions
+
+
+def _box(
+    x: Int[np.ndarray, "P"], y: Int[np.ndarray, "P"], width: int, height: int
+) -> Bool[np.ndarray, "{height} {width}"]:
+    mask = np.zeros((height, width), bool)
+    x0, x1, y0, y1 = x.min(), x.max() + 1, y.min(), y.max() + 1
+    margin = round(_MARGIN * max(x1 - x0, y1 - y0))
+    mask[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin] = True
+    return mask
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """One frame's metrics by region, and what they were computed from."""
+
+    row: int
+    scores: dict[str, dict[str, float]]
+    truth: Float[np.ndarray, "H W 3"]
+    image: Float[np.ndarray, "H W 3"]
+    flip: Float[np.ndarray, "H W"]
+
+
+def score_frame(
+    rendered: RenderedFrame,
+    image: UInt8[np.ndarray, "H W 3"],
+    alpha: UInt8[np.ndarray, "H W"],
+    background: Float[np.ndarray, "3"],
+    regions: dict[str, Bool[np.ndarray, "H W"]],
+) -> FrameScores:
+    """Compare a render with its frame, composited over the same background.
+
+    Args:
+        regions: beside `full` (all pixels) and `mask` (alpha of at least one half).
+    """
+    truth = composite(image, alpha, background)
+    maps = all_maps(rendered.image, truth)
+    everywhere = {"full": np.ones(alpha.shape, bool), "mask": alpha >= 128}
+    scores = region_scores(maps, everywhere | regions)
+    return FrameScores(rendered.row, scores, truth, rendered.image, maps["flip"])

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from avatar.evaluate.renders import RenderedFrame
+from avatar.evaluate.scores import rig_regions, score_frame
+from avatar.rig import HeadRig
+from tests.rigs import toy_rig
+from tests.scenes import SIZE, ring_of_cameras
+
+WHITE = np.ones(3, np.float32)
+
+
+@pytest.fixture(scope="module")
+def rig() -> HeadRig:
+    return toy_rig()
+
+
+def test_regions_lie_where_the_rig_says(rig: HeadRig) -> None:
+    cameras = ring_of_cameras(3)
+    regions = rig_regions(rig, rig.v_template.numpy(), cameras, 1)  # from the front
+    rows, columns = np.nonzero(regions["mouth"])
+    assert rows.min() > SIZE / 2  # below the middle
+    assert abs(columns.mean() - SIZE / 2 + 0.5) < 1
+    assert np.nonzero(regions["eyes"])[0].max() < rows.max()
+    away = rig.v_template.numpy() * np.array([-1, 1, -1])  # the back of the head
+    assert rig_regions(rig, away, cameras, 1) == {}
+
+
+def test_scores_of_a_known_difference() -> None:
+    image = np.full((30, 30, 3), 128, np.uint8)
+    alpha = np.zeros((30, 30), np.uint8)
+    alpha[:, :15] = 255
+    render = np.ones((30, 30, 3), np.float32)
+    render[:, :15] = 128 / 255 + 0.1
+    frame = RenderedFrame(0, render, np.zeros((1, 3), np.float32))
+    half = np.zeros((30, 30), bool)
+    half[:, 15:] = True
+    scores = score_frame(frame, image, alpha, WHITE, {"right": half}).scores
+    assert scores["mask"]["psnr"] == pytest.approx(20, abs=0.01)
+    assert scores["full"]["psnr"] == pytest.approx(20 + 10 * np.log10(2), abs=0.01)
+    assert scores["right"]["psnr"] == 100
