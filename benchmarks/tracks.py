@@ -23,7 +23,8 @@ from avatar.train.presets import TrainSettings, resolve
 from avatar.train.trainer import Trainer
 from benchmarks import report
 from benchmarks.ablation import measure
-from pipeline.pack.run import PackSettings, pack
+from pipeline.pack.run import pack
+from pipeline.pack.settings import PackSettings
 from pipeline.track.run import track_subject
 from pipeline.track.settings import TrackSettings
 

@@ -12,7 +12,8 @@ from avatar.data.layout import ALPHA, IMAGE, Tables
 from avatar.data.writer import create
 from avatar.rig import RigParams
 from pipeline.common.gate import Quality
-from pipeline.pack.run import PackSettings, pack
+from pipeline.pack.run import pack
+from pipeline.pack.settings import PackSettings
 from tests.rigs import toy_rig
 
 SIZE = (12, 8)

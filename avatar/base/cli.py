@@ -10,58 +10,74 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Sized
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
-from avatar.base import files, made, names
+from avatar.base import files, made, names, settings
 from avatar.base.errors import Busy, UserError
 
 T = TypeVar("T")
 INTERRUPTED = 75
 
 
-def set_up_logging() -> None:
+class Parser(argparse.ArgumentParser):
+    """A parser that keeps the description's lines and answers a mistake with one `error:` line."""
+
+    def __init__(self, prog: str, description: str | None = None, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(prog, description=description, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UserError.exit_code, f"error: {message}: see '{self.prog} --help'\n")
+
+
+def command_parser(verb: str, description: str | None) -> Parser:
+    """The parser of `headsplat <verb>`, with what every command takes."""
+    parser = Parser(f"headsplat {verb}", description)
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-v", "--verbose", action="store_true", help="log more")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="log warnings and errors only")
+    return parser
+
+
+def stage_parser(stage: str, description: str | None, settings_class: type) -> Parser:
+    """The parser of a subject's stage; `--help` lists the settings of the stage."""
+    parser = command_parser(stage, description)
+    parser.add_argument("--subject", required=True, help="the subject's name")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument(
+        "--settings", default="{}", metavar="JSON", help="object of settings, see below"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], dest="assignments", metavar="NAME=VALUE",
+        help="one setting; may be repeated; overrides --settings",
+    )  # fmt: skip
+    parser.add_argument(
+        "--made-from", default=made.BY_HAND, help="hash of the inputs; the workflow passes it"
+    )
+    parser.set_defaults(settings_class=settings_class)
+    parser.epilog = f"settings and their defaults:\n{settings.describe(settings_class)}"
+    return parser
+
+
+def read_settings(stage: str, args: argparse.Namespace) -> Any:
+    """The settings of a stage, of the dataclass that `stage_parser` was given."""
+    return settings.read(args.settings_class, args.settings, args.assignments, stage)
+
+
+def set_up_logging(args: argparse.Namespace) -> None:
     """Send log lines to stderr; called once, by a `main`."""
     logging.basicConfig(
-        level=logging.INFO,
+        level=logging.WARNING if args.quiet else logging.INFO,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%H:%M:%S",
         force=True,
     )
-
-
-def stage_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with what every stage of a subject takes."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--subject", required=True, help="the subject's name")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
-    parser.add_argument("--settings", default="{}", help="JSON object that overrides the defaults")
-    parser.add_argument(
-        "--made-from", default=made.BY_HAND, help="hash of the inputs; the workflow passes it"
-    )
-    return parser
-
-
-def read_settings(cls: type[T], text: str) -> T:
-    """Build the settings dataclass `cls` from a JSON object; absent keys keep their default.
-
-    Raises:
-        UserError: not JSON, an unknown key, or a value of the wrong type.
-    """
-    try:
-        return TypeAdapter(cls).validate_json(text)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole object"
-        raise UserError(
-            f"settings: {where}: {first['msg']}, got {first['input']!r}: "
-            "mend config/config.yaml (its comments explain every key)"
-        ) from None
+    if args.verbose:
+        for package in ("avatar", "pipeline"):
+            logging.getLogger(package).setLevel(logging.DEBUG)
 
 
 def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) -> int:
@@ -71,7 +87,7 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
     after it (see `avatar.base.made`), and stamps the stage when it succeeds. On failure it leaves
     exactly one `error:` line on stderr and in `results/<subject>/failures/<stage>.json`.
     """
-    set_up_logging()
+    set_up_logging(args)
     for asked_to_stop in (signal.SIGTERM, signal.SIGUSR1):  # Slurm can send the second in time
         signal.signal(asked_to_stop, _interrupt)
     try:
@@ -105,9 +121,9 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
     return 0
 
 
-def run_command(work: Callable[[], object]) -> int:
+def run_command(args: argparse.Namespace, work: Callable[[], object]) -> int:
     """Run a command that belongs to no subject; return the exit code."""
-    set_up_logging()
+    set_up_logging(args)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         work()
@@ -162,4 +178,5 @@ def progress(
         ascii=not terminal,
         ncols=100,
         file=sys.stderr,
+        disable=not logging.getLogger().isEnabledFor(logging.INFO),
     )

@@ -1,6 +1,5 @@
-"""`python -m avatar.data verify|info|export`: look into the HDF5 files of a subject."""
+"""Describe and export the HDF5 files of a subject."""
 
-import argparse
 import csv
 import logging
 from pathlib import Path
@@ -14,7 +13,6 @@ from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from avatar.data.layout import ALPHA, IMAGE, REGION, SPLITS
 from avatar.data.reader import FrameStore
-from avatar.data.verify import verify
 
 log = logging.getLogger(__name__)
 SUFFIXES = {IMAGE: ".jpg", ALPHA: ".png", REGION: ".png"}
@@ -101,30 +99,3 @@ def _write_cutout(
 
     pixels = np.dstack([foreground(image, alpha), alpha])
     Image.fromarray(pixels).save(path, compress_level=1)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Verify, describe or export."""
-    parser = argparse.ArgumentParser(prog="python -m avatar.data", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("verify", help="read every byte").add_argument("file", type=Path, nargs="+")
-    verbs.add_parser("info", help="what is in a file").add_argument("file", type=Path)
-    unpack = verbs.add_parser("export", help="write a dataset as plain files")
-    unpack.add_argument("file", type=Path)
-    unpack.add_argument("folder", type=Path)
-    unpack.add_argument(
-        "--cutouts", action="store_true", help="also RGBA images without the old background"
-    )
-    args = parser.parse_args(argv)
-
-    def work() -> None:
-        if args.verb == "verify":
-            for path in args.file:
-                verify(path)
-                print(f"{path}: every byte matches its checksum")
-        elif args.verb == "info":
-            print(describe(args.file))
-        else:
-            export(args.file, args.folder, args.cutouts)
-
-    return cli.run_command(work)

@@ -1,5 +1,30 @@
-"""Command line: `python -m avatar.train`."""
+"""Train the avatar of a subject: results/<subject>/dataset.h5 -> results/<subject>/avatar/.
 
-from avatar.train.run import main
+SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in results/<subject>/checkpoints/ and end with exit
+code 75; the next call continues from it.
+"""
 
-raise SystemExit(main())
+import sys
+from pathlib import Path
+
+from avatar.base import cli
+from avatar.train.presets import TrainSettings
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.stage_parser("train", __doc__, TrainSettings)
+    parser.add_argument("--rig", type=Path, required=True, help="the rig's npz file")
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        settings = cli.read_settings("train", args)
+        from avatar.train.run import train
+
+        train(args.subject, args.results, args.rig, settings)
+
+    return cli.run_stage("train", args, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,27 +7,29 @@ the same at any batch size.
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field
 
+from avatar.base import settings
 from avatar.base.errors import UserError
+from avatar.base.settings import (
+    NO_OTHER_KEYS,
+    Count,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    ProperShare,
+    Share,
+)
 from avatar.losses.settings import LossWeights, LpipsSettings
-
-_STRICT = ConfigDict(extra="forbid")
-Count = Annotated[int, Field(ge=0)]
-Some = Annotated[int, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Opacity = Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one step sees."""
 
-    __pydantic_config__ = _STRICT
-    timesteps: Some = 1  # poses in a step
-    views: Some = 1  # cameras of each; as many as there are if fewer
+    __pydantic_config__ = NO_OTHER_KEYS
+    timesteps: PositiveInt = 1  # poses in a step
+    views: PositiveInt = 1  # cameras of each; as many as there are if fewer
     background: Literal["random", "white", "black"] = "random"  # behind truth and render
     coarse_images: Count = 0  # train on frames of half the size for so many images first
     coarse_above: Count = 0  # ... but only where a frame has more than so many pixels
@@ -37,8 +39,8 @@ class Batch:
 class Start:
     """The Gaussians before the first step: one on every face."""
 
-    __pydantic_config__ = _STRICT
-    opacity: Opacity = 0.1
+    __pydantic_config__ = NO_OTHER_KEYS
+    opacity: ProperShare = 0.1
     scale: Positive = 1.0  # standard deviation, in units of the face's scale
     color_frames: Count = 0  # take colours from so many frames; 0: grey
 
@@ -47,17 +49,17 @@ class Start:
 class Rates:
     """Adam's learning rates. Those of the means are multiplied by the scene's extent (m)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = NO_OTHER_KEYS
     means_first: Positive = 5e-3
     means_last: Positive = 5e-5  # reached exponentially at the end of the run
-    sh_dc: Weight = 2.5e-3
-    sh_rest: Weight = 1.25e-4
-    opacities: Weight = 0.05
-    scales: Weight = 0.017
-    quats: Weight = 1e-3
-    basis_means: Weight = 3e-4
-    basis_colors: Weight = 3e-4
-    camera_colors: Weight = 1e-3
+    sh_dc: NonNegative = 2.5e-3
+    sh_rest: NonNegative = 1.25e-4
+    opacities: NonNegative = 0.05
+    scales: NonNegative = 0.017
+    quats: NonNegative = 1e-3
+    basis_means: NonNegative = 3e-4
+    basis_colors: NonNegative = 3e-4
+    camera_colors: NonNegative = 1e-3
     final: Positive = 1.0  # all rates but the means' fall to this share, over the last half
     eps: Positive = 1e-15
 
@@ -66,10 +68,10 @@ class Rates:
 class RigTuning:
     """Learning rates of each training timestep's rig parameters; 0 leaves one as tracked."""
 
-    __pydantic_config__ = _STRICT
-    expr: Weight = 1e-3
-    pose: Weight = 1e-5  # rotation, neck, jaw, eyes
-    translation: Weight = 1e-6
+    __pydantic_config__ = NO_OTHER_KEYS
+    expr: NonNegative = 1e-3
+    pose: NonNegative = 1e-5  # rotation, neck, jaw, eyes
+    translation: NonNegative = 1e-6
     centred: bool = False  # no common shift over all timesteps: held-out ones would not share it
     tracked_share: Share = 0.0  # of the steps, that see what was tracked: all held-out ones have
 
@@ -83,27 +85,27 @@ class Density:
     min_opacity and noise.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = NO_OTHER_KEYS
     kind: Literal["adaptive", "budget"] = "adaptive"
     interval: Count = 2000  # 0 switches density control off
     first: Count = 10_000
     last: Count = 600_000
-    gradient: Weight = 2e-4  # normalised device units
-    split_share: Weight = 0.01  # of the extent: larger Gaussians are split, smaller cloned
-    most: Some | None = None  # Gaussians; None: no limit
-    min_opacity: Opacity = 0.005
+    gradient: NonNegative = 2e-4  # normalised device units
+    split_share: NonNegative = 0.01  # of the extent: larger Gaussians are split, smaller cloned
+    most: PositiveInt | None = None  # Gaussians; None: no limit
+    min_opacity: ProperShare = 0.005
     max_radius: Positive = 20.0  # pixels; once opacities have been reset
     max_share: Positive = 0.1  # of the extent; once opacities have been reset
     reset_interval: Count = 60_000  # 0: never
-    reset_opacity: Opacity = 0.01
-    noise: Weight = 0.0  # steps of faint Gaussians, in units of the means' rate over the extent
+    reset_opacity: ProperShare = 0.01
+    noise: NonNegative = 0.0  # steps of faint Gaussians, units of the means' rate over the extent
 
 
 @dataclass(frozen=True)
 class Basis:
     """Changes of Gaussians with expression and jaw; see `avatar.gaussians.basis`."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = NO_OTHER_KEYS
     size: Count = 0  # principal components that drive them; 0: none
 
 
@@ -111,9 +113,9 @@ class Basis:
 class Preset:
     """One way of training, complete."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = NO_OTHER_KEYS
     name: str
-    images: Some
+    images: PositiveInt
     sh_degree: Annotated[int, Field(ge=0, le=3)]
     sh_interval: Count  # images between one degree and the next; 0: all from the start
     extent: Literal["head", "cameras"] = "head"  # the rig's radius, or the cameras' spread
@@ -166,16 +168,27 @@ ONE_CAMERA: dict[str, Any] = {"sh_degree": 0, "extent": "head", "loss": {"opacit
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The `train` part of the configuration."""
+    """The `train` part of the configuration.
 
-    __pydantic_config__ = _STRICT
-    preset: str = "auto"  # paper, fast, quick; auto: fast where CUDA is, else quick
-    overrides: dict[str, Any] = field(default_factory=dict)  # any field of the preset, nested
-    seed: Count = 0
-    checkpoint_minutes: Weight = 10.0  # between two checkpoints; does not change the avatar
+    Attributes:
+        preset: `auto` is `fast` where a CUDA device is, else `quick`.
+        overrides: any field of the preset, nested as in avatar/train/presets.py.
+        seed: of frame order, backgrounds and splits; on a CPU one seed gives one avatar.
+        checkpoint_minutes: time between two checkpoints; does not change the avatar.
+    """
+
+    __pydantic_config__ = NO_OTHER_KEYS
+    preset: Literal["auto", "paper", "fast", "quick"] = "auto"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    checkpoint_minutes: NonNegative = 10.0
+
+    def __post_init__(self) -> None:
+        if self.overrides:
+            override(PRESETS.get(self.preset, QUICK), self.overrides)
 
 
-def resolve(settings: TrainSettings, cuda: bool, cameras: int) -> Preset:
+def resolve(asked: TrainSettings, cuda: bool, cameras: int) -> Preset:
     """The preset that the settings name, with their overrides.
 
     With one camera `ONE_CAMERA` is applied first; overrides still win.
@@ -184,18 +197,15 @@ def resolve(settings: TrainSettings, cuda: bool, cameras: int) -> Preset:
         cuda: whether a CUDA device is there; decides `auto`.
         cameras: how many cameras there are to train with.
     Raises:
-        UserError: an unknown preset or key, or a value of the wrong type.
+        UserError: overrides with an unknown key or a value of the wrong type or range.
     """
-    name = settings.preset
+    name: str = asked.preset
     if name == "auto":
         name = "fast" if cuda else "quick"
-    if name not in PRESETS:
-        known = ", ".join(["auto", *PRESETS])
-        raise UserError(f"train.preset: got {name!r}, expected one of {known}: mend the config")
     preset = PRESETS[name]
     if cameras == 1:
         preset = override(preset, ONE_CAMERA)
-    return override(preset, settings.overrides)
+    return override(preset, asked.overrides)
 
 
 def override(preset: Preset, overrides: dict[str, Any]) -> Preset:
@@ -204,27 +214,11 @@ def override(preset: Preset, overrides: dict[str, Any]) -> Preset:
     Raises:
         UserError: an unknown key or a value of the wrong type.
     """
-    merged = _merge(asdict(preset), overrides)
-    try:
-        found = TypeAdapter(Preset).validate_python(merged, strict=False)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"train.overrides.{where}: {first['msg']}, got {first['input']!r}: "
-            f"mend the config; avatar/train/presets.py lists every key"
-        ) from None
+    merged = settings.merge(asdict(preset), overrides)
+    found = settings.check(Preset, merged, "train.overrides")
     if found.loss.lpips and found.lpips is None:
         raise UserError(
-            "train.overrides.loss.lpips needs train.overrides.lpips: give weights, sha256 and "
-            "backbone of a file of yours, or set it to 0"
+            "settings: train.overrides.loss.lpips needs train.overrides.lpips: give weights, "
+            "sha256 and backbone of a file of yours, or set it to 0"
         )
     return found
-
-
-def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in top.items():
-        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = _merge(base[key], value) if nested else value
-    return merged

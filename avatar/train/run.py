@@ -148,17 +148,3 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    parser = cli.stage_parser(__doc__)
-    parser.add_argument("--rig", type=Path, required=True, help="the rig's file")
-    args = parser.parse_args(argv)
-    return cli.run_stage("train", args, lambda: train(
-        args.subject, args.results, args.rig, cli.read_settings(TrainSettings, args.settings)
-    ))  # fmt: skip
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

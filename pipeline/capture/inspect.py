@@ -1,11 +1,10 @@
 """Say what a capture was understood as, and what is wrong with it.
 
-python -m pipeline.capture.inspect captures/anna
+headsplat inspect captures/anna
 
 Exit code 2 where something would stop ingest, else 0.
 """
 
-import argparse
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,9 +150,7 @@ def _tracks(capture: Capture) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Print what a capture was understood as."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.command_parser("inspect", __doc__)
     parser.add_argument("capture", type=Path, help="capture folder or video")
     parser.add_argument("--image-fps", type=float, default=30.0, help="of numbered images")
     args = parser.parse_args(argv)
@@ -164,7 +161,7 @@ def main(argv: list[str] | None = None) -> int:
         found = inspect(args.capture, args.image_fps)
         print(report(found))
 
-    return cli.run_command(look) or (UserError.exit_code if found.errors else 0)
+    return cli.run_command(args, look) or (UserError.exit_code if found.errors else 0)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """The preflight: does this machine have what a run needs?
 
-python -m pipeline.doctor            Python, packages, libraries, disk, memory, the rig
-python -m pipeline.doctor --gpu      also which renderers work; compiles what is compiled on use
-python -m pipeline.doctor --slurm    also whether the profile `slurm` can submit from here
+headsplat doctor            Python, packages, libraries, disk, memory, the rig
+headsplat doctor --gpu      also which renderers work; compiles what is compiled on use
+headsplat doctor --slurm    also whether the profile `slurm` can submit from here
 
 Exit code 0 where nothing failed, else 2 and one `error:` line.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -48,11 +47,7 @@ def _gpu() -> list[Finding]:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.doctor",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.command_parser("doctor", __doc__)
     parser.add_argument("--gpu", action="store_true", help="try every renderer")
     parser.add_argument("--slurm", action="store_true", help="check the scheduler")
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
@@ -66,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             names = ", ".join(finding.what for finding in failed)
             raise UserError(f"{len(failed)} of {len(findings)} checks failed: {names}: see above")
 
-    return cli.run_command(work)
+    return cli.run_command(args, work)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,31 @@
-"""Command line: `python -m pipeline.evaluate`."""
+"""Measure a trained avatar: results/<subject>/{dataset.h5,avatar/} -> results/<subject>/eval/.
 
-from pipeline.evaluate.run import main
+Writes metrics.csv (a row per frame and region), summary.json (means per protocol and region) and
+comparison.mp4 (truth, render and FLIP error side by side).
+"""
 
-raise SystemExit(main())
+import sys
+from pathlib import Path
+
+from avatar.base import cli
+from pipeline.evaluate.settings import EvaluateSettings
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.stage_parser("evaluate", __doc__, EvaluateSettings)
+    parser.add_argument("--rig", type=Path, required=True, help="the rig's npz file")
+    parser.add_argument("--group", default="", help="group of the subject, for the tables")
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        settings = cli.read_settings("evaluate", args)
+        from pipeline.evaluate.run import evaluate, report
+
+        print(report(evaluate(args.subject, args.results, args.rig, args.group, settings)))
+
+    return cli.run_stage("evaluate", args, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

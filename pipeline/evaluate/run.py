@@ -4,9 +4,7 @@ Writes metrics.csv (a row per frame and region), summary.json (means per protoco
 comparison.mp4 (truth, render and FLIP error side by side).
 """
 
-import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int, UInt8
-from pydantic import ConfigDict
 
 from avatar.base import cli, files
 from avatar.data.dataset import Dataset
@@ -27,19 +24,11 @@ from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.render import default_device
 from avatar.rig import HeadRig
 from pipeline.common.parallel import threaded
+from pipeline.evaluate.settings import EvaluateSettings
 from pipeline.media import write_video
 
 METRICS = ("psnr", "ssim", "flip")
 _BAND = 20  # pixels of caption above the video
-
-
-@dataclass(frozen=True)
-class EvaluateSettings:
-    """The `evaluate` part of the configuration."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-    background: float = 1.0  # grey level 0..1 behind truth and render: white
-    video_frames: int = 300  # of comparison.mp4 and protocol, at most
 
 
 def evaluate(
@@ -177,23 +166,11 @@ def _bytes(image: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    parser = cli.stage_parser(__doc__)
-    parser.add_argument("--rig", type=Path, required=True, help="the rig's file")
-    parser.add_argument("--group", default="", help="group of the subject, for the tables")
-    args = parser.parse_args(argv)
-    return cli.run_stage("evaluate", args, lambda: _run(args))
-
-
-def _run(args: argparse.Namespace) -> None:
-    settings = cli.read_settings(EvaluateSettings, args.settings)
-    summary = evaluate(args.subject, args.results, args.rig, args.group, settings)
-    for protocol, found in summary["protocols"].items():
-        for region, scores in found["regions"].items():
-            figures = "  ".join(f"{metric} {scores[metric]:.3f}" for metric in METRICS)
-            print(f"{protocol:17} {region:6} n {scores['n']:4}  {figures}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def report(summary: dict[str, Any]) -> str:
+    """The means of a summary, a line per protocol and region."""
+    return "\n".join(
+        f"{protocol:17} {region:6} n {scores['n']:4}  "
+        + "  ".join(f"{metric} {scores[metric]:.3f}" for metric in METRICS)
+        for protocol, found in summary["protocols"].items()
+        for region, scores in found["regions"].items()
+    )

@@ -5,7 +5,6 @@ full frame, `metrics_regions.csv` one per region; `metrics.md` also names the su
 failed and those whose avatar is no longer the one that was measured, and is printed.
 """
 
-import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -119,12 +118,10 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.command_parser("tables", __doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
     args = parser.parse_args(argv)
-    return cli.run_command(lambda: print(make_tables(args.results), end=""))
+    return cli.run_command(args, lambda: print(make_tables(args.results), end=""))
 
 
 if __name__ == "__main__":

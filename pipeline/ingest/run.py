@@ -8,7 +8,6 @@ video) gets one window for the whole clip, around the heads that a sparse detect
 is resized to a fixed size; index.json says how to go back.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,8 +34,6 @@ from pipeline.ingest.framing import Framing, calibrated, find_heads, windowed
 from pipeline.ingest.report import judge, judge_heads, remarks
 from pipeline.ingest.settings import IngestSettings
 from pipeline.ingest.sync import Plan, plan_sequence
-
-__all__ = ["IngestSettings", "ingest", "main"]
 
 
 @dataclass
@@ -252,23 +249,3 @@ def _index(
         )
     cameras = {name: framing.to_json() for name, framing in framings.items()}
     return {"version": 1, "capture": str(capture.path), "cameras": cameras, "clips": clips}
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run ingest for one subject."""
-    parser = cli.stage_parser(__doc__)
-    parser.add_argument("--capture", type=Path, required=True, help="capture folder or video")
-    args = parser.parse_args(argv)
-    return cli.run_stage(
-        "ingest",
-        args,
-        lambda: ingest(
-            args.capture,
-            args.results / args.subject / "ingest",
-            cli.read_settings(IngestSettings, args.settings),
-        ),
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,16 +1,18 @@
 """The settings of ingest."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict
+from pydantic import Field
 
-from avatar.base.errors import UserError
+from avatar.base.settings import NO_OTHER_KEYS, NonNegative, Pixels, Positive
+
+Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 
 
 @dataclass
 class IngestSettings:
-    """What a user may set about ingest.
+    """The `ingest` part of the configuration.
 
     Attributes:
         size: calibrated cameras: the longer side of a stored frame is at most this (pixels).
@@ -24,19 +26,13 @@ class IngestSettings:
             time_offset), or of the same `number` (cameras in step whose files' times are unfit).
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = NO_OTHER_KEYS
 
-    size: int = 802
-    size_mono: int = 512
-    start: float = 0.0
-    duration: float | None = None
-    max_frames: int | None = None
-    fps: float | None = None
-    image_fps: float = 30.0
+    size: Pixels = 802
+    size_mono: Pixels = 512
+    start: NonNegative = 0.0
+    duration: Positive | None = None
+    max_frames: Annotated[int, Field(ge=2, le=10**9)] | None = None
+    fps: Rate | None = None
+    image_fps: Rate = 30.0
     align: Literal["time", "number"] = "time"
-
-    def __post_init__(self) -> None:
-        for name in ("size", "size_mono", "duration", "max_frames", "fps", "image_fps"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UserError(f"settings: ingest.{name} is {value}, expected more than 0")

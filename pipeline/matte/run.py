@@ -1,15 +1,11 @@
 """Matte: one alpha a frame, `matte/alpha.h5`, and `matte/quality.json`."""
 
 import logging
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import ConfigDict
 
 from avatar.base import cli, files
 from avatar.base.errors import UserError
@@ -22,44 +18,13 @@ from pipeline.common.gate import Quality
 from pipeline.ingest.framing import Framing
 from pipeline.matte.backends import Choice, Image, Name
 from pipeline.matte.given import GivenAlpha, given_alphas
+from pipeline.matte.settings import MatteSettings
 from pipeline.matte.workers import Matted, cut, matted
 
 log = logging.getLogger(__name__)
 
 # A frame with less (more) of the person than this has no person (nothing else) in it.
 EMPTY, FULL = 0.01, 0.97
-
-
-@dataclass
-class MatteSettings:
-    """What a user may set about the matte.
-
-    Attributes:
-        backend: `auto` takes the alpha channel of images that have one, else the plate of a
-            camera where there is one, else mediapipe; `mediapipe` needs nothing; `plate` needs
-            plates/cam_<id>.png of every camera; `pymatting` solves for the edges in closed form,
-            seconds a frame; `torchscript` and `onnx` run a network of the user's.
-        model: file of RobustVideoMatting or BackgroundMattingV2 (the latter needs plates).
-        model_sha256: of that file; nothing else is loaded.
-        workers: processes side by side.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    backend: Literal["auto", "mediapipe", "plate", "pymatting", "torchscript", "onnx"] = "auto"
-    model: str | None = None
-    model_sha256: str | None = None
-    workers: int = 2
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UserError(f"settings: matte.workers is {self.workers}, expected 1 or more")
-        given = self.model is not None, self.model_sha256 is not None
-        if self.backend in ("torchscript", "onnx") and given != (True, True):
-            raise UserError(
-                f"settings: matte.backend is {self.backend!r}: matte.model and "
-                "matte.model_sha256 must name the network's file and its checksum (sha256sum FILE)"
-            )
 
 
 def matte(
@@ -186,25 +151,3 @@ def judge(coverage: Float[np.ndarray, "M"], change: Float[np.ndarray, "N"]) -> Q
     if quality.metrics["flicker"] > 0.2:
         quality.warn("alpha changes strongly from frame to frame: look at it")
     return quality
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the matte for one subject."""
-    parser = cli.stage_parser(__doc__)
-    parser.add_argument("--capture", type=Path, help="capture, for its clean plates")
-    args = parser.parse_args(argv)
-    home = args.results / args.subject
-    return cli.run_stage(
-        "matte",
-        args,
-        lambda: matte(
-            home / "ingest",
-            home / "matte",
-            args.capture,
-            cli.read_settings(MatteSettings, args.settings),
-        ),
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,14 +6,12 @@ A failed tracking stops here, so that a failed subject keeps its overlay and num
 
 import json
 import logging
-import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict
 
 from avatar.base import cli, files
 from avatar.base.errors import UserError
@@ -25,27 +23,13 @@ from avatar.data.writer import create
 from avatar.rig import HeadRig, RigParams
 from pipeline.common.gate import Quality
 from pipeline.pack.regions import RegionMaps
-from pipeline.pack.split import SplitSettings, split_rows
+from pipeline.pack.settings import PackSettings
+from pipeline.pack.split import split_rows
 
 log = logging.getLogger(__name__)
 
 _TIMESTEPS = ("sequence", "index", "time", "valid")
 _ATTRIBUTES = ("rig", "rig_sha256")
-
-
-@dataclass
-class PackSettings:
-    """What a user may set about packing.
-
-    Attributes:
-        gate: `strict` refuses a subject whose tracking failed, `warn` packs it all the same.
-        split: what is held out.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    gate: Literal["strict", "warn"] = "strict"
-    split: SplitSettings = field(default_factory=SplitSettings)
 
 
 def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None = None) -> None:
@@ -160,23 +144,3 @@ def _attributes(home: Path, params: RigParams, settings: PackSettings) -> dict[s
         "sources_json": json.dumps(sources),
         "code_version": version("headsplat"),
     }
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Pack one subject."""
-    parser = cli.stage_parser(__doc__)
-    parser.add_argument("--rig", type=Path, required=True, help="the baked rig's npz")
-    args = parser.parse_args(argv)
-    return cli.run_stage(
-        "pack",
-        args,
-        lambda: pack(
-            args.results / args.subject,
-            args.rig,
-            cli.read_settings(PackSettings, args.settings),
-        ),
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,38 +1,11 @@
 """Which frames are for training and which are held out."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, UInt8
-from pydantic import ConfigDict
 
 from avatar.base.errors import UserError
 from avatar.data.layout import SPLITS, TEST, TRAIN, UNUSED, VAL, Tables
-
-
-@dataclass
-class SplitSettings:
-    """What is held out.
-
-    Attributes:
-        camera: the held-out camera; null: the middle one of four or more, else none.
-        sequence: the held-out sequence; null: the last of two or more that show a face, else
-            `fraction`.
-        fraction: of a single sequence, the share of its valid timesteps that is held out, at its
-            end.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    camera: str | None = None
-    sequence: str | None = None
-    fraction: float = 0.3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction < 1:
-            raise UserError(
-                f"settings: pack.split.fraction is {self.fraction}, expected between 0 and 1"
-            )
+from pipeline.pack.settings import SplitSettings
 
 
 def split_rows(

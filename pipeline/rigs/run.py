@@ -1,16 +1,9 @@
-"""Bake a head rig and its landmark embedding into one file, shared by all subjects.
+"""Bake a head rig and its landmark embedding into one file, shared by all subjects."""
 
-python -m pipeline.rigs --name anny --out results/rigs/anny.npz
-python -m pipeline.rigs --name flame --flame FLAME2023.pkl --out results/rigs/flame.npz
-"""
-
-import argparse
 import logging
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from avatar.base import cli
 from avatar.base.errors import UserError
 from pipeline.rigs import detector_response
 from pipeline.rigs.anny import bake as anny_bake
@@ -50,19 +43,3 @@ def bake_rig(name: str, out: str | Path, flame: str | Path | None = None) -> Non
         "rig %s: %d vertices, %d faces, %d shapes, %d expressions, %d landmarks",
         name, rig.num_verts, len(rig.faces), rig.num_shape, rig.num_expr, len(rig.landmarks.ids),
     )  # fmt: skip
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--name", default="anny", help="which rig: " + ", ".join(NAMES))
-    parser.add_argument("--flame", type=Path, help="your FLAME file (pkl or npz), for that rig")
-    parser.add_argument("--out", type=Path, required=True, help="the npz file to write")
-    args = parser.parse_args(argv)
-    return cli.run_command(lambda: bake_rig(args.name, args.out, args.flame))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

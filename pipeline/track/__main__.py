@@ -1,10 +1,8 @@
 """Track one subject: landmarks, then rig parameters, cameras, overlay and quality.
 
-    python -m pipeline.track --subject S --rig results/rigs/anny.npz --capture captures/S
-
-Reads `ingest/` and, where it exists, `matte/`; writes `track/`. Ready tracks that the capture
-brings take the fit's place. Ends well even where quality.json says fail: the subject keeps its
-overlay, and pack enforces the gate.
+Reads `ingest/` and, where it exists, `matte/`; writes `track/`. External tracks that the capture
+brings replace the fit. A track that fails its gate is no error here: the subject keeps its overlay,
+and pack enforces the gate.
 """
 
 import os
@@ -12,30 +10,26 @@ import sys
 from pathlib import Path
 
 from avatar.base import cli
+from pipeline.track.settings import TrackSettings
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     # The solver's matrices are small: BLAS threads get in each other's way (3-5 times slower).
-    # OpenBLAS reads this when NumPy loads it, hence the late imports.
+    # OpenBLAS reads this when NumPy loads it, hence the late import below.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    from pipeline.track.run import track_subject
-    from pipeline.track.settings import TrackSettings
-
-    parser = cli.stage_parser(__doc__)
+    parser = cli.stage_parser("track", __doc__, TrackSettings)
     parser.add_argument("--rig", type=Path, required=True, help="the rig's npz file")
     parser.add_argument("--capture", type=Path, help="capture, for tracks that it brings")
     args = parser.parse_args(argv)
-    return cli.run_stage(
-        "track",
-        args,
-        lambda: track_subject(
-            args.results / args.subject,
-            args.rig,
-            cli.read_settings(TrackSettings, args.settings),
-            args.capture,
-        ),
-    )
+
+    def work() -> None:
+        settings = cli.read_settings("track", args)
+        from pipeline.track.run import track_subject
+
+        track_subject(args.results / args.subject, args.rig, settings, args.capture)
+
+    return cli.run_stage("track", args, work)
 
 
 if __name__ == "__main__":

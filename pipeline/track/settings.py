@@ -1,8 +1,19 @@
-"""What a user may set about tracking."""
+"""The settings of track."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Annotated
 
-from pydantic import ConfigDict
+from pydantic import Field
+
+from avatar.base.settings import (
+    NO_OTHER_KEYS,
+    FilePath,
+    NonNegative,
+    Pixels,
+    Positive,
+    Share,
+    Workers,
+)
 
 
 @dataclass
@@ -19,56 +30,70 @@ class Gate:
         saturation: greatest share of blendshape values at their upper bound.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = NO_OTHER_KEYS
 
-    face_share: tuple[float, float] = (0.9, 0.5)
-    reprojection: tuple[float, float] = (3.0, 6.0)
-    jitter: tuple[float, float] = (6.0, 20.0)
-    silhouette: tuple[float, float] = (0.7, 0.4)
-    saturation: tuple[float, float] = (0.05, 0.3)
+    face_share: tuple[Share, Share] = (0.9, 0.5)
+    reprojection: tuple[NonNegative, NonNegative] = (3.0, 6.0)
+    jitter: tuple[NonNegative, NonNegative] = (6.0, 20.0)
+    silhouette: tuple[Share, Share] = (0.7, 0.4)
+    saturation: tuple[Share, Share] = (0.05, 0.3)
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            warn, fail = getattr(self, entry.name)
+            least = entry.name in ("face_share", "silhouette")  # a measure below these is bad
+            if (warn < fail) if least else (warn > fail):
+                raise ValueError(
+                    f"{entry.name} is [{warn:g}, {fail:g}], expected [warn, fail] with warn "
+                    f"{'at least' if least else 'at most'} fail"
+                )
 
 
 @dataclass
 class Priors:
-    """What is believed before any frame is seen: standard deviations of zero-mean Gaussians.
+    """The fit's priors: standard deviations of zero-mean Gaussians, if not stated otherwise.
 
     Attributes:
-        evidence: landmarks of one face err together, so each counts as this much of one.
-        noise: m; what a landmark is off by beside its spread in the rig's embedding.
-        outlier: residual in standard deviations from which a landmark loses its say.
+        evidence: weight of one landmark; the errors of one face's landmarks are correlated.
+        noise: m; error of a landmark on top of its spread in the rig's embedding.
+        outlier: residual in standard deviations from which a landmark is down-weighted.
         shape: in units of the rig's own standard deviation.
         focal: of the logarithm of the focal length; matters only where it is not given.
-        expr: of a blendshape coefficient; sparse: cost per unit of coefficient, which keeps
-            blendshapes that explain little at zero.
-        jaw, gaze, vergence: rad; the last is the difference between the two eyes' turns.
-        turn, shift, swing, glance, action: of the second difference in time of head rotation
-            (rad), place (m), jaw (rad), gaze (rad) and blendshapes, at 30 frames/s.
+        expr: of a blendshape coefficient.
+        sparse: cost per unit of coefficient; keeps blendshapes that explain little at zero.
+        jaw, gaze: rad.
+        vergence: rad; difference between the rotations of the two eyes.
+        turn: rad; second difference in time of head rotation, at 30 frames/s.
+        shift: m; second difference in time of head translation, at 30 frames/s.
+        swing: rad; second difference in time of jaw rotation, at 30 frames/s.
+        glance: rad; second difference in time of gaze, at 30 frames/s.
+        action: second difference in time of blendshape coefficients, at 30 frames/s.
         bias: share of a landmark's deviation that is the same at all times.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = NO_OTHER_KEYS
 
-    evidence: float = 0.04
-    noise: float = 0.001
-    outlier: float = 3.0
-    shape: float = 0.5
-    focal: float = 0.1
-    expr: float = 0.4
-    sparse: float = 0.2
-    jaw: float = 0.2
-    gaze: float = 0.3
-    vergence: float = 0.05
-    turn: float = 0.01
-    shift: float = 0.0015
-    swing: float = 0.03
-    glance: float = 0.06
-    action: float = 0.15
-    bias: float = 0.7
+    evidence: Positive = 0.04
+    noise: Positive = 0.001
+    outlier: Positive = 3.0
+    shape: Positive = 0.5
+    focal: Positive = 0.1
+    expr: Positive = 0.4
+    sparse: Positive = 0.2
+    jaw: Positive = 0.2
+    gaze: Positive = 0.3
+    vergence: Positive = 0.05
+    turn: Positive = 0.01
+    shift: Positive = 0.0015
+    swing: Positive = 0.03
+    glance: Positive = 0.06
+    action: Positive = 0.15
+    bias: Share = 0.7
 
 
 @dataclass
 class TrackSettings:
-    """What a user may set about tracking.
+    """The `track` part of the configuration.
 
     Attributes:
         ready: `auto` takes tracks that the capture brings and the rig fits, `fit` none; else the
@@ -78,20 +103,21 @@ class TrackSettings:
             as filmed: 1.35 is a phone's or a webcam's.
         photometric: whether the motion is refined by the colours of the skin.
         task_model: the user's `face_landmarker.task`, whose blendshape scores hint at the
-            expression; null: none. task_model_sha256: its checksum.
+            expression; null: none.
+        task_model_sha256: checksum of that file.
         overlay: longer side of the overlay video, pixels.
-        priors: what is believed before any frame is seen.
+        priors: of the fit.
         gate: limits of quality.json.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = NO_OTHER_KEYS
 
-    ready: str = "auto"
-    workers: int = 2
-    focal: float = 1.35
+    ready: FilePath = "auto"
+    workers: Workers = 2
+    focal: Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] = 1.35
     photometric: bool = True
-    task_model: str | None = None
+    task_model: FilePath | None = None
     task_model_sha256: str | None = None
-    overlay: int = 640
+    overlay: Pixels = 640
     priors: Priors = field(default_factory=Priors)
     gate: Gate = field(default_factory=Gate)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ingest.run import main
+from pipeline.ingest.__main__ import main
 from tests.hard_cases import CASES, Case
 
 

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 
 from avatar.base import names
 from avatar.train.presets import TrainSettings
-from pipeline.evaluate.run import EvaluateSettings
-from pipeline.ingest.run import IngestSettings
-from pipeline.matte.run import MatteSettings
-from pipeline.pack.run import PackSettings
+from pipeline.evaluate.settings import EvaluateSettings
+from pipeline.ingest.settings import IngestSettings
+from pipeline.matte.settings import MatteSettings
+from pipeline.pack.settings import PackSettings
 from pipeline.track.settings import TrackSettings
 from tests.workflow.conftest import ROOT
 

@@ -1,20 +1,11 @@
-"""Turn a calibration made elsewhere into `cameras.json`.
+"""Turn a calibration made elsewhere into `cameras.json`."""
 
-python -m pipeline.capture.calibration colmap SPARSE/0 --metres 1.0 --out cameras.json
-python -m pipeline.capture.calibration nersemble params.json --size 1100 1604 --out cameras.json
-python -m pipeline.capture.calibration transforms transforms.json --out cameras.json
-"""
-
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from avatar.base import cli
 from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
-from pipeline.capture.calibration.colmap import read_colmap
 from pipeline.capture.layouts import nersemble, transforms
 from pipeline.capture.lens import check_model
 
@@ -48,34 +39,3 @@ def read_nersemble(path: Path, size: tuple[int, int]) -> Cameras:
     poses = nersemble.read_object(path, "a NeRSemble calibration").get("world_2_cam")
     serials = sorted(poses) if isinstance(poses, dict) else []
     return nersemble.read_cameras(path, dict.fromkeys(serials, size))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Convert one calibration."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("kind", choices=("colmap", "nersemble", "transforms"))
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="cameras.json to write")
-    parser.add_argument("--metres", type=float, default=1.0, help="length of COLMAP's unit")
-    parser.add_argument(
-        "--size", type=int, nargs=2, default=nersemble.CALIBRATED_SIZE, help="of NeRSemble's frames"
-    )
-    args = parser.parse_args(argv)
-
-    def convert() -> None:
-        if args.kind == "colmap":
-            cameras = read_colmap(args.source, args.metres)
-        elif args.kind == "nersemble":
-            cameras = read_nersemble(args.source, tuple(args.size))
-        else:
-            cameras = read_transforms(args.source)
-        cameras.save(args.out)
-        print(f"{args.out}: {len(cameras)} cameras: {', '.join(cameras.ids)}")
-
-    return cli.run_command(convert)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

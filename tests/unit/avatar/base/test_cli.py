@@ -1,37 +1,17 @@
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydantic import ConfigDict
 
 from avatar.base import cli, made
 from avatar.base.errors import UserError
 
 
-@dataclass
-class Example:
-    __pydantic_config__ = ConfigDict(extra="forbid")
-    size: int = 512
-    method: str = "auto"
-
-
 def _args(tmp_path: Path, subject: str = "anna") -> argparse.Namespace:
-    return argparse.Namespace(subject=subject, results=tmp_path / "results")
-
-
-def test_settings_keep_defaults_and_take_overrides() -> None:
-    assert cli.read_settings(Example, "{}") == Example()
-    assert cli.read_settings(Example, '{"size": 256}') == Example(size=256)
-
-
-@pytest.mark.parametrize(
-    ("text", "where"), [('{"siez": 1}', "siez"), ('{"size": "big"}', "size"), ("{", "whole object")]
-)
-def test_bad_settings_name_the_key(text: str, where: str) -> None:
-    with pytest.raises(UserError, match=where):
-        cli.read_settings(Example, text)
+    return argparse.Namespace(
+        subject=subject, results=tmp_path / "results", quiet=False, verbose=False
+    )
 
 
 def test_user_error_gives_one_line_a_record_and_exit_2(

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from avatar.data import jpeg, png
+from avatar.data.__main__ import main
 from avatar.data.dataset import Dataset
 from avatar.data.layout import ALPHA, IMAGE
-from avatar.data.tools import main
 from avatar.data.writer import create
 from tests.subject import Subject
 from tests.unit.avatar.data import stores

@@ -17,9 +17,10 @@ from avatar.base.errors import Busy, UserError
 from avatar.data.dataset import Dataset
 from avatar.gaussians.avatar_file import read_about
 from avatar.rig import HeadRig
+from avatar.train.__main__ import main
 from avatar.train.checkpoint import Checkpoints, Snapshot, run_key
 from avatar.train.presets import QUICK, Preset, override
-from avatar.train.run import main, run
+from avatar.train.run import run
 from avatar.train.trainer import Trainer
 from tests.rigs import toy_rig
 from tests.scenes import write_scene

@@ -3,8 +3,8 @@ from dataclasses import asdict, fields, is_dataclass, replace
 
 import pytest
 
-from avatar.base.cli import read_settings
 from avatar.base.errors import UserError
+from avatar.base.settings import read as read_settings
 from avatar.losses.settings import LpipsSettings
 from avatar.train.presets import FAST, PAPER, PRESETS, QUICK, TrainSettings, override, resolve
 
@@ -103,5 +103,5 @@ def test_a_perceptual_loss_needs_its_network() -> None:
 
 
 def test_an_unknown_preset_is_named() -> None:
-    with pytest.raises(UserError, match=r"'best'.*auto, paper, fast, quick"):
-        resolve(TrainSettings("best"), cuda=False, cameras=2)
+    with pytest.raises(UserError, match=r'"best".*auto, paper, fast, quick'):
+        read_settings(TrainSettings, '{"preset": "best"}')

@@ -18,8 +18,8 @@ from avatar.evaluate.metrics import psnr, squared_error
 from avatar.evaluate.renders import protocol_rows, render_rows
 from avatar.gaussians.avatar_file import load_avatar, save_avatar
 from avatar.rig import HeadRig, RigParams
+from avatar.train.__main__ import main
 from avatar.train.presets import QUICK, override
-from avatar.train.run import main
 from avatar.train.trainer import Trainer
 from tests.networks import random_weights
 from tests.rigs import toy_rig

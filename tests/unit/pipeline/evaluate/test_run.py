@@ -6,8 +6,9 @@ import pytest
 
 from avatar.base import files
 from avatar.rig import HeadRig
-from avatar.train.run import main as train
-from pipeline.evaluate.run import main, video_rows
+from avatar.train.__main__ import main as train
+from pipeline.evaluate.__main__ import main
+from pipeline.evaluate.run import video_rows
 from pipeline.media import probe
 from tests.rigs import toy_rig
 from tests.scenes import SIZE, write_scene

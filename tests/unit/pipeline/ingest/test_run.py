@@ -10,8 +10,10 @@ from avatar.data.cameras import Cameras
 from avatar.data.reader import FrameStore
 from pipeline import media
 from pipeline.common.gate import Quality
+from pipeline.ingest.__main__ import main
 from pipeline.ingest.framing import around
-from pipeline.ingest.run import IngestSettings, ingest, main
+from pipeline.ingest.run import ingest
+from pipeline.ingest.settings import IngestSettings
 from pipeline.ingest.sync import nearest
 from tests.media_files import camera, grey_frames, real_clip, write_cameras, write_clip
 

@@ -8,14 +8,17 @@ import pytest
 from avatar.base.errors import UserError
 from avatar.data.reader import AlphaStore, FrameStore
 from pipeline import media
-from pipeline.ingest.run import IngestSettings, ingest
+from pipeline.ingest.run import ingest
+from pipeline.ingest.settings import IngestSettings
 from pipeline.matte import workers as work
+from pipeline.matte.__main__ import main
 from pipeline.matte.backends import Choice
 from pipeline.matte.backends.closed_form import make_trimap
 from pipeline.matte.backends.mediapipe import Segmentation
 from pipeline.matte.backends.plate import PlateMatting, _differences, edge_alpha, foreign
 from pipeline.matte.refine import follow_edges, one_person, shrink, to_uint8
-from pipeline.matte.run import MatteSettings, judge, main, matte
+from pipeline.matte.run import judge, matte
+from pipeline.matte.settings import MatteSettings
 from pipeline.matte.temporal import MEMORY, Steady
 from tests.media_files import camera, real_clip, write_cameras, write_clip
 

@@ -9,9 +9,11 @@ from avatar.base.errors import UserError
 from avatar.data import png
 from avatar.data.reader import FrameStore
 from pipeline.capture.read import read_capture
-from pipeline.ingest.run import IngestSettings, ingest
+from pipeline.ingest.run import ingest
+from pipeline.ingest.settings import IngestSettings
 from pipeline.matte.given import given_alphas
-from pipeline.matte.run import MatteSettings, matte
+from pipeline.matte.run import matte
+from pipeline.matte.settings import MatteSettings
 from tests.media_files import camera, write_cameras
 
 MAGENTA = (255, 0, 255)

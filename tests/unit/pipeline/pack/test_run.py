@@ -17,8 +17,8 @@ from avatar.data.layout import ALPHA, IMAGE, TEST
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.data.verify import verify
 from pipeline.common.gate import Quality
-from pipeline.pack.run import PackSettings, main
-from pipeline.pack.split import SplitSettings
+from pipeline.pack.__main__ import main
+from pipeline.pack.settings import PackSettings, SplitSettings
 from tests.subject import Subject, tables
 
 

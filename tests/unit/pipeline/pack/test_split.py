@@ -71,12 +71,6 @@ def test_a_chosen_sequence_without_a_face_is_refused() -> None:
         split_rows(table, np.array([1, 1, 0, 0], bool), SplitSettings(sequence="b"))
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.5])
-def test_a_fraction_of_nothing_or_all_is_refused(fraction: float) -> None:
-    with pytest.raises(UserError, match=r"split\.fraction"):
-        SplitSettings(fraction=fraction)
-
-
 @pytest.mark.fault("M8")
 @pytest.mark.parametrize(
     ("valid", "expected"),

@@ -6,6 +6,7 @@ from avatar.base.errors import UserError
 from avatar.rig import HeadRig, arkit
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW
 from pipeline.rigs import run as stage
+from pipeline.rigs.__main__ import main
 from pipeline.rigs.anny import bake as anny_bake
 from pipeline.rigs.anny import head as anny_head
 from pipeline.rigs.landmark_embedding import pose
@@ -156,6 +157,6 @@ def test_rigid_align_by_hand():
 def test_unknown_rig(tmp_path, capsys):
     with pytest.raises(UserError, match=r"'nobody'.*anny"):
         stage.bake_rig("nobody", tmp_path / "x.npz")
-    assert stage.main(["--name", "nobody", "--out", str(tmp_path / "x.npz")]) == 2
+    assert main(["--name", "nobody", "--out", str(tmp_path / "x.npz")]) == 2
     assert capsys.readouterr().err.startswith("error: no rig is called")
     assert not (tmp_path / "x.npz").exists()

@@ -6,7 +6,8 @@ import pytest
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from pipeline.capture.calibration.convert import main, read_transforms
+from pipeline.capture.calibration.__main__ import main
+from pipeline.capture.calibration.convert import read_transforms
 from tests.hard_cases import nersemble_folder
 
 

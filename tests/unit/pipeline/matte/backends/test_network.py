@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from avatar.base import settings
 from avatar.base.errors import UserError
 from pipeline.ingest.run import ingest
 from pipeline.matte.backends import Choice, start
-from pipeline.matte.run import MatteSettings, matte
+from pipeline.matte.run import matte
+from pipeline.matte.settings import MatteSettings
 from tests.media_files import write_clip
 
 
@@ -102,22 +104,22 @@ def test_files_that_are_not_such_a_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_setting_names_file_and_checksum() -> None:
-    for settings in ({}, {"model": "a.pt"}, {"model_sha256": "00"}):
-        with pytest.raises(UserError, match=r"matte\.model_sha256 must name"):
-            MatteSettings(backend="torchscript", **settings)
+    for given in ({}, {"model": "a.pt"}, {"model_sha256": "00"}):
+        with pytest.raises(UserError, match=r"settings: matte: .*model_sha256 must name"):
+            settings.check(MatteSettings, {"backend": "torchscript", **given}, "matte")
 
 
 def test_the_stage_runs_a_network(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", [90] * 3, width=64, height=48)
     ingest(tmp_path / "a.mp4", tmp_path / "ingest")
     path, digest = saved(Recurrent(), tmp_path / "rvm.pt")
-    settings = MatteSettings(backend="torchscript", model=str(path), model_sha256=digest)
-    quality = matte(tmp_path / "ingest", tmp_path / "matte", settings=settings)
+    asked = MatteSettings(backend="torchscript", model=str(path), model_sha256=digest)
+    quality = matte(tmp_path / "ingest", tmp_path / "matte", settings=asked)
     assert quality.metrics["backends"] == {"0": "torchscript"}
     assert abs(quality.metrics["mean_coverage"] * 255 - 100) < 12
-    settings.model_sha256 = "0" * 64
+    asked.model_sha256 = "0" * 64
     with pytest.raises(UserError, match="expected 0000"):
-        matte(tmp_path / "ingest", tmp_path / "matte", settings=settings)
+        matte(tmp_path / "ingest", tmp_path / "matte", settings=asked)
 
 
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from avatar.rig import HeadRig
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK
 from pipeline.detect.landmarks import LEFT_IRIS, RIGHT_IRIS
 from pipeline.rigs import detector_response
-from pipeline.rigs import run as stage
+from pipeline.rigs.__main__ import main
 from pipeline.rigs.flame import bake, source
 from pipeline.track.solve import stages
 from tests import flames
@@ -176,7 +176,7 @@ def test_the_stage_finds_landmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         detector_response, "RENDERS", 40
     )  # what is learnt from them is not looked at here
     path, out = flames.save_pickle(tmp_path / "flame.pkl"), tmp_path / "rig.npz"
-    assert stage.main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 0
+    assert main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 0
     rig = HeadRig.load(out)
     assert rig.landmarks is not None
     assert len(rig.landmarks.ids) > 300

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.rigs import run as stage
+from pipeline.rigs.__main__ import main
 from pipeline.rigs.flame import source
 from tests import flames
 
@@ -66,7 +66,7 @@ def test_a_wrong_array_is_one_line(
     path = tmp_path / "flame.npz"
     np.savez(path, **cheap(**BAD[message]))
     out = tmp_path / "rig.npz"
-    assert stage.main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 2
+    assert main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(lines) == 1
     assert message in lines[0]
@@ -90,7 +90,7 @@ def test_other_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
             path.unlink()
         else:
             path.write_bytes(content)
-        assert stage.main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 2
+        assert main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 2
         assert message in capsys.readouterr().err
-    assert stage.main(["--name", "flame", "--out", str(out)]) == 2
+    assert main(["--name", "flame", "--out", str(out)]) == 2
     assert "give its path as `flame:`" in capsys.readouterr().err

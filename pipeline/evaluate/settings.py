@@ -1,0 +1,20 @@
+"""The settings of evaluate."""
+
+from dataclasses import dataclass
+
+from avatar.base.settings import NO_OTHER_KEYS, PositiveInt, Share
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """The `evaluate` part of the configuration.
+
+    Attributes:
+        background: grey level behind truth and render; 1 is white.
+        video_frames: frames of comparison.mp4 and protocol, at most.
+    """
+
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    background: Share = 1.0
+    video_frames: PositiveInt = 300
