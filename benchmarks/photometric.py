@@ -78,7 +78,7 @@ def main() -> None:
             ]
             jitter = 1e3 * quality.jitter(quality.shake(problem, some))
             figures = (*errors, _reprojection(problem, some), jitter)
-            rows.append([name, *(f"{figure:.2f}" for figure in figures)])
+            rows.append([name, *("" if np.isnan(x) else f"{x:.2f}" for x in figures)])
     header = [
         "track by", "error on withheld frames, %", "on the others, %",
         "reprojection, % of the eyes' distance", "jitter, per mille",
