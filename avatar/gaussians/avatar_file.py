@@ -126,16 +126,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             metadata = file.metadata() or {}
             about = json.loads(metadata["headsplat"])
             version = about["schema_version"]
-            if version != SCHEMA_VERSION:
-                raise UserError(
-                    f"{path}: schema_version is {version!r}, expected {SCHEMA_VERSION}: "
-                    "train again with this version of headsplat"
-                )
-            if metadata["sha256"] != _text_sha256(metadata["headsplat"]):
-                raise UserError(f"{path} is damaged (checksum of its metadata): {_AGAIN}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as wrong:
-        raise UserError(f"{path} is damaged or not an avatar of headsplat: {_AGAIN}") from wrong
+        about = {"tensors_sha256": "", "files_sha256": {}} | about
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
+        raise UserError(f"{path} is damaged or not an avatar of headsplat: {_AGAIN}") from None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: schema_version is {version!r}, expected {SCHEMA_VERSION}: "
+            "train again with this version of headsplat"
+        )
+    if metadata.get("sha256") != _text_sha256(metadata["headsplat"]):
+        raise UserError(f"{path} is damaged (checksum of its metadata): {_AGAIN}")
     if about["tensors_sha256"] != _tensors_sha256(tensors):
         raise UserError(f"{path} is damaged (checksum of its tensors): {_AGAIN}")
     return about, tensors

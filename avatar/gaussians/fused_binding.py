@@ -42,8 +42,20 @@ def place(
         binding: face of each Gaussian.
         means_local, log_scales, quats_local: as in `RiggedGaussians`; means shared by the batch
             or each timestep's own.
+    Raises:
+        ValueError: an index is out of range: the kernels below would read other memory.
     """
+    _check_indices("faces", faces, verts.shape[-2])
+    _check_indices("binding", binding, faces.shape[0])
     return _Place.apply(verts, faces, binding, means_local, log_scales, quats_local)
+
+
+def _check_indices(name: str, indices: Int[Tensor, "..."], count: int) -> None:
+    if indices.numel() == 0:
+        return
+    lowest, highest = (int(v) for v in indices.aminmax())
+    if lowest < 0 or highest >= count:
+        raise ValueError(f"{name}: expected indices 0..{count - 1}, got {lowest}..{highest}")
 
 
 class _Place(torch.autograd.Function):

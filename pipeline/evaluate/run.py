@@ -4,6 +4,7 @@ Writes metrics.csv (a row per frame and region), summary.json (means per protoco
 comparison.mp4 (truth, render and FLIP error side by side).
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from avatar.base import cli, files
+from avatar.base.errors import UserError
+from avatar.base.folders import replacing
+from avatar.base.version import code_version
 from avatar.data.dataset import Dataset
+from avatar.data.digest import dataset_sha256
 from avatar.data.layout import UNUSED
 from avatar.evaluate.metrics import PIXELS_PER_DEGREE
 from avatar.evaluate.renders import PROTOCOLS, RenderedFrame, protocol_rows, render_rows
@@ -27,6 +32,13 @@ from pipeline.common.parallel import threaded
 from pipeline.evaluate.settings import EvaluateSettings
 from pipeline.media import write_video
 
+log = logging.getLogger(__name__)
+
+# Of the avatar's metadata, repeated in summary.json.
+OF_AVATAR = (
+    *("rig", "seed", "overrides_hash", "images", "seconds", "gaussians"),
+    *("code_version", "torch_version", "dataset_sha256", "date"),
+)
 METRICS = ("psnr", "ssim", "flip")
 _BAND = 20  # pixels of caption above the video
 
@@ -37,36 +49,60 @@ def evaluate(
     """Evaluate one subject; writes `results/<subject>/eval/` and returns the summary.
 
     Raises:
-        UserError: the dataset or the avatar is absent, damaged or of another rig.
+        UserError: the dataset or the avatar is absent, damaged, of another rig, or the avatar was
+            trained on another dataset. The former `eval/` stays until the new one is complete.
     """
     torch.set_num_threads(1)  # two threads each measure a frame; see `threaded`
     cv2.setNumThreads(1)
     home = results / subject
     rig = HeadRig.load(rig_path)
     avatar = load_avatar(home / "avatar", rig, default_device())
-    rows: list[dict[str, Any]] = []
-    with Dataset(home / "dataset.h5") as dataset:
-        job = _Evaluation(dataset, avatar, rig, settings, rows)
+    with Dataset(home / "dataset.h5") as dataset, replacing(home / "eval") as folder:
+        check_origin(avatar.about, dataset, home / "avatar")
+        job = _Evaluation(dataset, avatar, rig, settings)
         shown = [protocol for protocol in PROTOCOLS if len(protocol_rows(dataset, protocol))]
         write_video(
-            home / "eval" / "comparison.mp4",
+            folder / "comparison.mp4",
             (frame for protocol in shown for frame in job.measure(protocol)),
             playback_rate(dataset),
         )
-        about = {
-            "subject": subject, "group": group, "rig": rig.name,
-            "preset": avatar.about["preset"]["name"], "seed": avatar.about["seed"],
-            "background": settings.background, "flip_pixels_per_degree": PIXELS_PER_DEGREE,
-            "gaussians": len(avatar.gaussians), "unused_frames": len(dataset.rows(UNUSED)),
-        }  # fmt: skip
-        table = pd.DataFrame(rows)
+        about = {"subject": subject, "group": group} | describe(avatar.about)
+        about |= {
+            "background": settings.background,
+            "flip_pixels_per_degree": PIXELS_PER_DEGREE,
+            "unused_frames": len(dataset.rows(UNUSED)),
+        }
+        table = pd.DataFrame(job.rows)
         table.insert(0, "preset", about["preset"])
         table.insert(0, "subject", subject)
         summary = about | {"protocols": summarise(table)}
-    with files.atomic(home / "eval" / "metrics.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-    files.write_json(home / "eval" / "summary.json", summary)
+        with files.atomic(folder / "metrics.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        files.write_json(folder / "summary.json", summary)
     return summary
+
+
+def check_origin(about: dict[str, Any], dataset: Dataset, folder: Path) -> None:
+    """Refuse an avatar that was trained on another dataset; warn if the code was another.
+
+    Raises:
+        UserError: the hashes of both datasets.
+    """
+    trained, present = str(about.get("dataset_sha256")), dataset_sha256(dataset)
+    if trained != present:
+        raise UserError(
+            f"{folder} was trained on another dataset ({trained[:12]}), "
+            f"{dataset.path} is {present[:12]}: train the subject again"
+        )
+    if about["code_version"] != code_version():
+        log.warning(
+            "%s was trained by code %s, this is %s", folder, about["code_version"], code_version()
+        )
+
+
+def describe(about: dict[str, Any]) -> dict[str, Any]:
+    """What a summary repeats of its avatar's metadata."""
+    return {"preset": about["preset"]["name"]} | {name: about[name] for name in OF_AVATAR}
 
 
 class _Evaluation:
@@ -78,12 +114,11 @@ class _Evaluation:
         avatar: Avatar,
         rig: HeadRig,
         settings: EvaluateSettings,
-        rows: list[dict[str, Any]],
     ) -> None:
         self._dataset, self._avatar, self._rig = dataset, avatar, rig
         self._behind = np.full(3, settings.background, np.float32)
         self._limit = settings.video_frames
-        self._rows = rows
+        self.rows: list[dict[str, Any]] = []
 
     def measure(self, protocol: str) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """Add a protocol's scores to the table; yields the frames of its video."""
@@ -95,7 +130,7 @@ class _Evaluation:
         jobs = ((r, dataset.image(r.row), dataset.alpha(r.row)) for r in rendered)
         scored = cli.progress(threaded(self._score, jobs), protocol, total=len(chosen))
         for frame in scored:
-            self._rows += self._table_rows(protocol, frame)
+            self.rows += self._table_rows(protocol, frame)
             if frame.row in shown:
                 yield comparison(frame, protocol)
 

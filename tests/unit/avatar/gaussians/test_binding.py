@@ -1,4 +1,4 @@
-"""Face frames and what they carry: worked by hand, by axioms, and the fused twin."""
+"""Face frames and what they carry: worked by hand and by axioms."""
 
 import math
 
@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from avatar.gaussians.binding import carry_to_world, face_frames, to_world
-from avatar.gaussians.fused_binding import place
 from avatar.rig.rotations import axis_angle_to_matrix, quat_to_matrix
 from tests.rigs import toy_rig
 
@@ -85,31 +84,12 @@ def test_gradients_of_the_frames() -> None:
     )
 
 
-@pytest.mark.parametrize("batch", [(), (2,)])
-def test_the_fused_placement_equals_autograd(batch: tuple[int, ...]) -> None:
-    verts, faces, binding, *local = _scene()
-    verts = verts if batch else verts[0]
-    exact = [x.clone().requires_grad_() for x in (verts, *local)]
-    fused = [x.detach().float().requires_grad_() for x in exact]
-    expected = carry_to_world(exact[0], faces, binding, *exact[1:])
-    got = place(fused[0], faces, binding, *fused[1:])
-    weights = [torch.randn_like(x) for x in expected]
-    sum((x * w).sum() for x, w in zip(expected, weights, strict=True)).backward()
-    sum((x * w.float()).sum() for x, w in zip(got, weights, strict=True)).backward()
-    for a, b in zip(got, expected, strict=True):
-        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6)
-    for a, b in zip(fused, exact, strict=True):
-        # float32 on coordinates of 0.1 m with edges of 10 mm: five digits are left
-        assert (a.grad - b.grad).norm() < 2e-5 * b.grad.norm()
-
-
 def test_a_collapsed_face_gives_finite_numbers() -> None:
     verts = torch.zeros(3, 3, requires_grad=True)
     local = [torch.ones(1, width, requires_grad=True) for width in (3, 3, 4)]
-    for carry in (place, carry_to_world):
-        world = carry(verts, FACE, torch.tensor([0]), *local)
-        assert all(x.isfinite().all() for x in world)
-        assert world[2].max() < 1e-6
-        (world[0].sum() + world[2].sum()).backward()
-        assert verts.grad is not None
-        assert math.isfinite(float(verts.grad.sum()))
+    world = carry_to_world(verts, FACE, torch.tensor([0]), *local)
+    assert all(x.isfinite().all() for x in world)
+    assert world[2].max() < 1e-6
+    (world[0].sum() + world[2].sum()).backward()
+    assert verts.grad is not None
+    assert math.isfinite(float(verts.grad.sum()))

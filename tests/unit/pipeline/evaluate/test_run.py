@@ -3,8 +3,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from avatar.base import files
+from avatar.data.dataset import Dataset
+from avatar.data.digest import dataset_sha256
+from avatar.gaussians.avatar_file import load_avatar
 from avatar.rig import HeadRig
 from avatar.train.__main__ import main as train
 from pipeline.evaluate.__main__ import main
@@ -87,3 +93,59 @@ def test_a_long_video_is_thinned_evenly() -> None:
     assert (camera[chosen] == 1).all()
     assert len(chosen) <= 40
     assert len(set(np.diff(chosen))) == 1
+
+
+@pytest.mark.fault("4.6")
+def test_the_summary_states_how_the_avatar_was_made(tmp_path: Path, rig: HeadRig) -> None:
+    assert main(_trained(tmp_path, rig, cameras=1)) == 0
+    summary = files.read_json(tmp_path / "results/anna/eval/summary.json")
+    about = load_avatar(tmp_path / "results/anna/avatar", rig).about
+    assert summary["preset"] == "quick"
+    assert len(summary["overrides_hash"]) == 8  # 24 images instead of the preset's
+    assert summary["images"] == 24
+    assert summary["seconds"] > 0
+    assert summary["gaussians"] == len(rig.faces)
+    assert summary["background"] == 1.0
+    assert about["background"] == "white"
+    assert summary["torch_version"] == torch.__version__
+    with Dataset(tmp_path / "results/anna/dataset.h5") as dataset:
+        assert summary["dataset_sha256"] == dataset_sha256(dataset)
+    for name in ("overrides_hash", "images", "seconds", "gaussians", "code_version", "date"):
+        assert summary[name] == about[name], name
+
+
+@pytest.mark.fault("4.2")
+def test_an_avatar_of_another_dataset_is_refused_and_the_former_figures_stay(
+    tmp_path: Path, rig: HeadRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = _trained(tmp_path, rig, cameras=1)
+    assert main(arguments) == 0
+    home = tmp_path / "results/anna"
+    before = {path.name: path.read_bytes() for path in (home / "eval").iterdir()}
+    assert set(before) == {"metrics.csv", "summary.json", "comparison.mp4"}
+    write_scene(home / "dataset.h5", rig, cameras=1, seed=1)
+    capsys.readouterr()
+    assert main(arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "was trained on another dataset" in errors[0]
+    assert {path.name: path.read_bytes() for path in (home / "eval").iterdir()} == before
+
+
+@pytest.mark.fault("H12")
+def test_an_avatar_with_a_binding_out_of_range_is_one_line(
+    tmp_path: Path, rig: HeadRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = _trained(tmp_path, rig, cameras=1)
+    path = tmp_path / "results/anna/avatar/avatar.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["binding"][7] = 10**9
+    save_file(tensors, path, metadata)
+    capsys.readouterr()
+    assert main(arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "avatar.safetensors is damaged" in errors[0]
+    assert not (tmp_path / "results/anna/eval").exists()
