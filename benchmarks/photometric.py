@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig
 from benchmarks import report
-from pipeline.detect import landmarks
+from pipeline.detect import processes
 from pipeline.track.evidence import observe
 from pipeline.track.photometric import refine, samples, skin
 from pipeline.track.report import quality
@@ -94,7 +94,7 @@ def _by_landmarks(
 ) -> joint_fit.Fit:
     model = joint_fit.landmark_model(rig)
     given, known = observe.cameras(home / "ingest", store, settings.focal)
-    found = landmarks.detect_store(store.path, settings.workers)
+    found = processes.detect_store(store.path, settings.workers)
     observed = observe.observations(store, given, found, model.ids)
     track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors)
     matte = home / "matte" / "alpha.h5"

@@ -29,7 +29,7 @@ from avatar.data.cameras import Cameras
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig, RigParams, arkit
 from benchmarks import report
-from pipeline.detect import landmarks
+from pipeline.detect import processes
 from pipeline.track.evidence import observe
 from pipeline.track.settings import TrackSettings
 from pipeline.track.solve import joint_fit, rotations
@@ -123,7 +123,7 @@ class Run:
         self.settings = TrackSettings()
         self.seconds: dict[str, float] = {}
         with self.timed("detection"):
-            self.found = landmarks.detect_store(store.path, self.settings.workers)
+            self.found = processes.detect_store(store.path, self.settings.workers)
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from avatar.base.errors import UserError
 from avatar.data.reader import AlphaStore, FrameStore
 from pipeline.common.gate import Quality
-from pipeline.detect import landmarks
+from pipeline.detect import processes
 from pipeline.track.settings import TrackSettings
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def track_subject(
     home, settings = Path(home), settings or TrackSettings()
     with ExitStack() as opened:
         store = opened.enter_context(FrameStore(home / "ingest" / "frames.h5"))
-        detections = opened.enter_context(landmarks.detecting(store.path, settings.workers))
+        detections = opened.enter_context(processes.detecting(store.path, settings.workers))
         # Torch and Numba take seconds to load: they load while the detectors work.
         from avatar.rig import HeadRig
         from pipeline.detect import blendshapes
