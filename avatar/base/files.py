@@ -3,12 +3,15 @@
 A file under its final name is always complete. Imports nothing heavy.
 """
 
+import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +84,19 @@ def write_text(path: str | Path, text: str) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def open_plain(path: str | Path) -> io.FileIO:
+    """Open a plain file for reading; opening a named pipe would wait for its writer.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, a pipe or a device.
+    """
+    file = io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+    return file
 
 
 def sha256(path: str | Path) -> str:

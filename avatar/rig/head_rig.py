@@ -1,11 +1,6 @@
 """A FLAME-shaped head rig: linear identity and expression, joints, linear blend skinning."""
 
-import dataclasses
-import hashlib
-import zipfile
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -16,39 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avatar.base import files
-from avatar.base.errors import UserError
+from avatar.base.arrays import TEXT
+from avatar.rig import rig_file
+from avatar.rig.landmarks import Landmarks
 from avatar.rig.rotations import axis_angle_to_matrix
 
 ROOT, NECK, JAW, EYE_L, EYE_R = range(5)
 PRINCIPAL = "principal"  # how the names of expressions begin that are directions of variance
-
-
-@dataclass(frozen=True)
-class Landmarks:
-    """Where a detector's landmarks lie on the surface, and where it puts them instead.
-
-    Attributes:
-        ids [L]: MediaPipe face-mesh indices (0..477).
-        faces [L], barycentric [L,3]: the surface point.
-        spread [L]: m; deviation of the detections that were averaged: the weight of a landmark
-            in a fit is its inverse square.
-        response [L,3,1+S+E+9]: m in the head's frame; what the detector adds to the point, a
-            constant and per unit of shape, expression and the jaw's rotation matrix (less the
-            identity, row by row).
-    """
-
-    ids: Int[Tensor, "L"]
-    faces: Int[Tensor, "L"]
-    barycentric: Float[Tensor, "L 3"]
-    spread: Float[Tensor, "L"]
-    response: Float[Tensor, "L 3 K"]
-
-    def points(
-        self, verts: Float[Tensor, "*B V 3"], faces: Int[Tensor, "F 3"]
-    ) -> Float[Tensor, "*B L 3"]:
-        """The landmarks' positions on a posed mesh, in its frame and unit."""
-        corners = verts[..., faces[self.faces], :]
-        return (corners * self.barycentric[:, :, None]).sum(-2)
 
 
 class HeadRig(torch.nn.Module):
@@ -87,12 +56,6 @@ class HeadRig(torch.nn.Module):
     uv: Float[Tensor, "U 2"]
     uv_faces: Int[Tensor, "F 3"]
 
-    _TENSORS = (
-        "v_template", "shapedirs", "exprdirs", "joint_template", "joint_shapedirs", "parents",
-        "skin_weights", "faces", "uv", "uv_faces",
-    )  # fmt: skip
-    _OPTIONAL = ("posedirs", "joint_exprdirs", "joint_regressor")
-
     def __init__(
         self,
         name: str,
@@ -106,7 +69,7 @@ class HeadRig(torch.nn.Module):
 
         Args:
             name: `anny`, `flame`, ...
-            tensors: the attributes above by name; those of `_OPTIONAL` may be absent.
+            tensors: the attributes above by name; those of `rig_file.OPTIONAL` may be absent.
             source_sha256: of the file the rig was made from, where it was made from one.
         Raises:
             ValueError: a tensor is missing, or its shape does not fit `v_template`.
@@ -116,7 +79,7 @@ class HeadRig(torch.nn.Module):
         self.expr_names = list(expr_names)
         self.masks = dict(masks)
         self.landmarks = landmarks
-        for key in (*self._TENSORS, *self._OPTIONAL):
+        for key in (*rig_file.TENSORS, *rig_file.OPTIONAL):
             self.register_buffer(key, tensors.get(key))
         self._check()
         self._parents = self.parents.tolist()  # asked for at every pose: not from a device
@@ -129,30 +92,20 @@ class HeadRig(torch.nn.Module):
             self.landmarks = Landmarks(**{k: fn(v) for k, v in vars(self.landmarks).items()})
         return self
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that the rig has, by name: what `__init__` takes."""
+        names = (*rig_file.TENSORS, *rig_file.OPTIONAL)
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
     def _check(self) -> None:
-        missing = [key for key in self._TENSORS if getattr(self, key) is None]
-        if missing:
+        tensors = self.tensors()
+        if missing := [name for name in rig_file.TENSORS if name not in tensors]:
             raise ValueError(f"rig {self.name}: missing {', '.join(missing)}")
-        verts, shapes, exprs = self.num_verts, self.num_shape, self.num_expr
-        expected = {
-            "v_template": (verts, 3), "shapedirs": (verts, 3, shapes),
-            "exprdirs": (verts, 3, exprs), "joint_template": (5, 3),
-            "joint_shapedirs": (5, 3, shapes), "parents": (5,), "skin_weights": (verts, 5),
-        }  # fmt: skip
-        if self.posedirs is not None:
-            expected["posedirs"] = (verts, 3, 36)
-        if self.joint_exprdirs is not None:
-            expected["joint_exprdirs"] = (5, 3, exprs)
-        if self.joint_regressor is not None:
-            expected["joint_regressor"] = (5, verts)
-        for key, shape in expected.items():
-            if tuple(getattr(self, key).shape) != shape:
-                got = tuple(getattr(self, key).shape)
-                raise ValueError(f"rig {self.name}: {key} has shape {got}, expected {shape}")
-        if int(self.faces.max()) >= verts or int(self.faces.min()) < 0:
-            raise ValueError(f"rig {self.name}: faces name vertices outside 0..{verts - 1}")
-        if len(self.expr_names) != exprs:
-            raise ValueError(f"rig {self.name}: {len(self.expr_names)} names for {exprs} expr")
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        try:
+            rig_file.check_tensors(arrays, self.expr_names)
+        except ValueError as problem:
+            raise ValueError(f"rig {self.name}: {problem}") from None
 
     @property
     def num_verts(self) -> int:
@@ -256,60 +209,49 @@ class HeadRig(torch.nn.Module):
             shifts.append(shift)
         return torch.stack(turns, -3), torch.stack(shifts, -2)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every tensor of the rig under its name in the file: masks and landmarks too."""
+        tensors = self.tensors() | {f"mask_{name}": mask for name, mask in self.masks.items()}
+        if self.landmarks is not None:
+            tensors |= {f"landmark_{name}": value for name, value in vars(self.landmarks).items()}
+        return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+
     @cached_property
     def sha256(self) -> str:
-        """Hash of name and tensors: parameters of one rig are never read with another."""
-        digest = hashlib.sha256(self.name.encode())
-        for key in self._TENSORS:
-            digest.update(key.encode() + getattr(self, key).cpu().numpy().tobytes())
-        return digest.hexdigest()
+        """Hash of everything that the rig is: parameters of one are never read with another."""
+        return rig_file.digest(self.name, self.expr_names, self.arrays())
 
     def save(self, path: str | Path) -> None:
         """Write the rig's file (`results/rigs/<rig>.npz`), atomically, without pickles."""
-        arrays = {key: getattr(self, key).cpu().numpy() for key in self._TENSORS}
-        for key in self._OPTIONAL:
-            if (tensor := getattr(self, key)) is not None:
-                arrays[key] = tensor.cpu().numpy()
-        arrays |= {f"mask_{key}": mask.cpu().numpy() for key, mask in self.masks.items()}
-        arrays["name"] = np.array(self.name)
-        arrays["source_sha256"] = np.array(self.source_sha256)
-        arrays["expr_names"] = np.array(self.expr_names)
-        if self.landmarks is not None:
-            arrays |= {f"landmark_{k}": v.cpu().numpy() for k, v in vars(self.landmarks).items()}
+        about = {
+            "name": np.array(self.name),
+            "source_sha256": np.array(self.source_sha256),
+            "expr_names": np.array(self.expr_names),
+        }
         with files.atomic(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **self.arrays(), **about)
 
     @classmethod
     def load(cls, path: str | Path) -> "HeadRig":
         """Read a rig's file.
 
         Raises:
-            UserError: the file is absent or is not a rig's.
+            UserError: the file is absent, or is not a rig's.
         """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist: bake it with 'snakemake {path}'") from None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
-            raise UserError(f"{path} is not a rig's npz file ({problem}): bake it again") from None
+        arrays = rig_file.read(path)
         tensors = {
-            key: torch.from_numpy(arrays[key])
-            for key in (*cls._TENSORS, *cls._OPTIONAL)
-            if key in arrays
-        }
-        masks = {
-            key.removeprefix("mask_"): torch.from_numpy(value)
-            for key, value in arrays.items()
-            if key.startswith("mask_")
+            name: torch.from_numpy(array)
+            for name, array in arrays.items()
+            if array.dtype.kind not in TEXT
         }
         landmarks = None
-        if "landmark_ids" in arrays:
-            names = [field.name for field in dataclasses.fields(Landmarks)]
-            if missing := [name for name in names if f"landmark_{name}" not in arrays]:
-                raise UserError(f"{path} lacks landmark_{missing[0]}: bake it again")
-            landmarks = Landmarks(*(torch.from_numpy(arrays[f"landmark_{n}"]) for n in names))
-        return cls(
-            str(arrays["name"]), tensors, [str(name) for name in arrays["expr_names"]], masks,
-            landmarks, str(arrays.get("source_sha256", "")),
-        )  # fmt: skip
+        if "landmark_ids" in tensors:
+            landmarks = Landmarks(**_prefixed(tensors, "landmark_"))
+        expr_names = [str(name) for name in arrays["expr_names"]]
+        source = str(arrays["source_sha256"])
+        masks = _prefixed(tensors, "mask_")
+        return cls(str(arrays["name"]), tensors, expr_names, masks, landmarks, source)
+
+
+def _prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,8 +1,6 @@
 """Rig parameters of one subject over time, and their file (`params.npz`)."""
 
-import zipfile
-import zlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,29 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from avatar.base import files
+from avatar.base import files, npz
+from avatar.base.arrays import FLAGS, INTEGERS, NUMBERS, TEXT, Spec, check
 from avatar.base.errors import UserError
 from avatar.rig.head_rig import HeadRig
 
 POSES = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")
+# S shapes, V vertices, E expressions, T timesteps.
+ARRAYS = {
+    "shape": Spec(NUMBERS, ("S",)),
+    "static_offset": Spec(NUMBERS, ("V", 3)),
+    "expr": Spec(NUMBERS, ("T", "E")),
+    "rotation": Spec(NUMBERS, ("T", 3)),
+    "neck_pose": Spec(NUMBERS, ("T", 3)),
+    "jaw_pose": Spec(NUMBERS, ("T", 3)),
+    "eyes_pose": Spec(NUMBERS, ("T", 6)),
+    "translation": Spec(NUMBERS, ("T", 3)),
+    "sequence": Spec(TEXT, ("T",)),
+    "index": Spec(INTEGERS, ("T",)),
+    "time": Spec(NUMBERS, ("T",)),
+    "valid": Spec(FLAGS + INTEGERS, ("T",)),
+    "rig": Spec(TEXT, ()),
+    "rig_sha256": Spec(TEXT, ()),
+}
 
 
 @dataclass
@@ -51,19 +67,19 @@ class RigParams:
 
     def misfit(self, rig: HeadRig, count: int) -> str | None:
         """The first array that is not finite or not of the shape a rig and T ask for, in words."""
-        expected = {
-            "shape": (rig.num_shape,), "static_offset": (rig.num_verts, 3),
-            "expr": (count, rig.num_expr), "rotation": (count, 3), "neck_pose": (count, 3),
-            "jaw_pose": (count, 3), "eyes_pose": (count, 6), "translation": (count, 3),
-            "sequence": (count,), "index": (count,), "time": (count,), "valid": (count,),
-        }  # fmt: skip
-        for name, shape in expected.items():
-            array = np.asarray(getattr(self, name))
-            if array.shape != shape:
-                return f"{name} has shape {array.shape}, expected {shape}"
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                return f"{name} holds NaN or infinity"
+        sizes = {"S": rig.num_shape, "V": rig.num_verts, "E": rig.num_expr, "T": count}
+        try:
+            _check(self._arrays(), sizes)
+        except ValueError as problem:
+            return str(problem)
         return None
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        values = {name: getattr(self, name) for name in ARRAYS}
+        return {
+            name: value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+            for name, value in values.items()
+        }
 
     def to(self, device: torch.device | str) -> "RigParams":
         """The same parameters with their tensors on a device."""
@@ -76,44 +92,41 @@ class RigParams:
 
     def save(self, path: str | Path) -> None:
         """Write `params.npz`, atomically, without pickles."""
-        arrays = {field.name: _array(getattr(self, field.name)) for field in fields(self)}
         with files.atomic(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **self._arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> "RigParams":
         """Read `params.npz`.
 
         Raises:
-            UserError: absent, damaged, or an array is missing or is not plain numbers or text.
+            UserError: absent, damaged, or an array is missing or of another kind or shape.
         """
+        remedy = "run the stage that writes it again"
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist: run the stage that writes it") from None
-        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as wrong:
-            raise UserError(f"{path} is damaged ({wrong}): make it again") from None
-        missing = [field.name for field in fields(cls) if field.name not in arrays]
-        if missing:
-            raise UserError(f"{path} lacks {', '.join(missing)}: track the subject again")
-        try:
-            return cls.from_arrays({field.name: arrays[field.name] for field in fields(cls)})
-        except (TypeError, ValueError) as wrong:
-            raise UserError(
-                f"{path} holds other things than numbers ({wrong}): make it again"
-            ) from None
+            return cls.from_arrays(npz.read(path, ARRAYS, remedy))
+        except ValueError as problem:
+            raise UserError(f"{path}: {problem}: {remedy}") from None
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "RigParams":
-        """Build from the arrays that `save` writes."""
-        values: dict = dict(arrays)
+        """Build from the arrays that `save` writes.
+
+        Raises:
+            ValueError: one is missing, of another kind or shape than `ARRAYS` has, or not finite.
+        """
+        if missing := [name for name in ARRAYS if name not in arrays]:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        _check(arrays, {})
+        values: dict[str, Any] = dict(arrays)
         for name in ("shape", "static_offset", *POSES):
-            values[name] = torch.from_numpy(np.asarray(values[name], np.float32))
+            values[name] = torch.from_numpy(arrays[name].astype(np.float32))
         for name in ("rig", "rig_sha256"):
-            values[name] = str(values[name])
-        values["sequence"] = np.asarray(values["sequence"]).astype(str)
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+            values[name] = str(arrays[name].astype(str))
+        values["sequence"] = arrays["sequence"].astype(str)
+        values["time"] = arrays["time"].astype(np.float64)
+        values["valid"] = arrays["valid"].astype(bool)
+        return cls(**{name: values[name] for name in ARRAYS})
 
 
 def check_rig(params: RigParams, rig: HeadRig, where: str) -> None:
@@ -129,5 +142,8 @@ def check_rig(params: RigParams, rig: HeadRig, where: str) -> None:
         )
 
 
-def _array(value: object) -> np.ndarray:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+def _check(arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
+    for name, spec in ARRAYS.items():
+        check(name, arrays[name], spec, sizes)
+    if sizes["T"] == 0:
+        raise ValueError("it has no timestep")

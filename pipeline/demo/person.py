@@ -122,16 +122,14 @@ def _person_rig(tracker: HeadRig, head: anny_head.HeadMesh) -> HeadRig:
     bumps = np.stack([painted_face.noise(places + 100 * axis, 18.0) for axis in range(3)], 1)
     verts += OFFSET * bumps * head.masks["skin"][:, None]
     gain = 1 + GAIN_SPREAD * painted_face.noise(places + 500, 40.0)
-    tensors = {key: getattr(tracker, key).clone() for key in HeadRig._TENSORS}
-    tensors |= {
+    kept = ("parents", "skin_weights", "faces", "uv", "uv_faces", "posedirs")
+    tensors = {name: tensor for name, tensor in tracker.tensors().items() if name in kept} | {
         "v_template": torch.from_numpy(verts).float(),
         "joint_template": torch.from_numpy(joints).float(),
         "shapedirs": torch.zeros(len(verts), 3, 1),
         "joint_shapedirs": torch.zeros(5, 3, 1),
         "exprdirs": tracker.exprdirs * torch.from_numpy(gain).float()[:, None, None],
     }
-    if tracker.posedirs is not None:
-        tensors["posedirs"] = tracker.posedirs
     return HeadRig("demo", tensors, tracker.expr_names, tracker.masks)
 
 

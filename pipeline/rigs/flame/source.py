@@ -5,15 +5,13 @@ and different numbers in them. None is part of this project: users bring their o
 frame is ours: metres, y up, z from the face towards the viewer, x to the subject's left.
 """
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from avatar.base import files
+from avatar.base import files, npz
 from avatar.base.errors import UserError
 from avatar.rig.head_rig import NECK, ROOT
 from pipeline.rigs.flame.unpickle import load_arrays
@@ -84,17 +82,11 @@ def load(path: str | Path) -> Flame:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with open(path, "rb") as file:
+    with files.open_plain(path) as file:
         packed = file.read(4) == b"PK\x03\x04"
     if not packed:
         return load_arrays(path, SHAPES_OF_ARRAYS)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in SHAPES_OF_ARRAYS if name in archive}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as problem:
-        raise UserError(
-            f"{path} is no npz file of plain arrays ({problem}): save FLAME's arrays as numbers"
-        ) from None
+    return npz.read(path, SHAPES_OF_ARRAYS, "save FLAME's arrays as numbers")
 
 
 def _check(path: str | Path, arrays: dict[str, np.ndarray]) -> None:

@@ -5,6 +5,8 @@ matrices and chumpy's wrappers need stand for inert classes of this module, whic
 they are given; any other name ends the reading. NumPy's own unpickling is not used either.
 """
 
+import io
+import os
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csc_matrix
 
+from avatar.base import files
 from avatar.base.errors import UserError
+from pipeline.rigs.flame import opcodes
+
+MOST_BYTES = 1 << 28  # of the file, and of each of its arrays
 
 
 class _Inert:
@@ -44,13 +50,12 @@ class _Object(_Inert):
 
 class _DType(_Inert):
     def plain(self) -> np.dtype:
-        code, order = str(self.args[0]), "="
+        code, order = self.args[0], "="
         if isinstance(self.state, tuple) and len(self.state) > 1:
-            order = str(self.state[1])
-        dtype = np.dtype((order if order in "<>" else "=") + code)
-        if dtype.kind not in "biuf":
-            raise ValueError(f"an array of {code!r}, not of numbers")
-        return dtype
+            order = self.state[1]
+        if not isinstance(code, str) or len(code) > 3 or code[:1] not in ("b", "i", "u", "f"):
+            raise ValueError("an array of other things than numbers")
+        return np.dtype((order if order in ("<", ">") else "=") + code)
 
 
 class _Array(_Inert):
@@ -59,7 +64,7 @@ class _Array(_Inert):
     def plain(self) -> np.ndarray:
         _, shape, dtype, fortran, raw = self.state
         flat = np.frombuffer(_raw(raw), dtype.plain())
-        return flat.reshape(shape, order="F" if fortran else "C").copy()
+        return flat.reshape(shape, order="F" if fortran else "C")
 
 
 class _FromBuffer(_Inert):
@@ -67,7 +72,7 @@ class _FromBuffer(_Inert):
 
     def plain(self) -> np.ndarray:
         raw, dtype, shape, order = self.args
-        return np.frombuffer(_raw(raw), dtype.plain()).reshape(shape, order=order).copy()
+        return np.frombuffer(_raw(raw), dtype.plain()).reshape(shape, order=order)
 
 
 class _Scalar(_Inert):
@@ -82,7 +87,11 @@ class _Csc(_Inert):
     def plain(self) -> np.ndarray:
         state = self.state
         parts = [to_plain(state[name]) for name in ("data", "indices", "indptr")]
-        rows, columns = state["_shape"]
+        rows, columns = (to_plain(size) for size in state["_shape"])
+        if not all(isinstance(part, np.ndarray) for part in parts):
+            raise ValueError("a sparse matrix of other things than arrays")
+        if not 0 <= 8 * int(rows) * int(columns) <= MOST_BYTES:
+            raise ValueError(f"a sparse matrix of more than {MOST_BYTES >> 20} MiB")
         matrix = csc_matrix(tuple(parts), shape=(int(rows), int(columns)))
         matrix.check_format()
         return matrix.toarray()
@@ -99,7 +108,10 @@ class _Bytes(_Inert):
     """`_codecs.encode(text, "latin1")`: how Python 3 writes bytes into old protocols."""
 
     def __bytes__(self) -> bytes:
-        return str(self.args[0]).encode("latin1")
+        text = self.args[0]
+        if not isinstance(text, str):
+            raise ValueError(f"bytes of a {type(text).__name__}")
+        return text.encode("latin1")
 
 
 class _Rebuilt:
@@ -155,19 +167,24 @@ def load_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]
     Returns:
         The wanted arrays that are there: sparse ones dense, chumpy's unwrapped.
     Raises:
-        UserError: the pickle names anything but arrays, is damaged, or holds no dictionary.
+        OSError: the file cannot be read.
+        UserError: the pickle names anything but arrays, would take much memory or time, is
+            damaged, or holds no dictionary.
     """
+    with files.open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(min(size, MOST_BYTES))
     try:
-        with open(path, "rb") as file:
-            # latin1 keeps the bytes of Python 2's strings, arrays among them.
-            content = _Unpickler(file, encoding="latin1").load()
+        if size > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
+        opcodes.check(data)
+        # latin1 keeps the bytes of Python 2's strings, arrays among them.
+        content = _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except _Refused as name:
         raise UserError(
             f"{path} names {name}, which a file of arrays does not need: nothing of it was run; "
             "take FLAME's file as its makers give it, or an npz of its arrays"
         ) from None
-    except OSError:
-        raise
     except Exception as problem:  # a damaged pickle can fail in any way
         raise UserError(
             f"{path} is no pickle, or a damaged one ({problem}): download it again"
@@ -179,7 +196,10 @@ def load_arrays(path: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]
 
 def _array(path: str | Path, name: str, value: Any) -> np.ndarray:
     try:
-        return np.asarray(to_plain(value))
+        plain = to_plain(value)
+        if not isinstance(plain, np.ndarray | np.number | int | float):
+            raise ValueError(f"a {type(value).__name__}")
+        return np.array(plain, order="C")
     except Exception as problem:  # its parts are whatever the file says
         raise UserError(
             f"{path}: {name} is no array of numbers ({problem}): download the file again"

@@ -9,7 +9,7 @@ from numba import njit
 
 from avatar.render.mesh import rasterize_mesh, vertex_normals
 from avatar.rig import HeadRig
-from avatar.rig.head_rig import Landmarks
+from avatar.rig.landmarks import Landmarks
 from pipeline.track.solve.model import LandmarkModel
 from pipeline.track.solve.problem import State
 
@@ -109,17 +109,12 @@ def _vertex_model(
     face, corner = np.zeros((2, rig.num_verts), int)
     for number in range(3):
         face[faces[:, number]], corner[faces[:, number]] = np.arange(len(faces)), number
-    tensors = {
-        name: tensor
-        for name in (*HeadRig._TENSORS, *HeadRig._OPTIONAL)
-        if (tensor := getattr(rig, name)) is not None
-    }
     landmarks = Landmarks(
         torch.from_numpy(vertices), torch.from_numpy(face[vertices]),
         torch.from_numpy(np.eye(3)[corner[vertices]]), torch.zeros(len(vertices)),
         torch.zeros(len(vertices), 3, 0),
     )  # fmt: skip
-    model = LandmarkModel(HeadRig(rig.name, tensors, rig.expr_names, rig.masks, landmarks))
+    model = LandmarkModel(HeadRig(rig.name, rig.tensors(), rig.expr_names, rig.masks, landmarks))
     model.pivot = pivot
     return model
 

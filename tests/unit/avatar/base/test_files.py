@@ -73,3 +73,16 @@ def test_a_second_process_is_told_who_holds_the_lock(tmp_path: Path) -> None:
     assert "is held by process" in refused
     with files.lock(tmp_path / "lock"):
         pass
+
+
+@pytest.mark.fault("L7")
+def test_only_a_plain_file_is_opened_and_nothing_waits(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"abc")
+    with files.open_plain(tmp_path / "plain") as file:
+        assert file.read() == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+        with pytest.raises(OSError, match="it is not a plain file"):
+            files.open_plain(path)
+    with pytest.raises(FileNotFoundError):
+        files.open_plain(tmp_path / "none")

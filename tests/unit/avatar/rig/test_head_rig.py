@@ -158,10 +158,41 @@ def test_save_and_load(tmp_path):
     torch.testing.assert_close(again.landmarks.spread, rig.landmarks.spread)
 
 
-def test_hash_changes_with_the_mesh(tmp_path):
-    changed = toy_rig()
-    changed.v_template[0, 0] += 1e-6
-    assert changed.sha256 != toy_rig().sha256
+def full_rig() -> HeadRig:
+    """The toy rig with every optional tensor."""
+    rig = toy_rig()
+    optional = {
+        "posedirs": torch.full((rig.num_verts, 3, 36), 1e-4),
+        "joint_exprdirs": torch.full((5, 3, rig.num_expr), 1e-4),
+        "joint_regressor": torch.full((5, rig.num_verts), 1 / rig.num_verts),
+    }
+    return HeadRig("toy", rig.tensors() | optional, rig.expr_names, rig.masks, rig.landmarks)
+
+
+@pytest.mark.fault("4.3")
+def test_hash_covers_every_tensor_and_name():
+    """Of each array one value changes; kind and shape alone count too."""
+    expected = full_rig().sha256
+    names = list(full_rig().arrays())
+    assert {"posedirs", "joint_regressor", "mask_neck", "landmark_response"} < set(names)
+    for name in names:
+        changed = full_rig()
+        array = changed.arrays()[name].reshape(-1)  # shares the tensor's memory
+        array[0] = ~array[0] if array.dtype == bool else array[0] + 1
+        assert changed.sha256 != expected, name
+    rig = full_rig()
+    named = HeadRig("toy", rig.tensors(), rig.expr_names[::-1], rig.masks, rig.landmarks)
+    flat = full_rig()
+    flat.uv = flat.uv.reshape(-1, 1)
+    for other in (named, full_rig().double(), flat):
+        assert other.sha256 != expected
+    assert full_rig().sha256 == expected
+
+
+@pytest.mark.fault("4.3")
+def test_saving_keeps_the_hash(tmp_path):
+    full_rig().save(tmp_path / "toy.npz")
+    assert HeadRig.load(tmp_path / "toy.npz").sha256 == full_rig().sha256
 
 
 def test_a_missing_or_broken_file_is_the_users_error(tmp_path):
@@ -174,7 +205,7 @@ def test_a_missing_or_broken_file_is_the_users_error(tmp_path):
 
 def test_wrong_shapes_are_refused():
     rig = toy_rig()
-    tensors = {key: getattr(rig, key) for key in HeadRig._TENSORS}
+    tensors = rig.tensors()
     tensors["skin_weights"] = tensors["skin_weights"][:, :4]
     with pytest.raises(ValueError, match="skin_weights"):
         HeadRig("toy", tensors, rig.expr_names, rig.masks)

@@ -1,5 +1,6 @@
 """A FLAME file is read as it is, or refused in one line."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ BAD = {
     "the left eye lies 60 beside": {"v_template": cheap()["v_template"] * 1000},
     "the left eye lies -0.06 beside": {"v_template": -cheap()["v_template"]},
     "shapedirs is float32 (5023, 3, 100)": {"shapedirs": ARRAYS["shapedirs"][:, :, :100]},
-    "no npz file of plain arrays": {"f": np.array([{}], object)},
+    "not an npz file of plain arrays": {"f": np.array([{}], object)},
 }
 
 
@@ -74,6 +75,15 @@ def test_a_wrong_array_is_one_line(
     assert not out.exists()
 
 
+@pytest.mark.fault("L7")
+def test_a_named_pipe_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Nobody writes into it: opening it would wait for ever."""
+    path, out = tmp_path / "flame.pkl", tmp_path / "rig.npz"
+    os.mkfifo(path)
+    assert stage.main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 2
+    assert "flame.pkl cannot be read (it is not a plain file)" in capsys.readouterr().err
+
+
 def test_other_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path, out = tmp_path / "flame.npz", tmp_path / "rig.npz"
     np.savez(path, **cheap())
@@ -81,7 +91,7 @@ def test_other_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     np.savez(path, v_template=ARRAYS["v_template"])
     lacking = path.read_bytes()
     for content, message in (
-        (truncated, "no npz file of plain arrays"),
+        (truncated, "not an npz file of plain arrays"),
         (lacking, "no FLAME file: it lacks f, shapedirs"),
         (b"v 0 0 0\n", "no pickle, or a damaged one"),
         (None, "cannot be read (No such file or directory): `flame:`"),
