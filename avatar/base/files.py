@@ -92,11 +92,11 @@ def open_plain(path: str | Path) -> io.FileIO:
     Raises:
         OSError: it cannot be opened, or is a folder, a pipe or a device.
     """
-    file = io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
         raise OSError(errno.EINVAL, "it is not a plain file", str(path))
-    return file
+    return io.FileIO(handle)
 
 
 def sha256(path: str | Path) -> str:

@@ -96,13 +96,16 @@ class RigParams:
             np.savez_compressed(file, **self._arrays())
 
     @classmethod
-    def load(cls, path: str | Path) -> "RigParams":
+    def load(
+        cls, path: str | Path, remedy: str = "run the stage that writes it again"
+    ) -> "RigParams":
         """Read `params.npz`.
 
+        Args:
+            remedy: what the user should do where it cannot be read; ends the message.
         Raises:
             UserError: absent, damaged, or an array is missing or of another kind or shape.
         """
-        remedy = "run the stage that writes it again"
         try:
             return cls.from_arrays(npz.read(path, ARRAYS, remedy))
         except ValueError as problem:

@@ -46,7 +46,7 @@ def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None =
     home = Path(home)
     check_gate(home / "track", settings.gate)
     rig = HeadRig.load(rig_path)
-    params = RigParams.load(home / "track/params.npz")
+    params = RigParams.load(home / "track/params.npz", _again(home))
     cameras = Cameras.load(home / "track/cameras.json")
     with (
         FrameStore(home / "ingest/frames.h5") as frames,
@@ -89,6 +89,10 @@ def check_gate(track: Path, gate: Literal["strict", "warn"]) -> None:
         )
 
 
+def _again(home: Path) -> str:
+    return f"re-run 'snakemake {home.name} --forcerun track'"
+
+
 def _check(
     home: Path,
     rig: HeadRig,
@@ -105,7 +109,7 @@ def _check(
                 f"{alphas.path} has other frames than {frames.path} ({name} differs): "
                 f"re-run 'snakemake {subject} --forcerun matte'"
             )
-    again = f"re-run 'snakemake {subject} --forcerun track'"
+    again = _again(home)
     path = home / "track/params.npz"
     if params.rig_sha256 != rig.sha256:
         raise UserError(

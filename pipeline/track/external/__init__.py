@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from avatar.base import files
+from avatar.base import files, npz
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from avatar.data.reader import FrameStore
@@ -21,7 +21,7 @@ from avatar.rig import HeadRig, RigParams
 from pipeline.capture.layouts.headsplat import CAMERAS_FILE, PARAMS_FILE
 from pipeline.capture.model import FlameTracks
 from pipeline.capture.read import Capture, read_capture
-from pipeline.track.external.arrays import array_names
+from pipeline.track.external.arrays import REMEDY
 from pipeline.track.external.assemble import Part, flame_params
 from pipeline.track.external.flame import join, read_rows
 from pipeline.track.external.plain import plain_params
@@ -107,7 +107,7 @@ def _at_path(path: Path, capture: Capture | None) -> Choice:
     if (path / PARAMS_FILE).is_file():
         return Choice(path / PARAMS_FILE, beside, capture=capture)
     if path.is_file():
-        if "rig_sha256" in array_names(path):
+        if "rig_sha256" in npz.names_in(path, REMEDY):
             return Choice(path, beside, capture=capture)
         return Choice(flame=FlameTracks({"": path}), capture=capture)
     found: dict[str, Path | dict[int, Path]] = {p.stem: p for p in sorted(path.glob("*.npz"))}

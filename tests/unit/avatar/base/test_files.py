@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import stat
 from pathlib import Path
 

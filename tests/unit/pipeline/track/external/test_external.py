@@ -106,7 +106,7 @@ def test_timesteps_that_are_lacking_are_held_and_others_left_out(subject: Subjec
         ({"expr": torch.zeros(4, 5)}, r"expr has shape \(4, 5\), expected \(4, 4\)"),
         ({"jaw_pose": torch.full((4, 3), torch.nan)}, "jaw_pose holds NaN"),
         ({"sequence": np.array(["b"] * 4)}, "has no timestep of"),
-        ({"sequence": np.array("b")}, r"expr has shape \(4, 4\), expected \(1, 4\)"),
+        ({"sequence": np.array("b")}, r"sequence has shape \(\), expected \(4,\)"),
         ({"time": np.arange(4) / 12}, r"main 3 is at 0\.250 s, the stored frame at 0\.120 s"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_track_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"shape": np.array([{}])}, "Object arrays cannot be loaded"),
+        ({"shape": np.array([{}])}, "shape is not plain numbers or text"),
         ({"shape": np.zeros(3)}, "lacks static_offset, expr"),
     ],
 )
@@ -147,7 +147,7 @@ def test_files_that_are_no_npz_are_refused(subject: Subject, content: bytes) -> 
 def test_an_array_alone_is_no_npz(subject: Subject) -> None:
     path = subject.home / "given.npy"
     np.save(path, np.zeros(3))
-    with pytest.raises(UserError, match="is damaged"):
+    with pytest.raises(UserError, match="not an npz file"):
         RigParams.load(path)
-    with pytest.raises(UserError, match="no npz file"):
+    with pytest.raises(UserError, match="not an npz file"):
         external.choose(str(path), "ann", None, subject.rig, [])
