@@ -1,8 +1,6 @@
 """From a source frame to a stored one: lens, window, size, colour, and the way back."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -13,11 +11,9 @@ from avatar.data.cameras import Cameras
 from pipeline import media
 from pipeline.capture.colour import ColourCorrection
 from pipeline.capture.lens import undistortion
-from pipeline.detect import landmarks
 
-# Around a face-mesh box of height 1 (chin to the upper forehead): hair above, neck and the upper
-# shoulders below, the same to either side.
-ABOVE, BELOW, BESIDE = 0.6, 0.65, 0.65
+# A whole factor is taken unless it costs more than this share of the pixels that fit.
+MOST_LOST = 0.25
 
 
 @dataclass(frozen=True)
@@ -117,14 +113,17 @@ def _resized(image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> np.nda
 def calibrated(
     cameras: Cameras, place: int, size: int, colour: ColourCorrection | None = None
 ) -> Framing:
-    """Undistort, then shrink by the whole number that brings the longer side to `size` or less.
+    """Undistort, then shrink the longer side to `size` or less.
 
-    Columns and rows that do not fill a stored pixel are cut off at the right and the bottom.
+    By a whole number, where that keeps most of the pixels that fit; columns and rows that do not
+    fill a stored pixel are then cut off at the right and the bottom. Else to `size` itself.
     """
     width, height = (int(side) for side in cameras.sizes[place])
-    factor = max(1, -(-max(width, height) // size))
-    kept = (width // factor * factor, height // factor * factor)
     maps = undistortion(cameras, place) if cameras.distortion[place].any() else None
+    factor = max(1, -(-max(width, height) // size))
+    if (max(width, height) // factor / min(size, max(width, height))) ** 2 < 1 - MOST_LOST:
+        return replace(windowed((width, height), None, size), maps=maps, colour=colour)
+    kept = (width // factor * factor, height // factor * factor)
     stored = (kept[0] // factor, kept[1] // factor)
     return Framing((width, height), (0, 0, *kept), stored, maps, colour)
 
@@ -138,80 +137,3 @@ def windowed(
     return Framing(
         source_size, window, (max(1, round(window[2] * scale)), max(1, round(window[3] * scale)))
     )
-
-
-@dataclass(frozen=True)
-class Heads:
-    """What a sparse look at a clip says about its heads.
-
-    Attributes:
-        frame: width and height of a sample, pixels.
-        samples: how many were looked at.
-        window: x, y, width, height in pixels of the part that holds the head in every sample, with
-            hair and upper shoulders; square where the frame allows; None where no sample shows a
-            face.
-        share: of the samples, how many show a face.
-        width: of the median face, pixels.
-        roll: median tilt of the line through the eyes, degrees, positive clockwise as seen.
-        crowd: most faces seen at once.
-    """
-
-    frame: tuple[int, int]
-    samples: int
-    window: tuple[int, int, int, int] | None
-    share: float = 0.0
-    width: float = 0.0
-    roll: float = 0.0
-    crowd: int = 0
-
-
-def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], look: landmarks.SparseLook) -> Heads:
-    """Look for heads in frames of one camera; of several persons one is followed.
-
-    Frames of another size than the first are left out.
-    """
-    frames = iter(samples)
-    first = next(frames)
-    height, width = first.shape[:2]
-    same = (frame for frame in chain([first], frames) if frame.shape == first.shape)
-    found, crowd = look(same)
-    if not found.found.any():
-        return Heads((width, height), len(found.found), None, crowd=crowd)
-    faces = found.points[found.found]
-    low, high = faces.min(1), faces.max(1)
-    eyes = faces[:, landmarks.LEFT_EYE] - faces[:, landmarks.RIGHT_EYE]
-    return Heads(
-        (width, height),
-        len(found.found),
-        around(low, high, (width, height)),
-        float(found.found.mean()),
-        float(np.median(high[:, 0] - low[:, 0])),
-        float(np.median(np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])))),
-        crowd,
-    )
-
-
-def around(
-    low: Float[np.ndarray, "N 2"], high: Float[np.ndarray, "N 2"], frame: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """A window around face boxes.
-
-    Args:
-        low, high: upper left and lower right corner of each box, pixels.
-        frame: width and height of the frame.
-    Returns:
-        x, y, width, height: square, and where the frame is too small for that cut to the frame.
-    """
-    # The middle size, so that one turned or wrong detection does not blow the window up.
-    unit = float(np.median(high[:, 1] - low[:, 1]))
-    left, right = low[:, 0].min() - BESIDE * unit, high[:, 0].max() + BESIDE * unit
-    top, bottom = low[:, 1].min() - ABOVE * unit, high[:, 1].max() + BELOW * unit
-    side = max(right - left, bottom - top)
-    size = [round(min(side, limit)) for limit in frame]
-    corner = [
-        round(min(max(middle - extent / 2, 0), limit - extent))
-        for middle, extent, limit in zip(
-            ((left + right) / 2, (top + bottom) / 2), size, frame, strict=True
-        )
-    ]
-    return corner[0], corner[1], size[0], size[1]
