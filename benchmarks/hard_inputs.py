@@ -20,7 +20,7 @@ import cv2
 
 from avatar.base import cli
 from benchmarks import report
-from pipeline.detect.landmarks import quiet_stderr
+from pipeline.detect.face_mesh import quiet_stderr
 from pipeline.ingest.__main__ import main as main_of_ingest
 from tests.hard_cases import CASES, Case
 from tests.media_files import CLIPS

@@ -30,6 +30,7 @@ from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig, RigParams, arkit
 from benchmarks import report
 from pipeline.detect import processes
+from pipeline.detect.landmarks import Detections
 from pipeline.track.evidence import observe
 from pipeline.track.settings import TrackSettings
 from pipeline.track.solve import joint_fit, rotations
@@ -159,14 +160,14 @@ class Run:
 
 
 def _one_camera(
-    given: Cameras, found: landmarks.Detections, store: FrameStore, camera: str, focal: float
-) -> tuple[Cameras, landmarks.Detections]:
+    given: Cameras, found: Detections, store: FrameStore, camera: str, focal: float
+) -> tuple[Cameras, Detections]:
     """What one camera sees, with a guessed focal length; the others' detections are withheld."""
     number = given.ids.index(camera)
     Ks = given.Ks.copy()
     Ks[number, [0, 1], [0, 1]] = focal * given.sizes[number].max()
     alone = found.found & (store.camera == number)
-    return replace(given, Ks=Ks), landmarks.Detections(found.points, alone)
+    return replace(given, Ks=Ks), Detections(found.points, alone)
 
 
 def speed(run: Run) -> str:

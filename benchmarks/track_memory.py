@@ -20,7 +20,7 @@ from avatar.data.dataset import FrameStore
 from avatar.rig import HeadRig
 from benchmarks import report
 from benchmarks.track import SOURCES, Run
-from pipeline.detect import landmarks
+from pipeline.detect.landmarks import Detections
 
 
 class LongStore(FrameStore):
@@ -42,9 +42,9 @@ class LongStore(FrameStore):
     def image(self, row: int) -> np.ndarray:
         return super().image(self.source[row])
 
-    def repeated(self, found: landmarks.Detections) -> landmarks.Detections:
+    def repeated(self, found: Detections) -> Detections:
         """Detections of the frames as they are played."""
-        return landmarks.Detections(found.points[self.source], found.found[self.source])
+        return Detections(found.points[self.source], found.found[self.source])
 
 
 def peak(home: Path, rig: Path, timesteps: int) -> float:

@@ -1,8 +1,11 @@
-"""Effect of the track on the avatar: python -m benchmarks.tracks --subject demo
+"""Effect of the track on the avatar: python -m benchmarks.tracks [--compare hold_out]
 
 Tracks an ingested and matted subject in several ways, packs each, trains the preset `quick` on the
 same images in the same order, and measures PSNR and SSIM of held-out frames over white. Finished
 variants are kept under `results/tracks/<subject>/` and not run again.
+
+`--compare evidence`: landmarks, with static offsets, with photometric refinement.
+`--compare hold_out`: what the tracker may see of the held-out frames (`track.hold_out`).
 """
 
 import argparse
@@ -10,6 +13,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,21 +32,26 @@ from pipeline.pack.settings import PackSettings
 from pipeline.track.run import track_subject
 from pipeline.track.settings import TrackSettings
 
-# Whether static offsets are kept, and whether colours refine the motion.
-VARIANTS = {
-    "landmarks": (False, False),
-    "and offsets": (True, False),
-    "and colours": (True, True),
+# Of each variant: whether static offsets are kept, and its settings.
+VARIANTS: dict[str, dict[str, tuple[bool, dict[str, Any]]]] = {
+    "evidence": {
+        "landmarks": (False, {"photometric": False}),
+        "and offsets": (True, {"photometric": False}),
+        "and colours": (True, {}),
+    },
+    "hold_out": {name: (True, {"hold_out": name}) for name in ("none", "camera", "sequence")},
 }
 
 
-def run(home: Path, folder: Path, rig_path: Path, offsets: bool, colours: bool) -> dict:
+def run(
+    home: Path, folder: Path, rig_path: Path, offsets: bool, settings: dict[str, Any]
+) -> dict[str, dict[str, float]]:
     """Track, pack, train and measure in one way."""
     for stage in ("ingest", "matte"):
         if not (folder / stage).exists():
             folder.mkdir(parents=True, exist_ok=True)
             (folder / stage).symlink_to((home / stage).resolve())
-    track_subject(folder, rig_path, TrackSettings(ready="fit", photometric=colours))
+    track_subject(folder, rig_path, TrackSettings(ready="fit", **settings))
     params = RigParams.load(folder / "track" / "params.npz")
     if not offsets:
         nothing = torch.zeros_like(params.static_offset)
@@ -59,19 +68,23 @@ def run(home: Path, folder: Path, rig_path: Path, offsets: bool, colours: bool) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--subject", default="demo")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser.add_argument("--compare", choices=list(VARIANTS), default="evidence")
     report.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     rows = []
-    for name, (offsets, colours) in VARIANTS.items():
-        folder = args.results / "tracks" / args.subject / name.replace(" ", "_")
+    for name, (offsets, settings) in VARIANTS[args.compare].items():
+        place = args.results / "tracks" / args.subject / args.compare
+        folder = place / name.replace(" ", "_")
         if not (folder / "scores.json").is_file():
-            scores = run(args.results / args.subject, folder, args.rig, offsets, colours)
+            scores = run(args.results / args.subject, folder, args.rig, offsets, settings)
             files.write_json(folder / "scores.json", scores)
         for protocol, found in json.loads((folder / "scores.json").read_text()).items():
             if found["n"]:
@@ -80,9 +93,16 @@ def main() -> None:
                     f"{found['psnr_mask']:.2f}", f"{found['ssim_mask']:.4f}",
                 ])  # fmt: skip
                 print(*rows[-1], flush=True)
-    header = ["track", "protocol", "PSNR", "SSIM", "mask PSNR", "mask SSIM"]
+    header = [
+        {"evidence": "track by", "hold_out": "track.hold_out"}[args.compare],
+        "protocol",
+        "PSNR",
+        "SSIM",
+        "mask PSNR",
+        "mask SSIM",
+    ]
     body = f"Subject {args.subject}.\n\n{report.table(header, rows)}"
-    report.publish("docs/quality.md", "tracks", body, ["avatar", "pipeline"], args.write)
+    report.publish("docs/quality.md", args.compare, body, ["avatar", "pipeline"], args.write)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from benchmarks import report
 
 SCRIPTS = sorted(path.stem for path in (report.ROOT / "benchmarks").glob("[!_]*.py"))
 # Hours, or clips that are not part of the repository: docs/quality.md says so.
-WITHOUT_PLACE = {"ablation", "tracks"}
+WITHOUT_PLACE = {"ablation"}
 
 
 @pytest.mark.parametrize("name", [name for name in SCRIPTS if name != "report"])
