@@ -38,16 +38,16 @@ Feeding = Callable[[int], Frames]
 
 
 def write_dataset(path: Path) -> None:
-    """Soft noise as detailed as skin and hair, an ellipse of alpha; the cameras do not matter."""
+    """Soft noise as detailed as skin and hair, an ellipse of alpha, and arbitrary cameras."""
     random = np.random.default_rng(0)
     shape = (SIZE.height, SIZE.width)
-    alpha = np.zeros(shape, np.uint8)
-    cv2.ellipse(alpha, (275, 400), (180, 280), 0, 0, 360, 255, -1)
+    alpha: np.ndarray = np.zeros(shape, np.uint8)
+    cv2.ellipse(alpha, (275, 400), (180, 280), 0, 0, 360, (255,), -1)
     alpha = cv2.GaussianBlur(alpha, (0, 0), 3)
     camera, timestep = (v.ravel() for v in np.mgrid[:CAMERAS, :TIMESTEPS])
     with create(path) as writer:
         for _ in camera:
-            noise = cv2.GaussianBlur(random.normal(0, 1, (*shape, 3)), (0, 0), 1.5)
+            noise: np.ndarray = cv2.GaussianBlur(random.normal(0, 1, (*shape, 3)), (0, 0), 1.5)
             image = (128 + 120 * noise / np.abs(noise).max()).astype(np.uint8)
             writer.append(IMAGE, jpeg.encode(image))
             writer.append(ALPHA, png.encode(alpha))

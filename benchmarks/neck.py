@@ -14,6 +14,7 @@ takes no part, half and all of the head's rotation (the head stays the same in a
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,9 @@ def with_nod(rig: HeadRig, params: RigParams, nod: Float[np.ndarray, "T 3"]) -> 
     new = head_turn(params) @ rotations.exp(nod).swapaxes(1, 2)
     moved = params.translation.double().numpy() + ((old - new) @ arm)[..., 0]
     arrays = {"rotation": rotations.log(new), "neck_pose": nod, "translation": moved}
-    tensors = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+    tensors: dict[str, Any] = {
+        name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()
+    }
     return replace(params, **tensors)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatar.render import rasterize
+from avatar.render import Backend, rasterize
 from avatar.render.cpu import warm_up
 from benchmarks import report
 
@@ -47,7 +47,10 @@ SIZES = (
 )
 
 
-def make_scene(size: Size, degree: int | None) -> tuple[list[Tensor], list[Tensor]]:
+Splats = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # the first arguments of `rasterize`
+
+
+def make_scene(size: Size, degree: int | None) -> tuple[Splats, tuple[Tensor, Tensor]]:
     """Gaussians (all asking for gradients) on a unit sphere, and a camera 3.2 away from it."""
     generator = torch.Generator().manual_seed(0)
 
@@ -63,20 +66,23 @@ def make_scene(size: Size, degree: int | None) -> tuple[list[Tensor], list[Tenso
     scales = uniform(*size.sigma, n, 1) * uniform(0.6, 1.4, n, 3) * pixel
     opacities = (0.7 + 0.15 * normal(n)).clamp(0.05, 0.98)
     colors = uniform(0, 1, n, 3) if degree is None else 0.3 * normal(n, (degree + 1) ** 2, 3)
-    gaussians = [means, normal(n, 4), scales, opacities, colors]
+    gaussians = (means, normal(n, 4), scales, opacities, colors)
+    for tensor in gaussians:
+        tensor.requires_grad_()
     viewmat = torch.eye(4)
     viewmat[2, 3] = 3.2
     centre = (size.width / 2, size.height / 2)
     K = torch.tensor([[focal, 0.0, centre[0]], [0.0, focal, centre[1]], [0.0, 0.0, 1.0]])
-    return [x.requires_grad_() for x in gaussians], [viewmat[None], K[None]]
+    return gaussians, (viewmat[None], K[None])
 
 
 class Timing:
     """Minimum time of forward alone and of forward and backward, ms."""
 
-    def __init__(self, size: Size, degree: int | None, backend: str) -> None:
+    def __init__(self, size: Size, degree: int | None, backend: Backend) -> None:
         self.gaussians, self.camera = make_scene(size, degree)
-        self.options = {"sh_degree": degree, "backend": backend}
+        self.degree: int | None = degree
+        self.backend: Backend = backend
         self.size = size
         self.forward, self.both = math.inf, math.inf
 
@@ -84,15 +90,22 @@ class Timing:
         width, height = self.size.width, self.size.height
         with torch.no_grad():
             start = time.perf_counter()
-            rasterize(*self.gaussians, *self.camera, width, height, **self.options)
+            self._render()
             self.forward = min(self.forward, 1e3 * (time.perf_counter() - start))
         for tensor in self.gaussians:
             tensor.grad = None
         v_images, v_alphas = torch.ones(1, height, width, 3), torch.ones(1, height, width, 1)
         start = time.perf_counter()
-        images, alphas, _ = rasterize(*self.gaussians, *self.camera, width, height, **self.options)
+        images, alphas = self._render()
         torch.autograd.backward((images, alphas), (v_images, v_alphas))
         self.both = min(self.both, 1e3 * (time.perf_counter() - start))
+
+    def _render(self) -> tuple[Tensor, Tensor]:
+        size = (self.size.width, self.size.height)
+        images, alphas, _ = rasterize(
+            *self.gaussians, *self.camera, *size, sh_degree=self.degree, backend=self.backend
+        )
+        return images, alphas
 
     def __str__(self) -> str:
         digits = 1 if self.both < 100 else 0

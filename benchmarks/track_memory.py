@@ -39,7 +39,7 @@ class LongStore(FrameStore):
         self.time = np.arange(timesteps) * np.median(np.diff(self.time))
         self.sequence, self.index = np.full(timesteps, self.sequence[0]), np.arange(timesteps)
 
-    def image(self, row: int) -> np.ndarray:
+    def image(self, row: int | np.integer) -> np.ndarray:
         return super().image(self.source[row])
 
     def repeated(self, found: Detections) -> Detections:
