@@ -1,17 +1,12 @@
-# From head-capture video to avatar and metric tables. Wiring only: helpers in workflow/rules/common.smk.
-from snakemake.utils import min_version, validate
+# From head-capture video to an avatar and metric tables. Wiring only: helpers in
+# workflow/rules/common.smk and pipeline/graph/.
+from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-configfile: "config/config.yaml"
-
-
 # For whoever runs with --software-deployment-method apptainer; `make` needs no container.
 container: "docker://python:3.11-bookworm"
-
-
-validate(config, "workflow/schemas/config.schema.yaml")
 
 
 include: "workflow/rules/common.smk"
@@ -29,8 +24,12 @@ include: "workflow/rules/tables.smk"
 wildcard_constraints:
     subject=names.PATTERN,
     rig=names.PATTERN,
+    made_from="[0-9a-f]{12}",
 
 
+CAPTURE, SETTINGS = or_stop(find_subjects)
+SUBJECTS = [*sorted(CAPTURE.paths), DEMO]
+check_flame()
 check_targets()
 
 

@@ -1,8 +1,8 @@
 """Settings: dataclasses checked when they are read, from JSON and from `--set name=value`.
 
 A stage's dataclass owns names, types, ranges (the annotated types below, or pydantic's own),
-defaults and descriptions (`Attributes:` of its docstring). The schema of config.yaml, the error
-messages and the `--help` of its command are generated from it. Imports nothing heavy.
+defaults and descriptions (`Attributes:` of its docstring). The error messages and the
+`--help` of its command are generated from it. Imports nothing heavy.
 """
 
 import difflib

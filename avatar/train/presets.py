@@ -11,6 +11,7 @@ from pydantic import Field
 
 from avatar.base import settings
 from avatar.base.errors import UserError
+from avatar.base.made import NO_EFFECT
 from avatar.base.settings import (
     NO_OTHER_KEYS,
     Count,
@@ -119,7 +120,8 @@ class Preset:
     sh_degree: Annotated[int, Field(ge=0, le=3)]
     sh_interval: Count  # images between one degree and the next; 0: all from the start
     extent: Literal["head", "cameras"] = "head"  # the rig's radius, or the cameras' spread
-    cache_mib: Count = 2048  # decoded frames kept in memory; more are decoded ahead of their step
+    # Decoded frames kept in memory; more are decoded ahead of their step.
+    cache_mib: Count = field(default=2048, metadata=NO_EFFECT)
     batch: Batch = field(default_factory=Batch)
     start: Start = field(default_factory=Start)
     rates: Rates = field(default_factory=Rates)
@@ -181,7 +183,7 @@ class TrainSettings:
     preset: Literal["auto", "paper", "fast", "quick"] = "auto"
     overrides: dict[str, Any] = field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    checkpoint_minutes: NonNegative = 10.0
+    checkpoint_minutes: NonNegative = field(default=10.0, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         if self.overrides:

@@ -65,7 +65,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is empty: expected settings, for example `rig: anny`")
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected settings as `key: value`, got a {type(value).__name__}")
-    return value
+    return {str(key): entry for key, entry in value.items()}
 
 
 def _explain(problem: yaml.MarkedYAMLError, text: str) -> str:

@@ -1,8 +1,9 @@
 """The settings of matte."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from avatar.base.made import NO_EFFECT
 from avatar.base.settings import NO_OTHER_KEYS, FilePath, Workers
 
 
@@ -25,7 +26,7 @@ class MatteSettings:
     backend: Literal["auto", "mediapipe", "plate", "pymatting", "torchscript", "onnx"] = "auto"
     model: FilePath | None = None
     model_sha256: str | None = None
-    workers: Workers = 2
+    workers: Workers = field(default=2, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         given = self.model is not None, self.model_sha256 is not None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from avatar.base.made import NO_EFFECT
 from avatar.base.settings import NO_OTHER_KEYS, ProperShare
 
 
@@ -36,5 +37,5 @@ class PackSettings:
 
     __pydantic_config__ = NO_OTHER_KEYS
 
-    gate: Literal["strict", "warn"] = "strict"
+    gate: Literal["strict", "warn"] = field(default="strict", metadata=NO_EFFECT)
     split: SplitSettings = field(default_factory=SplitSettings)

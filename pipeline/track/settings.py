@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from avatar.base.made import NO_EFFECT
 from avatar.base.settings import (
     NO_OTHER_KEYS,
     FilePath,
@@ -113,11 +114,11 @@ class TrackSettings:
     __pydantic_config__ = NO_OTHER_KEYS
 
     ready: FilePath = "auto"
-    workers: Workers = 2
+    workers: Workers = field(default=2, metadata=NO_EFFECT)
     focal: Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] = 1.35
     photometric: bool = True
     task_model: FilePath | None = None
     task_model_sha256: str | None = None
-    overlay: Pixels = 640
+    overlay: Pixels = field(default=640, metadata=NO_EFFECT)
     priors: Priors = field(default_factory=Priors)
-    gate: Gate = field(default_factory=Gate)
+    gate: Gate = field(default_factory=Gate, metadata=NO_EFFECT)

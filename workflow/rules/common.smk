@@ -1,27 +1,39 @@
-# Everything the rules share. No torch, no video, no model here.
+# Everything the rules share; what is plain Python is in pipeline/graph. No torch, no video here.
 import atexit
-import csv
 import json
 import shlex
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from snakemake.cli import get_argument_parser
 
-from avatar.base import names
+from avatar.base import made, names
 from avatar.base.errors import UserError
+from pipeline.graph import configuration, plan
+from pipeline.graph.captures import DEMO, FOLDER as CAPTURES, find_captures
+from pipeline.graph.configuration import RESULTS
+from pipeline.graph.failures import failures_since
+from pipeline.graph.fingerprint import Contents, contents
+from pipeline.graph.subject_table import read_subject_table
+from pipeline.common.text import shown
 
 # The interpreter that runs Snakemake also runs the stages: no activation, on any node.
 PYTHON = shlex.quote(sys.executable)
-TABLES = '"$PYTHON" -m pipeline.evaluate.tables > /dev/null'
-CAPTURES = Path("captures")
-RESULTS = Path("results")
-DEMO = "demo"
+TABLES = '"$PYTHON" -m pipeline.evaluate.tables > /dev/null || true'
+CACHE = Path(".snakemake/captures")
 STARTED = time.time()
 # Raise a stage's number when its code changes what it writes: finished subjects are then redone.
 STAGE_VERSIONS = dict(
-    rig=4, demo_capture=1, ingest=4, matte=5, track=6, pack=3, train=3, evaluate=1
+    rig=4,
+    demo_capture=1,
+    ingest=4,
+    matte=5,
+    track=6,
+    pack=3,
+    train=3,
+    evaluate=1,
 )
 
 # Rules call "$PYTHON". Numba reads its own variable; Snakemake sets OMP_NUM_THREADS to the job's
@@ -37,163 +49,200 @@ def stop(message):
     raise SystemExit(2)
 
 
-def read_subject_table(path):
-    """Rows of config/subjects.tsv by subject; columns subject, capture, group, rig, preset."""
-    columns = ["subject", "capture", "group", "rig", "preset"]
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        if reader.fieldnames != columns:
-            stop(f"{path}: expected the columns {columns}, got {reader.fieldnames}")
-        rows = [{key: (row[key] or "").strip() for key in columns} for row in reader]
-    repeated = {
-        row["subject"]
-        for row in rows
-        if sum(r["subject"] == row["subject"] for r in rows) > 1
-    }
-    if repeated:
-        stop(f"{path}: {', '.join(sorted(repeated))} is listed twice: keep one row")
-    return {row["subject"]: row for row in rows}
+def or_stop(function, *arguments):
+    """Call a function; a user's mistake ends the run with its one line."""
+    try:
+        return function(*arguments)
+    except UserError as problem:
+        stop(problem)
 
 
-def find_captures():
-    """Subject -> its capture: every folder or file in captures/ but hidden ones and the README."""
-    found = {}
-    entries = sorted(CAPTURES.iterdir()) if CAPTURES.is_dir() else []
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name == "README.md":
-            continue
-        subject = entry.name if entry.is_dir() else entry.stem
-        if subject in found:
-            stop(
-                f"captures/: {found[subject].name} and {entry.name} are both '{subject}': rename one"
-            )
-        found[subject] = entry
-    for subject, row in SUBJECT_TABLE.items():
-        capture = Path(row["capture"]) if row["capture"] else found.get(subject)
-        if capture is None or not capture.exists():
-            stop(
-                f"config/subjects.tsv: {subject} has no capture at {capture or CAPTURES / subject}"
-            )
-        found[subject] = capture
-    return found
-
-
-def check_names(subjects):
-    for subject in subjects:
+def find_subjects():
+    """Subjects with a capture and settings that can be used; what is odd is left out."""
+    reserved = {rule.name for rule in workflow.rules} | set(names.RESERVED_SUBJECTS)
+    found = find_captures(CAPTURES, TABLE, reserved)
+    settings = {DEMO: configuration.check(CONFIG, str(configuration.CONFIG))}
+    for subject in list(found.paths):
         try:
-            names.check_name(subject, "subject")
-        except UserError as problem:
-            stop(problem)
-        if subject == DEMO:
-            stop(
-                "captures/demo: 'demo' is the built-in demonstration: rename the capture"
+            settings[subject] = configuration.of_subject(
+                subject, CONFIG, TABLE.get(subject)
             )
+        except UserError as problem:
+            found.refuse(subject, str(problem))
+    return found, settings
 
 
 def check_targets():
-    """A word on the command line that is no subject, no rule and no file gets a helpful line."""
-    if not workflow.is_main_process or Path(sys.argv[0]).name != "snakemake":
+    """What is odd in captures/ is named; a target that cannot be made ends the run."""
+    if not workflow.is_main_process:
+        return
+    for reason in CAPTURE.refused.values():
+        print(f"warning: {reason}; it is left out", file=sys.stderr)
+    for path in sorted(configuration.SUBJECTS.glob("*.yaml")):
+        if path.stem not in {*SUBJECTS, *CAPTURE.refused}:
+            print(f"warning: {path} is of no subject; it is ignored", file=sys.stderr)
+    if Path(sys.argv[0]).name != "snakemake":
         return
     arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
-    known = {rule.name for rule in workflow.rules} | set(SUBJECTS) | {"all"}
     for target in arguments.targets:
-        if target in known or target.startswith(f"{RESULTS}/"):
-            continue
-        try:
-            names.check_name(target, "subject")
-        except UserError as problem:
-            stop(problem)
-        listing = ", ".join(s for s in SUBJECTS if s != DEMO) or "captures/ is empty"
+        check_target(target)
+    for_all = not (arguments.targets or arguments.unlock or arguments.lint)
+    if for_all and CAPTURE.refused and not CAPTURE.paths:
+        stop(next(iter(CAPTURE.refused.values())))
+
+
+def check_target(target):
+    """A word on the command line that is no subject, no rule and no file gets a helpful line."""
+    if target in CAPTURE.refused:
+        stop(CAPTURE.refused[target])
+    known = {rule.name for rule in workflow.rules} | set(SUBJECTS) | {"all"}
+    if target in known or target.startswith(f"{RESULTS}/rigs/"):
+        return
+    parts = Path(target).parts
+    if len(parts) > 1 and parts[0] == str(RESULTS):
         stop(
-            f"no subject '{target}': put captures/{target}.mp4 in place (there are: {listing})"
+            f"{shown(target)} is made with its stage: run 'snakemake {parts[1]}', or "
+            f"'snakemake {parts[1]} --until STAGE', one of {', '.join(made.STAGES)}"
         )
+    or_stop(names.check_name, target, "subject")
+    listing = ", ".join(s for s in SUBJECTS if s != DEMO) or "captures/ is empty"
+    stop(
+        f"no subject '{target}': put captures/{target}.mp4 in place (there are: {listing})"
+    )
+
+
+@cache
+def contents_of(subject):
+    """Names and hash of a subject's capture; the demo's follows from its code and its rig."""
+    if subject == DEMO:
+        made_by = [STAGE_VERSIONS["demo_capture"], rig_key(DEMO)]
+        return Contents(("main/cam_00.mp4", "cameras.json"), json.dumps(made_by))
+    return contents(CAPTURE.paths[subject], CACHE / f"{subject}.json")
+
+
+@cache
+def file_hash(path):
+    return contents(Path(path)).hash
+
+
+def rig_key(subject):
+    """What a subject's rig is made from; a file that the user put there counts by its bytes."""
+    rig, flame = SETTINGS[subject].rig, SETTINGS[subject].flame
+    if rig not in configuration.RIGS:
+        return [rig, file_hash(RESULTS / "rigs" / f"{rig}.npz")]
+    return [rig, STAGE_VERSIONS["rig"], file_hash(flame) if rig == "flame" else ""]
+
+
+def tracks_key(subject):
+    """Hash of external tracks that are given by their path."""
+    given = SETTINGS[subject].stages["track"].ready
+    if given in ("auto", "fit"):
+        return ""
+    return file_hash(given.replace("{subject}", subject))
+
+
+@cache
+def hashes(subject):
+    """What every stage of a subject is made from."""
+    if workflow.is_main_process:
+        plan.tidy(RESULTS / subject)
+    extra = {
+        "track": [rig_key(subject), tracks_key(subject)],
+        "evaluate": group_of(subject),
+    }
+    return plan.made_from(
+        SETTINGS[subject], STAGE_VERSIONS, contents_of(subject), extra
+    )
+
+
+def group_of(subject):
+    return TABLE[subject].group if subject in TABLE else ""
+
+
+def done(stage):
+    """Input: the stamp that says a stage is done with the present capture and settings."""
+
+    def stamp(wildcards):
+        subject = wildcards.subject
+        return str(made.stamp(RESULTS / subject, stage, hashes(subject)[stage]))
+
+    return stamp
 
 
 def finished(subject):
-    """The file that says a subject is done."""
-    return str(RESULTS / subject / "eval" / "summary.json")
+    """Input: the stamp of a subject's last stage."""
+    return lambda wildcards: str(
+        made.stamp(RESULTS / subject, "evaluate", hashes(subject)["evaluate"])
+    )
 
 
-def capture_of(wildcards):
+def settings_of(stage):
+    """A stage's settings as JSON. (Named `threads`, Snakemake does not compare them: the stamp
+    has a hash of those that change the result.)"""
+    return lambda wildcards, threads: json.dumps(
+        SETTINGS[wildcards.subject].values[stage], sort_keys=True
+    )
+
+
+def capture_of(wildcards, threads):
     """The capture's path, as the stages take it."""
     if wildcards.subject == DEMO:
         return str(RESULTS / DEMO / "capture")
-    return str(CAPTURE_OF[wildcards.subject])
+    return str(CAPTURE.paths[wildcards.subject])
 
 
-def capture_files(wildcards):
-    """What a capture consists of; a change to any of it redoes the subject."""
+def demo_capture(wildcards):
+    """The demo's capture is made first; all others are there."""
     if wildcards.subject == DEMO:
-        return [str(RESULTS / DEMO / "capture" / "cameras.json")]
-    capture = CAPTURE_OF[wildcards.subject]
-    if not capture.is_dir():
-        return [str(capture)]
-    return sorted(str(path) for path in capture.rglob("*") if path.is_file())
-
-
-def ready_files(wildcards):
-    """Ready tracks that are given by their path; a change to them redoes the track."""
-    path = Path(config["track"]["ready"].replace("{subject}", wildcards.subject))
-    found = path.iterdir() if path.is_dir() else [path]
-    return sorted(
-        str(p) for p in found if p.suffix in (".npz", ".json") and p.is_file()
-    )
-
-
-def row_of(subject):
-    return SUBJECT_TABLE.get(subject, {})
+        return [ancient(str(RESULTS / DEMO / "capture" / "cameras.json"))]
+    return []
 
 
 def rig_of(wildcards):
-    """The baked rig's file of a subject."""
-    return str(
-        RESULTS
-        / "rigs"
-        / f"{row_of(wildcards.subject).get('rig') or config['rig']}.npz"
-    )
+    """The baked rig's file of a subject; when it was baked does not count."""
+    return ancient(str(RESULTS / "rigs" / f"{SETTINGS[wildcards.subject].rig}.npz"))
 
 
-def flame_of(wildcards):
+def flame_argument(wildcards, threads):
     """The user's FLAME file, for the rig made from it."""
-    return [config["flame"]] if wildcards.rig == "flame" and config["flame"] else []
+    if wildcards.rig != "flame":
+        return ""
+    return f"--flame {shlex.quote(flame_file())}"
+
+
+def flame_file():
+    return next(s.flame for s in SETTINGS.values() if s.rig == "flame")
 
 
 def check_flame():
     """A rig without its file is noticed before anything runs."""
-    rigs = {row_of(subject).get("rig") or config["rig"] for subject in SUBJECTS}
-    if "flame" in rigs and not Path(config["flame"] or "").is_file():
+    files = {s.flame for s in SETTINGS.values() if s.rig == "flame"}
+    for file in files:
+        if not Path(file or "").is_file():
+            stop(
+                f"config/config.yaml: flame is {file!r}, which is no file: the rig flame is made "
+                "from your own FLAME file (README.md, FLAME)"
+            )
+    if len(files) > 1:
         stop(
-            f"config/config.yaml: flame is {config['flame']!r}, which is no file: the rig flame "
-            "is made from your own FLAME file (README.md, FLAME)"
+            f"config/: {len(files)} files are given as flame: one rig serves all subjects"
         )
 
 
-def group_of(wildcards):
-    return row_of(wildcards.subject).get("group", "")
-
-
-def settings_of(stage):
-    """A stage's part of the configuration as JSON: in `params`, so that a change redoes it."""
-
-    def settings(wildcards):
-        values = dict(config[stage])
-        if stage == "train" and row_of(wildcards.subject).get("preset"):
-            values["preset"] = row_of(wildcards.subject)["preset"]
-        return json.dumps(values, sort_keys=True)
-
-    return settings
-
-
 def print_failures():
-    """One line per job that failed in this run, last: `subject/stage: its error`."""
-    for record in sorted(RESULTS.glob("*/failures/*.json")):
-        if record.stat().st_mtime >= STARTED:
-            message = json.loads(record.read_text(encoding="utf-8"))["error"]
-            print(f"{record.parts[-3]}/{record.stem}: {message}", file=sys.stderr)
+    """One line for each job that failed in this run, last: `subject/stage: its error`."""
+    failed = [
+        (
+            job.wildcards_dict.get("subject") or job.wildcards_dict.get("rig") or DEMO,
+            job.rule.name,
+            job.log[0] if job.log else "",
+        )
+        for job in workflow.scheduler.failed
+        if not job.is_group()
+    ]
+    for line in failures_since(RESULTS, STARTED, failed):
+        print(line, file=sys.stderr)
 
 
-SUBJECT_TABLE = read_subject_table("config/subjects.tsv")
-CAPTURE_OF = find_captures()
-check_names(CAPTURE_OF)
-SUBJECTS = [*sorted(CAPTURE_OF), DEMO]
-check_flame()
+TABLE = or_stop(read_subject_table, configuration.TABLE)
+CONFIG = or_stop(configuration.read_config, dict(config))

@@ -1,12 +1,10 @@
 rule ingest:
     input:
-        capture_files,
+        demo_capture,
     output:
-        frames="results/{subject}/ingest/frames.h5",
-        index="results/{subject}/ingest/index.json",
-        quality="results/{subject}/ingest/quality.json",
+        "results/{subject}/made/ingest-{made_from}.json",
     log:
-        "results/logs/{subject}/ingest.log",
+        "results/logs/{subject}/ingest-{made_from}.log",
     threads: 2
     resources:
         mem_mb=3000,
@@ -14,7 +12,7 @@ rule ingest:
     params:
         capture=capture_of,
         settings=settings_of("ingest"),
-        version=STAGE_VERSIONS["ingest"],
     shell:
-        '"$PYTHON" -m pipeline.ingest --subject {wildcards.subject:q} '
-        "--capture {params.capture:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        '"$PYTHON" -m pipeline.ingest --subject {wildcards.subject:q} --made-from {wildcards.made_from} '
+        "--capture {params.capture:q} --settings {params.settings:q} "
+        "2>&1 | tee {log:q}"

@@ -1,12 +1,10 @@
 rule matte:
     input:
-        capture_files,
-        frames="results/{subject}/ingest/frames.h5",
+        done("ingest"),
     output:
-        alpha="results/{subject}/matte/alpha.h5",
-        quality="results/{subject}/matte/quality.json",
+        "results/{subject}/made/matte-{made_from}.json",
     log:
-        "results/logs/{subject}/matte.log",
+        "results/logs/{subject}/matte-{made_from}.log",
     threads: 2
     resources:
         mem_mb=3000,
@@ -14,7 +12,7 @@ rule matte:
     params:
         capture=capture_of,
         settings=settings_of("matte"),
-        version=STAGE_VERSIONS["matte"],
     shell:
-        '"$PYTHON" -m pipeline.matte --subject {wildcards.subject:q} '
-        "--capture {params.capture:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        '"$PYTHON" -m pipeline.matte --subject {wildcards.subject:q} --made-from {wildcards.made_from} '
+        "--capture {params.capture:q} --settings {params.settings:q} "
+        "2>&1 | tee {log:q}"

@@ -1,6 +1,4 @@
 rule rig:
-    input:
-        flame_of,
     output:
         "results/rigs/{rig}.npz",
     log:
@@ -10,8 +8,9 @@ rule rig:
         mem_mb=3000,
         runtime=20,
     params:
-        flame=lambda wildcards, input: (
-            f"--flame {shlex.quote(input[0])}" if input else ""
+        flame=flame_argument,
+        flame_hash=lambda wildcards: (
+            file_hash(flame_file()) if wildcards.rig == "flame" else ""
         ),
         version=STAGE_VERSIONS["rig"],
     shell:

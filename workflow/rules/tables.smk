@@ -2,5 +2,6 @@
 rule tables:
     log:
         "results/logs/tables.log",
+    localrule: True
     shell:
         '"$PYTHON" -m pipeline.evaluate.tables 2> {log:q}'

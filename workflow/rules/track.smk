@@ -1,17 +1,11 @@
 rule track:
     input:
-        ready_files,
+        done("matte"),
         rig=rig_of,
-        frames="results/{subject}/ingest/frames.h5",
-        alpha="results/{subject}/matte/alpha.h5",
     output:
-        params="results/{subject}/track/params.npz",
-        cameras="results/{subject}/track/cameras.json",
-        overlay="results/{subject}/track/overlay.mp4",
-        quality="results/{subject}/track/quality.json",
-        plot="results/{subject}/track/quality.png",
+        "results/{subject}/made/track-{made_from}.json",
     log:
-        "results/logs/{subject}/track.log",
+        "results/logs/{subject}/track-{made_from}.log",
     threads: 2
     resources:
         mem_mb=4000,
@@ -19,7 +13,7 @@ rule track:
     params:
         capture=capture_of,
         settings=settings_of("track"),
-        version=STAGE_VERSIONS["track"],
     shell:
-        '"$PYTHON" -m pipeline.track --subject {wildcards.subject:q} --rig {input.rig:q} '
-        "--capture {params.capture:q} --settings {params.settings:q} 2>&1 | tee {log:q}"
+        '"$PYTHON" -m pipeline.track --subject {wildcards.subject:q} --made-from {wildcards.made_from} '
+        "--rig {input.rig:q} --capture {params.capture:q} --settings {params.settings:q} "
+        "2>&1 | tee {log:q}"

@@ -1,21 +1,18 @@
 rule train:
     input:
+        done("pack"),
         rig=rig_of,
-        dataset="results/{subject}/dataset.h5",
     output:
-        avatar="results/{subject}/avatar/avatar.safetensors",
-        ply="results/{subject}/avatar/local_frame.ply",
-        params="results/{subject}/avatar/rig_params.npz",
-        log="results/{subject}/avatar/train_log.csv",
+        "results/{subject}/made/train-{made_from}.json",
     log:
-        "results/logs/{subject}/train.log",
+        "results/logs/{subject}/train-{made_from}.log",
     threads: 2
     resources:
         mem_mb=8000,
         runtime=720,
     params:
         settings=settings_of("train"),
-        version=STAGE_VERSIONS["train"],
     shell:
-        '"$PYTHON" -m avatar.train --subject {wildcards.subject:q} --rig {input.rig:q} '
-        "--settings {params.settings:q} 2>&1 | tee {log:q}"
+        '"$PYTHON" -m avatar.train --subject {wildcards.subject:q} --made-from {wildcards.made_from} '
+        "--rig {input.rig:q} --settings {params.settings:q} "
+        "2>&1 | tee {log:q}"

@@ -8,7 +8,7 @@ from pydantic import Field
 from avatar.base import settings
 from avatar.base.errors import UserError
 from avatar.base.settings import NO_OTHER_KEYS, FilePath, PositiveInt, Share
-from tests.workflow.schema import STAGES
+from pipeline.graph.configuration import STAGES
 
 
 @dataclass
