@@ -46,3 +46,12 @@ def gradient(height: int = 48, width: int = 64) -> np.ndarray:
     """Red grows to the right, green downwards: every pixel tells where it came from."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 90)], 2).astype(np.uint8)
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Empty files in a folder."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root

@@ -74,10 +74,10 @@ class ColourCorrection:
             widths = ", ".join(map(str, WIDTHS))
             raise UserError(
                 f"{where}: expected a colour matrix of 3 rows and {widths} columns, got shape "
-                f"{matrix.shape}: mend or remove it"
+                f"{matrix.shape}: fix or remove it"
             )
         if not np.isfinite(matrix).all():
-            raise UserError(f"{where}: the colour matrix is not finite: mend or remove it")
+            raise UserError(f"{where}: the colour matrix is not finite: fix or remove it")
         return cls(matrix)
 
     def apply(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -1,4 +1,4 @@
-"""Say what a capture was understood as, and what is wrong with it.
+"""Report the layout and clips of a capture, and what is wrong with it.
 
 headsplat inspect captures/anna
 
@@ -27,7 +27,7 @@ class Inspection:
     """What was found.
 
     Attributes:
-        capture: None where the layout was not understood.
+        capture: None where its layout is not known.
         rows: a line of the table per clip, in the order of COLUMNS.
         errors: what stops ingest.
         warnings: what does not.
@@ -40,7 +40,7 @@ class Inspection:
 
 
 def inspect(path: str | Path, image_fps: float = 30.0) -> Inspection:
-    """Look at a capture without decoding more than a frame a clip; raises nothing of the user's."""
+    """Inspect a capture, decoding at most a frame a clip; errors are collected, not raised."""
     found = Inspection()
     try:
         capture = found.capture = read_capture(path, image_fps)
@@ -105,7 +105,7 @@ def _check_size(
     if size != expected:
         found.errors.append(
             "{}: frames are {} x {}, expected {} x {} as its camera has: "
-            "convert it or mend the calibration".format(clip.source, *size, *expected)
+            "convert it or fix the calibration".format(clip.source, *size, *expected)
         )
 
 
@@ -149,19 +149,19 @@ def _tracks(capture: Capture) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print what a capture was understood as."""
+    """Command line."""
     parser = cli.command_parser("inspect", __doc__)
     parser.add_argument("capture", type=Path, help="capture folder or video")
     parser.add_argument("--image-fps", type=float, default=30.0, help="of numbered images")
     args = parser.parse_args(argv)
     found = Inspection()
 
-    def look() -> None:
+    def run() -> None:
         nonlocal found
         found = inspect(args.capture, args.image_fps)
         print(report(found))
 
-    return cli.run_command(args, look) or (UserError.exit_code if found.errors else 0)
+    return cli.run_command(args, run) or (UserError.exit_code if found.errors else 0)
 
 
 if __name__ == "__main__":

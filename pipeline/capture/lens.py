@@ -28,7 +28,11 @@ _OTHER = re.compile(
     r"|thin_?prism|division",
     re.IGNORECASE,
 )
-_TERM = re.compile(r"[kps]\d+|b[12]|(fl_)?skew|tau_?[xy]|xi|omega|ftheta\w*", re.IGNORECASE)
+_TERM = re.compile(
+    r"[kps]\d+|b[12]|(fl_)?skew|tau_?[xy]|xi|omega|ftheta\w*"
+    r"|dist(ortion)?(_?(params?|parameters|coeff?s?|coefficients))?",
+    re.IGNORECASE,
+)
 # Shares of a frame's pixels that may fold over or come from outside the source.
 REFUSED_FOLDED, REFUSED_OUTSIDE, WARNED = 0.05, 0.5, 0.05
 _GRID = 64  # samples along each side of a frame
@@ -67,6 +71,8 @@ def _kind(key: str) -> str:
 
 
 def _is_zero(value: object) -> bool:
+    if isinstance(value, list | dict):
+        return all(map(_is_zero, value.values() if isinstance(value, dict) else value))
     return value is None or value is False or value == 0
 
 

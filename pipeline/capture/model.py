@@ -165,7 +165,7 @@ class FlameTracks:
 
 @dataclass(frozen=True)
 class Capture:
-    """A capture as it was understood, whatever its layout.
+    """A capture, whatever its layout.
 
     Attributes:
         path: the folder or file.

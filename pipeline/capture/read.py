@@ -25,7 +25,7 @@ class Layout(Protocol):
         """Read such a folder; raises UserError where it breaks the layout's rules."""
 
 
-# The first that matches; our own matches everything and says what it expects.
+# The first that matches; our own matches everything and reports what it expects.
 LAYOUTS: tuple[Layout, ...] = (nersemble, transforms, headsplat)
 
 

@@ -1,4 +1,4 @@
-"""What a stage says about its own result: `quality.json {status, metrics, messages}`."""
+"""How good a stage's own result is: `quality.json {status, metrics, messages}`."""
 
 import math
 from dataclasses import dataclass, field
@@ -26,11 +26,11 @@ class Quality:
     status: str = "pass"
 
     def warn(self, message: str) -> None:
-        """Note something the user should look at."""
+        """Add a warning."""
         self._note("warn", message)
 
     def fail(self, message: str) -> None:
-        """Note something that makes the result unfit for training."""
+        """Add an error that makes the result unfit for training."""
         self._note("fail", message)
 
     def _note(self, status: str, message: str) -> None:
@@ -51,13 +51,19 @@ class Quality:
         Raises:
             UserError: absent or not such a file.
         """
+        again = "run its stage again"
         try:
             value = files.read_json(path)
             quality = cls(value["metrics"], value["messages"], value["status"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{path} is absent or damaged: run its stage again") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
+            raise UserError(f"{path} is absent or damaged: {again}") from None
         if quality.status not in STATUSES:
             raise UserError(f"{path}: status is {quality.status!r}, expected one of {STATUSES}")
+        texts = isinstance(quality.messages, list) and all(
+            isinstance(message, str) for message in quality.messages
+        )
+        if not (texts and isinstance(quality.metrics, dict)):
+            raise UserError(f"{path} is absent or damaged: {again}")
         return quality
 
 

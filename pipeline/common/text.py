@@ -1,4 +1,4 @@
-"""Small text files that a user writes: read with a limit, or one line that says what to do."""
+"""Small text files that a user writes: read with a limit, or one error line with the remedy."""
 
 from pathlib import Path
 

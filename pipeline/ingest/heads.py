@@ -1,4 +1,4 @@
-"""Heads in a sparse look at a camera's clips, and the window around them."""
+"""Heads in samples of a camera's clips, and the window around them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ ABOVE, BELOW, BESIDE = 0.6, 0.65, 0.65
 
 @dataclass(frozen=True)
 class Heads:
-    """What a sparse look at a clip says about its heads.
+    """Heads in samples of a camera's clips.
 
     Attributes:
         frame: width and height of a sample, pixels.
-        samples: how many were looked at.
+        samples: how many there are.
         window: x, y, width, height in pixels of the part that holds the head in every sample, with
             hair and upper shoulders; square where the frame allows; None where no sample shows a
             face.
@@ -44,21 +44,21 @@ class Heads:
     crowd: int = 0
 
 
-Look = Callable[[Iterable[np.ndarray]], tuple[landmarks.Detections, int]]
+Detector = Callable[[Iterable[np.ndarray]], tuple[landmarks.Detections, int]]
 
 
-def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], look: Look) -> Heads:
+def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], detector: Detector) -> Heads:
     """Look for heads in frames of one camera; of several persons one is followed.
 
     Args:
         samples: frames; those of another size than the first are left out.
-        look: detects one person's landmarks and counts faces: `landmarks.SparseLook`.
+        detector: detects one person's landmarks and counts faces: `landmarks.SparseLook`.
     """
     frames = iter(samples)
     first = next(frames)
     height, width = first.shape[:2]
     same = (frame for frame in chain([first], frames) if frame.shape == first.shape)
-    found, crowd = look(same)
+    found, crowd = detector(same)
     if not found.found.any():
         return Heads((width, height), len(found.found), None, crowd=crowd)
     faces = found.points[found.found]

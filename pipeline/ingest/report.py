@@ -17,7 +17,7 @@ SLOW, FEW = 5.0, 4  # frames per second; timesteps
 
 
 def remarks(capture: Capture) -> list[str]:
-    """What the layout and the clips have to say, each remark once with the first clip it is of."""
+    """Remarks of the layout and the clips, each once, with the first clip that it is about."""
     said: dict[str, str] = {}
     for clip in capture.clips:
         for remark in clip.info().remarks:
@@ -26,7 +26,7 @@ def remarks(capture: Capture) -> list[str]:
 
 
 def grade_heads(quality: Quality, heads: Heads, size: int) -> None:
-    """Report what a sparse look at a single camera's clips found.
+    """Report the heads found in samples of a single camera's clips.
 
     Args:
         size: longer side of a stored frame, pixels.

@@ -40,16 +40,16 @@ def ingest(
         capture_path: see `pipeline.capture.read`.
         out: folder to write into: `results/<subject>/ingest`.
     Returns:
-        What `quality.json` says.
+        What `quality.json` holds.
     Raises:
-        UserError: the capture is not understood, a clip is no video, or calibration does not fit.
+        UserError: the layout is not known, a clip is no video, or the calibration does not fit.
     """
     settings = settings or IngestSettings()
     out = Path(out)
     capture = read_capture(capture_path, settings.image_fps)
     # The process that decodes starts while the detectors load.
     media.start()
-    look = SparseLook() if capture.cameras is None else None
+    detector = SparseLook() if capture.cameras is None else None
     quality = Quality()
     for remark in remarks(capture):
         quality.warn(remark)
@@ -62,7 +62,7 @@ def ingest(
         for sequence in capture.sequences
     }
     _check_count(capture, sum(len(plan.times) for plan in plans.values()))
-    framings = _framings(capture, look, settings, quality)
+    framings = _framings(capture, detector, settings, quality)
     for camera, plate in capture.plates.items():
         framings[camera].apply(read_image(plate), str(plate))  # refuses one of another size
     with create(out / "frames.h5") as writer:
@@ -91,9 +91,9 @@ def _check_count(capture: Capture, timesteps: int) -> None:
 
 
 def _framings(
-    capture: Capture, look: SparseLook | None, settings: IngestSettings, quality: Quality
+    capture: Capture, detector: SparseLook | None, settings: IngestSettings, quality: Quality
 ) -> dict[str, Framing]:
-    """How each camera's frames are brought to size; `look` is for those without calibration."""
+    """How each camera's frames are brought to size; `detector` is for those without calibration."""
     framings = {}
     for camera in capture.camera_ids:
         clips = [clip for clip in capture.clips if clip.camera == camera]
@@ -103,9 +103,9 @@ def _framings(
             _check_calibration(capture, place, clips, quality)
             framings[camera] = calibrated(capture.cameras, place, settings.size, colour)
             continue
-        assert look is not None
+        assert detector is not None
         count = max(4, 20 // len(clips))
-        heads = find_heads((image for clip in clips for image in clip.sample(count)), look)
+        heads = find_heads((image for clip in clips for image in clip.sample(count)), detector)
         grade_heads(quality, heads, settings.size_mono)
         framings[camera] = windowed(heads.frame, heads.window, settings.size_mono)
     return framings

@@ -39,7 +39,7 @@ class StoredClip:
     continuity: Continuity = field(default_factory=Continuity)
     samples: UInt8[np.ndarray, "N side side 3"] | None = None
 
-    def look(self, thumbnails: list[np.ndarray]) -> None:
+    def measure(self, thumbnails: list[np.ndarray]) -> None:
         """Measure the thumbnails of all its frames."""
         stack = np.stack(thumbnails)
         self.continuity = Continuity.of(stack)
@@ -71,7 +71,7 @@ def store(
     for clip, number, place, blob, small in cli.progress(done, "ingest", total):
         if not stored or stored[-1].clip is not clip:
             if stored:
-                stored[-1].look(thumbnails)
+                stored[-1].measure(thumbnails)
             stored.append(StoredClip(clip))
             thumbnails = []
         writer.append(IMAGE, blob)
@@ -79,7 +79,7 @@ def store(
         stored[-1].frames.append(number)
         stored[-1].places.append(place)
     if stored:
-        stored[-1].look(thumbnails)
+        stored[-1].measure(thumbnails)
     return stored
 
 

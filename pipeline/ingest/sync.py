@@ -61,7 +61,7 @@ def plan_sequence(clips: list[Clip], cameras: Cameras | None, settings: IngestSe
         if not pairs:
             raise UserError(
                 f"sequence {clips[0].sequence}: camera {camera} has no frame at the times of "
-                f"camera {first}: mend its time_offset, or settings ingest.start and duration"
+                f"camera {first}: fix its time_offset, or settings ingest.start and duration"
             )
         plan.wanted[camera] = {frame: place for place, frame in pairs}
         late = [moved[frame] - times[place] for place, frame in pairs]

@@ -36,7 +36,7 @@ class Worker:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # decoders grumble on their own
+                stderr=subprocess.DEVNULL,  # decoders print warnings of their own
                 bufsize=0,
                 pass_fds=[memory],
             )
@@ -127,7 +127,7 @@ def ask(request: dict[str, Any], remark: Callable[[str], None]) -> Iterator[dict
                 worker.send(b".")
             elif "info" in message:
                 yield message
-    except BaseException:  # not done: nobody knows what it would say next
+    except BaseException:  # not done: its next message is not known
         worker.close()
         raise
     _idle.append(worker)

@@ -34,7 +34,7 @@ def allow(path: Path) -> None:
 
 
 def _at_most(value: int, kind: int) -> int:
-    """A limit that somebody else already set can only be lowered."""
+    """A limit that is set already can only be lowered."""
     most = resource.getrlimit(kind)[1]
     return value if most == resource.RLIM_INFINITY else min(value, most)
 

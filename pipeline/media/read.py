@@ -29,7 +29,7 @@ def probe(path: str | Path) -> VideoInfo:
     try:
         status = path.stat()
         stamp = (status.st_size, status.st_mtime_ns)
-    except OSError:  # the worker says what is wrong with it
+    except OSError:  # the worker reports the error
         stamp = (0, 0)
     return _probe(path, stamp)
 
@@ -71,7 +71,7 @@ def read_video(
 
 
 def sample_frames(path: str | Path, count: int) -> Iterator[Image]:
-    """About `count` frames spread over a video, for a look at it; frames as in `read_video`.
+    """About `count` frames spread over a video; frames as in `read_video`.
 
     Their edges of coded blocks are not smoothed: good for finding things, not for storing.
 

@@ -9,7 +9,7 @@ each as large as the largest frame allowed (untouched pages cost nothing).
                                                      -> {"time", "height", "width", "slot"} ...
     {"task": "samples", "folder", "path", "count"}   -> the same
     always, at the end: {"done": true} or {"error": one line}; in between {"remark": one line}, and
-    {"alive": true} where there is long nothing else to say
+    {"alive": true} while there is nothing else to send
 
 `path` counts from `folder`; `wanted` lists times in seconds, or is null for all frames; `window`
 is a Window as a dict, or null for whole frames.
@@ -40,7 +40,7 @@ def main() -> None:
         try:
             while line := _read_line():
                 _answer(json.loads(line), ring)
-        except BrokenPipeError:  # nobody reads any more
+        except BrokenPipeError:  # the reader has ended
             os._exit(0)
 
 

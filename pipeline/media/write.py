@@ -58,6 +58,6 @@ def write_video(
 
 
 def _tag_colours(target: "av.VideoFrame | av.VideoCodecContext") -> None:
-    """Say what `write_video` converts to; players guess by size where nothing is said."""
+    """Tag the colours that `write_video` converts to; without tags players guess by size."""
     target.colorspace, target.color_range = 1, 1  # BT.709, limited
     target.color_primaries, target.color_trc = 1, 1

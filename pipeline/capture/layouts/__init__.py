@@ -1,1 +1,1 @@
-"""Layouts of captures that are understood, one module each (see `pipeline.capture.read.Layout`)."""
+"""Layouts of captures, one module each (see `pipeline.capture.read.Layout`)."""

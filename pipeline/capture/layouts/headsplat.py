@@ -17,6 +17,7 @@ from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from pipeline import media
 from pipeline.capture import images
+from pipeline.capture.clutter import is_clutter
 from pipeline.capture.model import Capture, Clip
 
 CAMERAS_FILE = "cameras.json"
@@ -64,10 +65,8 @@ def read(folder: Path, image_fps: float) -> Capture:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder, without hidden files and the README."""
-    return sorted(
-        p for p in folder.iterdir() if not p.name.startswith(".") and p.name != "README.md"
-    )
+    """What lies in a folder, without what other programs leave there."""
+    return sorted(path for path in folder.iterdir() if not is_clutter(path.name))
 
 
 def absent_clips(clips: list[Clip]) -> list[str]:

@@ -129,7 +129,7 @@ def _scaled(K: Any, serial: str, size: tuple[int, int], path: Path) -> Any:
     try:
         return (np.diag([scale, scale, 1]) @ np.asarray(K, np.float64)).tolist()
     except (TypeError, ValueError):
-        return K  # Cameras says what is wrong with it
+        return K  # Cameras.from_json reports the error
 
 
 def read_object(path: Path, what: str) -> dict[str, Any]:

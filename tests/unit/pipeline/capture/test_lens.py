@@ -39,6 +39,9 @@ def with_terms(terms: list[float], focal: float = 60.0) -> Cameras:
         ({"b2": 1.0}, "lens term b2"),
         ({"skew": 1.0}, "lens term skew"),
         ({"ftheta_p0": 1.0}, "ftheta_p0 1.0"),
+        ({"distortion_params": [0.1, 0, 0, 0, 0, 0]}, "lens term distortion_params"),
+        ({"distortion": {"k1": 0.1}}, "lens term distortion"),
+        ({"dist_coeffs": [[0.1]]}, "lens term dist_coeffs"),
     ],
 )
 def test_a_lens_beyond_ours_is_refused_by_name(entry: dict[str, Any], named: str) -> None:
@@ -49,6 +52,7 @@ def test_a_lens_beyond_ours_is_refused_by_name(entry: dict[str, Any], named: str
 @pytest.mark.fault("H4")
 def test_supported_lenses_and_other_keys_pass() -> None:
     terms = dict.fromkeys(lens.TERMS, 0.1) | {"k4": 0.0, "skew": 0, "p3": None}
+    terms |= {"distortion_params": [0.0, [0]]}
     for model in ("OPENCV", "pinhole", "Brown-Conrady", None):
         entry = {"camera_model": model, "is_fisheye": False, "model": "X100", "aabb_scale": 16}
         lens.check_model(entry | terms | {"file_path": "fisheye/0.png", "w": 640}, "x.json")

@@ -19,8 +19,22 @@ def test_the_worst_remark_gives_the_status(tmp_path: Path) -> None:
     assert read.metrics == {"share": 0.5, "per_camera": {"a": None}}
 
 
+@pytest.mark.fault("L1")
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", json.dumps({"status": "good", "metrics": {}, "messages": []})]
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "[" * 100_000,
+        '{"status": "pass", "metrics": {}',
+        "\0\1\2",
+        json.dumps({"status": "good", "metrics": {}, "messages": []}),
+        json.dumps({"status": ["pass"], "metrics": {}, "messages": []}),
+        json.dumps({"status": "pass", "metrics": [], "messages": []}),
+        json.dumps({"status": "pass", "metrics": {}, "messages": "none"}),
+        json.dumps({"status": "pass", "metrics": {}, "messages": [1]}),
+    ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "quality.json").write_text(text)

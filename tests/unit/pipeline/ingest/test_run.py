@@ -9,6 +9,7 @@ from pipeline import media
 from pipeline.ingest.__main__ import main
 from pipeline.ingest.run import ingest
 from pipeline.ingest.settings import IngestSettings
+from tests.hard_cases import encode
 from tests.media_files import camera, grey_frames, real_clip, write_cameras, write_clip
 
 
@@ -125,3 +126,17 @@ def test_bad_subjects_write_nothing(
     assert main(["--subject", subject, "--capture", "a.mp4"]) == 2
     assert capsys.readouterr().err.startswith("error: subject name")
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.fault("M6")
+def test_repeated_times_give_one_frame_each(tmp_path: Path) -> None:
+    shades = list(range(20, 180, 20))
+    stamps = [0, 1, 1, 2, 2, 3, 4, 5]
+    encode(tmp_path / "a.mkv", grey_frames(shades), codec="ffv1", stamps=stamps)
+    quality = ingest(tmp_path / "a.mkv", tmp_path / "out")
+    assert quality.metrics["missing_frames"] == 0
+    assert any("2 frames have the time of another one" in text for text in quality.messages)
+    with FrameStore(tmp_path / "out/frames.h5") as store:
+        assert len(store) == len(store.sequence) == 6
+        levels = [round(float(store.image(row).mean())) for row in range(6)]
+    assert levels == pytest.approx([20, 40, 80, 120, 140, 160], abs=2)
