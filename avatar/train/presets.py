@@ -89,15 +89,14 @@ class Density:
     __pydantic_config__ = NO_OTHER_KEYS
     kind: Literal["adaptive", "budget"] = "adaptive"
     interval: Count = 2000  # 0 switches density control off
-    first: Count = 10_000
-    last: Count = 600_000
+    first: Count = 10_000  # rounds come at multiples of the interval above `first`
+    last: Count = 600_000  # ... and below `last`
     gradient: NonNegative = 2e-4  # normalised device units
     split_share: NonNegative = 0.01  # of the extent: larger Gaussians are split, smaller cloned
     most: PositiveInt | None = None  # Gaussians; None: no limit
     min_opacity: ProperShare = 0.005
-    max_radius: Positive = 20.0  # pixels; once opacities have been reset
-    max_share: Positive = 0.1  # of the extent; once opacities have been reset
-    reset_interval: Count = 60_000  # 0: never
+    max_share: Positive = 0.1  # of the extent; larger ones are pruned after `reset_interval`
+    reset_interval: Count = 60_000  # 0: never; on white opacities are also reset at `first`
     reset_opacity: ProperShare = 0.01
     noise: NonNegative = 0.0  # steps of faint Gaussians, units of the means' rate over the extent
 
@@ -134,9 +133,13 @@ class Preset:
 
 
 PAPER = Preset(
-    "paper", images=600_000, sh_degree=3, sh_interval=1000, extent="cameras",
+    "paper",
+    images=600_000,
+    sh_degree=3,
+    sh_interval=1000,
+    extent="cameras",
     batch=Batch(background="white"),
-)  # fmt: skip
+)
 FAST = Preset(
     "fast",
     images=60_000,
@@ -144,7 +147,7 @@ FAST = Preset(
     sh_interval=1000,
     batch=Batch(timesteps=4, views=4),
     start=Start(color_frames=48),
-    density=Density(interval=2000, first=4000, last=40_000, most=80_000, reset_interval=0),
+    density=Density(interval=2000, first=2000, last=42_000, most=80_000, reset_interval=0),
 )
 # Rates are higher than the paper's because the run is a hundredth of its length. Every figure is
 # the best of a few runs on the demo capture, not a searched optimum.
@@ -157,9 +160,7 @@ QUICK = Preset(
     start=Start(opacity=0.5, scale=0.6, color_frames=24),
     rates=Rates(means_first=0.04, means_last=5e-4, sh_dc=0.01, final=0.1),
     rig=RigTuning(expr=3e-4, pose=2e-4, translation=1e-4, centred=True, tracked_share=0.3),
-    density=Density(
-        interval=500, first=500, last=6000, gradient=1e-4, most=24_000, reset_interval=0
-    ),
+    density=Density(interval=500, first=0, last=6500, gradient=1e-4, most=24_000, reset_interval=0),
     basis=Basis(size=16),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}

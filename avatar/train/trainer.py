@@ -90,7 +90,8 @@ class Trainer:
             camera_colors.identity(cameras).to(self._device) if preset.correct_colors else None,
         )  # fmt: skip
         face_scale = neutral_face_scale(self._rig, self._params)
-        self._density = make_control(preset.density, self.extent, face_scale)
+        white = batch.background == "white"
+        self._density = make_control(preset.density, self.extent, face_scale, white)
         self._lpips = None
         if preset.loss.lpips:
             assert preset.lpips is not None, "presets are checked when they are resolved"
@@ -158,7 +159,7 @@ class Trainer:
         self._check_finite(found.values)
         self.log.note(found.values, rows.size)
         found.loss.backward()
-        self._density.observe(output)
+        self._density.observe(output, self.images)
         optimiser.step()
 
     def _render(

@@ -1,7 +1,7 @@
 """The paper's density control: clone, split, prune and reset, with every Gaussian on its face.
 
-Source: Kerbl et al., "3D Gaussian Splatting", 2023, section 5; the inheritance of the binding
-and the last Gaussian of a face that stays are those of Qian et al., "GaussianAvatars", 2024.
+Source: Kerbl et al., "3D Gaussian Splatting", 2023, section 5; that children inherit the binding
+and that no face loses all of its Gaussians is from Qian et al., "GaussianAvatars", 2024.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from avatar.gaussians.model import RiggedGaussians
 from avatar.rig.rotations import quat_to_matrix
-from avatar.train.density.change import Change, last_of_face, select, world_size
+from avatar.train.density.change import Change, emptied, select, world_size
 
 SPLIT_SHRINK = 1.6  # a split's children are this much smaller
 
@@ -25,12 +25,10 @@ class DensityStats:
         gradient: sum over images of the norm of d(loss of one image)/d(projected mean), in
             normalised device units.
         count: images in which the Gaussian was visible.
-        radius: largest radius on screen, pixels.
     """
 
     gradient: Float[Tensor, "N"]
     count: Int[Tensor, "N"]
-    radius: Int[Tensor, "N"]
 
     @classmethod
     def empty(cls, n: int, device: torch.device | None = None) -> "DensityStats":
@@ -38,7 +36,6 @@ class DensityStats:
         return cls(
             torch.zeros(n, device=device),
             torch.zeros(n, dtype=torch.int64, device=device),
-            torch.zeros(n, dtype=torch.int32, device=device),
         )
 
     def add(
@@ -63,7 +60,6 @@ class DensityStats:
         visible = (radii > 0).all(-1)
         self.gradient += ((gradient * units).norm(dim=-1) * visible).sum(0)
         self.count += visible.sum(0)
-        self.radius = torch.maximum(self.radius, radii.amax(-1).amax(0))
 
     def mean_gradient(self) -> Float[Tensor, "N"]:
         """Average over the images where a Gaussian was visible; zero where it never was."""
@@ -79,7 +75,7 @@ def densify(
     cap: int | None,
     generator: torch.Generator,
 ) -> Change:
-    """Clone the small and split the large Gaussians whose projection is pulled about.
+    """Clone the small and split the large Gaussians with a large gradient of their projection.
 
     Children inherit the parent's face. A clone is an exact copy. A split replaces the parent by
     two samples of it, each 1.6 times smaller; the samples are drawn in the face's frame, where
@@ -129,8 +125,8 @@ def _resample(gaussians: RiggedGaussians, rows: slice, generator: torch.Generato
 
 
 def prune(gaussians: RiggedGaussians, unwanted: Bool[Tensor, "N"]) -> Change:
-    """Drop the unwanted, but of a face that would lose all, keep the most opaque."""
-    keep = ~unwanted | last_of_face(gaussians, unwanted)
+    """Drop the unwanted; a face that would lose all of its Gaussians keeps them."""
+    keep = ~unwanted | emptied(gaussians, unwanted)
     source = torch.nonzero(keep).squeeze(1)
     fresh = torch.zeros(len(source), dtype=torch.bool, device=source.device)
     return Change(select(gaussians, source), source, fresh)
@@ -138,22 +134,18 @@ def prune(gaussians: RiggedGaussians, unwanted: Bool[Tensor, "N"]) -> Change:
 
 def unwanted(
     gaussians: RiggedGaussians,
-    radius: Int[Tensor, "N"],
     face_scale: Float[Tensor, "F"],
     min_opacity: float,
-    max_radius: float | None,
     max_scale: float | None,
 ) -> Bool[Tensor, "N"]:
-    """Too faint, too large on screen (pixels) or too large in the world (metres)."""
+    """Those with too little opacity, or too large in the world (metres)."""
     found = gaussians.opacity_logits.detach().sigmoid() < min_opacity
-    if max_radius is not None:
-        found |= radius > max_radius
     if max_scale is not None:
         found |= world_size(gaussians, face_scale) > max_scale
     return found
 
 
 def reset_opacity(gaussians: RiggedGaussians, most: float) -> RiggedGaussians:
-    """Opacities of at most `most`; floaters that no image needs do not come back."""
+    """Opacities of at most `most`; those that no image needs stay low and are pruned."""
     limit = torch.tensor(most).logit().item()
     return replace(gaussians, opacity_logits=gaussians.opacity_logits.detach().clamp(max=limit))

@@ -1,6 +1,6 @@
-"""What a round of density control does: a selection of rows, and new values for some of them.
+"""The result of a round of density control: a selection of rows, and new values for some of them.
 
-Both kinds of control speak in these terms, so that the optimiser's moments can follow.
+Both kinds of control return it; the optimiser's moments follow.
 """
 
 from dataclasses import dataclass
@@ -31,17 +31,22 @@ def world_size(gaussians: RiggedGaussians, face_scale: Float[Tensor, "F"]) -> Fl
     return gaussians.log_scales.detach().exp().amax(1) * face_scale[gaussians.binding]
 
 
+def emptied(gaussians: RiggedGaussians, unwanted: Bool[Tensor, "N"]) -> Bool[Tensor, "N"]:
+    """The Gaussians of every face all of whose Gaussians are unwanted."""
+    binding = gaussians.binding
+    kept = torch.zeros(int(binding.max()) + 1, dtype=torch.int64, device=binding.device)
+    kept.index_add_(0, binding, (~unwanted).long())
+    return kept[binding] == 0
+
+
 def last_of_face(gaussians: RiggedGaussians, unwanted: Bool[Tensor, "N"]) -> Bool[Tensor, "N"]:
     """The most opaque Gaussian (the first of equals) of every face whose every one is unwanted."""
-    binding = gaussians.binding
-    alive = torch.zeros(int(binding.max()) + 1, dtype=torch.int64, device=binding.device)
-    alive.index_add_(0, binding, (~unwanted).long())
     order = gaussians.opacity_logits.detach().argsort(descending=True, stable=True)
-    faces = binding[order]
+    faces = gaussians.binding[order]
     by_face = faces.argsort(stable=True)
     sorted_faces = faces[by_face]
     first = torch.ones_like(sorted_faces, dtype=torch.bool)
     first[1:] = sorted_faces[1:] != sorted_faces[:-1]
     best = torch.zeros_like(unwanted)
     best[order[by_face[first]]] = True
-    return best & (alive[binding] == 0)
+    return best & emptied(gaussians, unwanted)

@@ -19,8 +19,8 @@ _GROWTH = 0.05  # share by which a round of the fixed budget grows towards its c
 class DensityControl(Protocol):
     """One kind of control. Everything random comes from the generator it is given."""
 
-    def observe(self, output: RenderOutput) -> None:
-        """Look at a step's render after `backward`."""
+    def observe(self, output: RenderOutput, images: int) -> None:
+        """Gather statistics of a step's render after `backward`; `images` were seen before it."""
 
     def act(
         self, optimiser: Optimiser, images: int, before: int, generator: torch.Generator
@@ -35,32 +35,44 @@ class DensityControl(Protocol):
 
 
 def make_control(
-    settings: Density, extent: float, face_scale: Float[Tensor, "F"]
+    settings: Density, extent: float, face_scale: Float[Tensor, "F"], white: bool
 ) -> DensityControl:
     """The control that the settings name.
 
     Args:
         extent: the scene's size, metres.
         face_scale: k of every face on the subject's neutral mesh, metres.
+        white: whether training composites over white.
     """
-    kind = AdaptiveControl if settings.kind == "adaptive" else BudgetControl
-    return kind(settings, extent, face_scale)
+    if settings.kind == "budget":
+        return BudgetControl(settings, extent, face_scale)
+    return AdaptiveControl(settings, extent, face_scale, white)
 
 
-def _passed(interval: int, before: int, images: int) -> bool:
-    """Whether a multiple of the interval was passed; never for an interval of zero."""
-    return interval > 0 and images // interval != before // interval
+def _due(interval: int, above: int, below: int, before: int, images: int) -> bool:
+    """Whether a step reached a multiple of the interval between two bounds, both exclusive."""
+    if interval == 0:
+        return False
+    multiple = images // interval * interval
+    return before < multiple and above < multiple < below
 
 
 class AdaptiveControl:
     """Clone, split, prune and reset: `avatar.train.density.adaptive`."""
 
-    def __init__(self, settings: Density, extent: float, face_scale: Float[Tensor, "F"]) -> None:
+    def __init__(
+        self, settings: Density, extent: float, face_scale: Float[Tensor, "F"], white: bool
+    ) -> None:
         self._settings, self._extent, self._face_scale = settings, extent, face_scale
+        self._white = white
         self._stats: DensityStats | None = None
-        self._was_reset = False
+        interval = max(settings.interval, 1)
+        last = (settings.last - 1) // interval * interval
+        self._last_round = last if settings.interval and last > settings.first else 0
 
-    def observe(self, output: RenderOutput) -> None:
+    def observe(self, output: RenderOutput, images: int) -> None:
+        if images >= self._last_round:  # no round will use it
+            return
         gradient = output.means2d.grad
         assert gradient is not None, "observe comes after backward"
         if self._stats is None:
@@ -72,41 +84,48 @@ class AdaptiveControl:
         self, optimiser: Optimiser, images: int, before: int, generator: torch.Generator
     ) -> None:
         settings = self._settings
-        if not settings.first <= images <= settings.last:
-            return
-        if _passed(settings.interval, before, images):
-            self._densify_and_prune(optimiser, generator)
-        if _passed(settings.reset_interval, before, images):
-            self._was_reset = True
+        if _due(settings.interval, settings.first, settings.last, before, images):
+            self._densify_and_prune(optimiser, images, generator)
+        if self._resets(before, images):
             optimiser.set_opacities(
                 adaptive.reset_opacity(optimiser.gaussians, settings.reset_opacity)
             )
 
-    def _densify_and_prune(self, optimiser: Optimiser, generator: torch.Generator) -> None:
+    def _resets(self, before: int, images: int) -> bool:
+        """At every multiple of the interval; on white also when densification starts."""
+        settings = self._settings
+        starts = self._white and before < settings.first <= images
+        regular = _due(settings.reset_interval, 0, settings.last, before, images)
+        return regular or (starts and settings.reset_interval > 0)
+
+    def _densify_and_prune(
+        self, optimiser: Optimiser, images: int, generator: torch.Generator
+    ) -> None:
         settings, stats = self._settings, self._stats
         assert stats is not None
         change = adaptive.densify(
-            optimiser.gaussians, stats.mean_gradient(), self._face_scale, settings.gradient,
-            settings.split_share * self._extent, settings.most, generator,
-        )  # fmt: skip
+            optimiser.gaussians,
+            stats.mean_gradient(),
+            self._face_scale,
+            threshold=settings.gradient,
+            split_above=settings.split_share * self._extent,
+            cap=settings.most,
+            generator=generator,
+        )
         optimiser.apply(change)
-        radius = torch.where(change.fresh, 0, stats.radius[change.source])
+        sized = 0 < settings.reset_interval < images // settings.interval * settings.interval
+        largest = settings.max_share * self._extent if sized else None
         unwanted = adaptive.unwanted(
-            optimiser.gaussians, radius, self._face_scale, settings.min_opacity,
-            settings.max_radius if self._was_reset else None,
-            settings.max_share * self._extent if self._was_reset else None,
-        )  # fmt: skip
+            optimiser.gaussians, self._face_scale, settings.min_opacity, largest
+        )
         optimiser.apply(adaptive.prune(optimiser.gaussians, unwanted))
         self._stats = None
 
     def tensors(self) -> dict[str, Tensor]:
-        stats = {} if self._stats is None else vars(self._stats)
-        return {"was_reset": torch.tensor(self._was_reset), **stats}
+        return {} if self._stats is None else dict(vars(self._stats))
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        stats = dict(tensors)
-        self._was_reset = bool(stats.pop("was_reset"))
-        self._stats = DensityStats(**stats) if stats else None
+        self._stats = DensityStats(**tensors) if tensors else None
 
 
 class BudgetControl:
@@ -115,14 +134,14 @@ class BudgetControl:
     def __init__(self, settings: Density, extent: float, face_scale: Float[Tensor, "F"]) -> None:
         self._settings, self._extent, self._face_scale = settings, extent, face_scale
 
-    def observe(self, output: RenderOutput) -> None:
-        """Nothing to see: opacities tell all."""
+    def observe(self, output: RenderOutput, images: int) -> None:
+        """Needs no statistics: opacities decide."""
 
     def act(
         self, optimiser: Optimiser, images: int, before: int, generator: torch.Generator
     ) -> None:
         settings = self._settings
-        if settings.first <= images <= settings.last and _passed(settings.interval, before, images):
+        if _due(settings.interval, settings.first, settings.last, before, images):
             faint = settings.min_opacity
             optimiser.apply(budget.relocate(optimiser.gaussians, faint, generator))
             room = (settings.most or len(optimiser.gaussians)) - len(optimiser.gaussians)

@@ -38,7 +38,7 @@ EVERYTHING = override(
         "batch": {"background": "random"},
         "loss": {"opacity": 0.01, "alpha": 0.1},
         "density": {
-            "interval": 20, "first": 40, "last": 80, "most": 900, "gradient": 1e-6,
+            "interval": 20, "first": 20, "last": 100, "most": 900, "gradient": 1e-6,
             "reset_interval": 64,
         },
         "basis": {"size": 3},
@@ -341,7 +341,7 @@ def test_the_command_goes_on_where_it_stopped(
         "images": 48,
         "batch": {"coarse_images": 32, "coarse_above": 100},
         "start": {"color_frames": 2},
-        "density": {"interval": 8, "first": 8, "last": 48, "gradient": 1e-6, "most": 700},
+        "density": {"interval": 8, "first": 0, "last": 49, "gradient": 1e-6, "most": 700},
     }
     whole = _home(scene, rig, tmp_path / "whole", **overrides)
     assert main(whole) == 0

@@ -21,7 +21,7 @@ def test_paper_has_the_published_figures() -> None:
     assert (loss.position_limit, loss.scale_limit, loss.form) == (1.0, 0.6, "hinge")
     assert (density.interval, density.first, density.last) == (2000, 10_000, 600_000)
     assert (density.gradient, density.split_share, density.most) == (2e-4, 0.01, None)
-    assert (density.min_opacity, density.max_radius, density.max_share) == (0.005, 20.0, 0.1)
+    assert (density.min_opacity, density.max_share) == (0.005, 0.1)
     assert (density.reset_interval, density.reset_opacity) == (60_000, 0.01)
     assert (PAPER.start.opacity, PAPER.start.scale, PAPER.start.color_frames) == (0.1, 1.0, 0)
     assert PAPER.extent == "cameras"

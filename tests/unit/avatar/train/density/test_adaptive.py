@@ -44,7 +44,6 @@ def test_statistics_by_hand() -> None:
     first = 2 * (math.hypot(30, 20) + 2.5) / 2
     assert stats.mean_gradient().tolist() == pytest.approx([first, 2 * math.hypot(6, 2)])
     assert stats.count.tolist() == [2, 1]
-    assert stats.radius.tolist() == [7, 1]
 
 
 def test_the_threshold_does_not_depend_on_the_batch() -> None:
@@ -102,19 +101,20 @@ def test_the_cap_keeps_the_strongest() -> None:
 
 def test_what_is_unwanted_by_hand() -> None:
     gaussians = _gaussians([0, 0, 1, 1], [0.004, 0.5, 0.5, 0.5])
-    radius = torch.tensor([1, 30, 1, 1], dtype=torch.int32)
     gaussians.log_scales[3, 1] = math.log(20)  # 20 mm
-    faint = unwanted(gaussians, radius, FACE_SCALE, 0.005, None, None)
+    faint = unwanted(gaussians, FACE_SCALE, 0.005, None)
     assert faint.tolist() == [True, False, False, False]
-    every = unwanted(gaussians, radius, FACE_SCALE, 0.005, 20.0, 0.015)
-    assert every.tolist() == [True, True, False, True]
+    every = unwanted(gaussians, FACE_SCALE, 0.005, 0.015)
+    assert every.tolist() == [True, False, False, True]
 
 
-def test_the_most_opaque_of_a_doomed_face_stays() -> None:
+@pytest.mark.fault("4.5")
+def test_a_face_that_would_lose_all_keeps_them() -> None:
     gaussians = _gaussians([0, 0, 0, 1, 1], [0.1, 0.3, 0.3, 0.2, 0.4])
     change = prune(gaussians, torch.tensor([True, True, True, True, False]))
-    assert change.source.tolist() == [1, 4]
-    assert change.gaussians.binding.tolist() == [0, 1]
+    assert change.source.tolist() == [0, 1, 2, 4]
+    assert change.gaussians.binding.tolist() == [0, 0, 0, 1]
+    assert not change.fresh.any()
 
 
 def test_reset_lowers_opacities_and_raises_none() -> None:
