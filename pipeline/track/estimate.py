@@ -10,7 +10,13 @@ from avatar.rig import HeadRig, RigParams
 from pipeline.common.gate import Quality
 from pipeline.detect import blendshapes
 from pipeline.detect.landmarks import Detections
-from pipeline.track.evidence import calibration_check, observe, outliers, score_prior
+from pipeline.track.evidence import (
+    calibration_check,
+    intrinsics_check,
+    observe,
+    outliers,
+    score_prior,
+)
 from pipeline.track.report import quality
 from pipeline.track.report.quality import Measures
 from pipeline.track.settings import TrackSettings
@@ -62,7 +68,7 @@ def fitted(
         )
     model = joint_fit.landmark_model(rig)
     observed = observe.observations(store, given, found, model.ids)
-    observed, remarks = _believed(model, observed, known, store.camera_ids)
+    observed, warnings = _checked(model, observed, known, store)
     track = _by_landmarks(
         settings, rig, model, observed, known, _belief(rig, store, found, settings)
     )
@@ -76,8 +82,8 @@ def fitted(
         track, overlaps = joint_fit.with_offsets(track, store, given, alphas)
     measures = quality.measure(track.problem, track.state, track.valid, store, found)
     judged = quality.judge(settings.gate, measures, store, rig.expr_names, track.state, overlaps)
-    for remark in remarks:
-        judged.warn(remark)
+    for warning in warnings:
+        judged.warn(warning)
     if not track.static_offset.any():
         judged.messages.append("static offsets are zero: no matte, or no gain by them")
     return Tracked(track.params(store), track.cameras(given), found, measures, judged)
@@ -104,26 +110,29 @@ def _by_landmarks(
     return joint_fit.by_landmarks(rig, model, observed, known, settings.priors, belief)
 
 
-def _believed(
-    model: LandmarkModel, observed: Observations, known: bool, names: list[str]
+def _checked(
+    model: LandmarkModel, observed: Observations, known: bool, store: FrameStore
 ) -> tuple[Observations, list[str]]:
-    """Without what the cameras contradict, and what is to be said about it.
+    """Without what the cameras contradict, and warnings.
 
     Raises:
         UserError: a mistake in the calibration, or a camera that lies on its side.
     """
+    names = store.camera_ids
     if not known:
         calibration_check.check_single(model, observed, names[0])
         return observed, []
+    origin = observe.origins(store.path.with_name("index.json"), names)
+    warnings = intrinsics_check.check(model, observed, names, origin)
     odd = calibration_check.check_rig(model, observed, names)
-    remarks = [
+    warnings += [
         f"camera {names[camera]} disagrees with the others about where the head is: look for "
         "its calibration or its video"
         for camera in odd
     ]
     if len(odd) < observed.seen.any(0).sum():
         observed.seen[:, odd] = False
-    return outliers.by_cameras(model, observed), remarks
+    return outliers.by_cameras(model, observed), warnings
 
 
 def _belief(

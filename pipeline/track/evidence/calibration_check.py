@@ -45,7 +45,7 @@ def check_rig(model: LandmarkModel, observed: Observations, names: list[str]) ->
         UserError: the cameras disagree, and a usual mistake explains it: matrices that are
             camera-to-world, OpenGL axes, another unit, or a video that is turned.
     """
-    observed = observed.at(_moments(observed))
+    observed = observed.at(moments(observed))
     poses = near_front(initial.poses_by_camera(model, observed), NEAR_FRONT)
     measured = _measurable(poses)
     if measured.sum() < 2:
@@ -68,7 +68,7 @@ def check_single(model: LandmarkModel, observed: Observations, name: str) -> Non
     Raises:
         UserError: the head lies on its side or stands on its head.
     """
-    poses = initial.poses_by_camera(model, observed.at(_moments(observed)))
+    poses = initial.poses_by_camera(model, observed.at(moments(observed)))
     roll = float(_rolls(poses)[0])
     if abs(roll) > LYING:
         raise UserError(
@@ -105,7 +105,8 @@ def misses(
     return np.where(poses.found[:, None], np.maximum(distance / tolerance, turned), np.nan)
 
 
-def _moments(observed: Observations) -> np.ndarray:
+def moments(observed: Observations) -> Int[np.ndarray, "K"]:
+    """Timesteps that two cameras see (or the only one does), spread over the capture."""
     seen = np.flatnonzero(observed.seen.sum(1) >= min(2, observed.seen.shape[1]))
     return seen[np.unique(np.linspace(0, len(seen) - 1, min(MOMENTS, len(seen))).astype(int))]
 

@@ -43,17 +43,33 @@ def cameras(ingest: Path, store: FrameStore, focal: float) -> tuple[Cameras, boo
     return Cameras(store.camera_ids, K[None], viewmat[None], store.sizes, zero, np.zeros(1)), False
 
 
+def origins(index: Path, names: list[str]) -> Float[np.ndarray, "C 2"]:
+    """Where the source's pixel (0, 0) lies in the stored frames of each camera, px."""
+    framings = [_framing(index, name) for name in names]
+    return np.array(
+        [np.subtract(center, np.multiply(scale, source) / 2) for scale, center, source in framings]
+    )
+
+
 def _guessed_intrinsics(index: Path, camera: str, focal: float) -> Float[np.ndarray, "3 3"]:
     """K of a stored frame whose source has its principal point in the middle."""
-    try:
-        framing = files.read_json(index)["cameras"][camera]
-        scale, center, source = framing["scale"], framing["center"], framing["source_size"]
-    except (OSError, ValueError, KeyError):
-        raise UserError(f"{index} is absent or damaged: run ingest again") from None
+    scale, center, source = _framing(index, camera)
     length = focal * max(source)
     return np.array(
         [[length * scale[0], 0, center[0]], [0, length * scale[1], center[1]], [0, 0, 1]]
     )
+
+
+def _framing(
+    index: Path, camera: str
+) -> tuple[tuple[float, float], tuple[float, float], tuple[int, int]]:
+    """Of a camera: its scale, the source's centre in stored pixels, the source's size."""
+    try:
+        framing = files.read_json(index)["cameras"][camera]
+        scale, center, source = framing["scale"], framing["center"], framing["source_size"]
+        return (scale[0], scale[1]), (center[0], center[1]), (source[0], source[1])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        raise UserError(f"{index} is absent or damaged: run ingest again") from None
 
 
 def _in_order(path: Path, loaded: Cameras, store: FrameStore) -> Cameras:
