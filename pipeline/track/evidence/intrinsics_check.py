@@ -84,8 +84,9 @@ class Mistake:
             spread = f" ({low:.2g} to {high:.2g}, as heads differ in size)"
         verb = "are" if sum(self.family.power) > 1 else "is"
         return (
-            f"cameras.json: K of {which}: {self.family.entries} {verb} about {self.factor:.2g} times "
-            f"what the landmarks show{spread}: give K in pixels of the video's own size"
+            f"cameras.json: K of {which}: {self.family.entries} {verb} about "
+            f"{self.factor:.2g} times what the landmarks show{spread}: give K in pixels of the "
+            "video's own size"
         )
 
 
