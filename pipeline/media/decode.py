@@ -20,8 +20,10 @@ _ALIVE_EVERY = 64  # packets
 _SHORT = 0.2  # seconds by which a header's duration may exceed the frames
 _SAME = 1e-6  # seconds: times this close are one, however they were summed
 # Numbers of ITU-T H.273: matrices; unspecified matrix; transfer functions of high dynamic range.
-_MATRICES = {0: "RGB", 8: "YCgCo", 11: "YDzDx", 12: "chroma-derived", 13: "chroma-derived",
-             14: "ICtCp"}  # fmt: skip
+_MATRICES = {
+    0: "RGB", 8: "YCgCo", 10: "BT.2020 with constant luminance", 11: "YDzDx",
+    12: "chroma-derived", 13: "chroma-derived", 14: "ICtCp",
+}  # fmt: skip
 _UNSPECIFIED, _HDR = 2, {16: "PQ", 18: "HLG"}
 
 Report = Callable[[str], None]

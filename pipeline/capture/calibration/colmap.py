@@ -52,6 +52,8 @@ def read_colmap(folder: Path, metres: float) -> Cameras:
             quaternion = np.array(fields[1:5], np.float64)
             translation = np.array(fields[5:8], np.float64) * metres
             camera, name = fields[8], " ".join(fields[9:])
+            if not np.linalg.norm(quaternion) > 0:
+                raise ValueError("no rotation")
         except (ValueError, IndexError):
             raise UserError(f"{folder}/images.txt: {' '.join(fields[:10])!r} is no image") from None
         if camera not in models:

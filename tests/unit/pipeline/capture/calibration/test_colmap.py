@@ -59,6 +59,8 @@ def test_colmap_rotations_are_those_of_rodrigues(tmp_path: Path) -> None:
         ("1 PINHOLE 4 4 1 1", IMAGES, "camera 1 is no PINHOLE"),
         (MODEL, "1 1 0 0 0 0 0 2 7 cam_a.png\n\n", "has camera 7: not in cameras.txt"),
         (MODEL, "nonsense\n\n", "is no image"),
+        (MODEL, "1 0 0 0 0 0 0 2 1 cam_a.png\n\n", "is no image"),
+        (MODEL, "1 nan 0 0 0 0 0 2 1 cam_a.png\n\n", "is no image"),
         (MODEL, "1 1 0 0 0 0 0 2 1 a.png\n\n2 1 0 0 0 0 0 2 1 a.png\n\n", "two images of camera"),
         (MODEL, "", "names no camera"),
     ],
