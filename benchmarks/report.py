@@ -1,6 +1,7 @@
 """Tables that scripts write into the documentation, and the check that they are current.
 
-    python -m benchmarks.report        # `make docs-check`
+    python -m benchmarks.report            # `make docs-check`
+    python -m benchmarks.report --renew    # runs the commands of all tables that are not current
 
 A benchmark's table stands between two comments of a page:
 
@@ -150,16 +151,16 @@ def is_ancestor(old: str, new: str) -> bool:
 
 def problem(block: Block) -> str:
     """Why a benchmark's table is not current; empty where it is."""
-    missing = {"commit", "files", "command"} - block.fields.keys()
-    if missing:
-        return f"never measured (no {', '.join(sorted(missing))} in its comment)"
+    renew = f"run '{block.fields.get('command', '?')}'"
+    if not {"commit", "files"} <= block.fields.keys():
+        return f"never measured: {renew}"
     commit, sources = block.fields["commit"], block.fields["files"].split()
     last = git("log", "-1", "--format=%h", "--", *sources)
     if not last:
         return f"no commit touches {' '.join(sources)}: correct its files"
     if is_ancestor(last, commit):
         return ""
-    return f"measured at {commit}, its files changed in {last}: run '{block.fields['command']}'"
+    return f"measured at {commit}, its files changed in {last}: {renew}"
 
 
 def pages() -> list[Path]:
@@ -167,21 +168,40 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def renew(tables: Iterable[Block]) -> None:
+    """Run the commands of some tables, each once. Exit code 1 may mean a missed target."""
+    commands = dict.fromkeys(block.fields.get("command", "") for block in tables)
+    for text in filter(None, commands):
+        print(f"$ {text}", flush=True)
+        _, *arguments = text.split()  # python
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False)
+
+
+def check() -> list[Block]:
+    """Print and return the tables that are not current."""
+    count, old = 0, []
+    for path in pages():
+        for block in blocks(path.read_text(encoding="utf-8")):
+            count += block.kind == "benchmark"
+            if block.kind == "benchmark" and (why := problem(block)):
+                print(f"{path.relative_to(ROOT)}: table '{block.name}': {why}")
+                old.append(block)
+    print(f"docs-check: {count} tables, {len(old)} not current", flush=True)
+    return old
+
+
 def main() -> int:
     """Check every table of every page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--renew", action="store_true", help="run the commands of old tables")
+    args = parser.parse_args()
     if git("rev-parse", "--is-shallow-repository") != "false":
         print("docs-check: no full git history here: the age of the tables cannot be told")
         return 0
-    found = [
-        (path, block)
-        for path in pages()
-        for block in blocks(path.read_text(encoding="utf-8"))
-        if block.kind == "benchmark"
-    ]
-    old = [(path, block, why) for path, block in found if (why := problem(block))]
-    for path, block, why in old:
-        print(f"{path.relative_to(ROOT)}: table '{block.name}': {why}")
-    print(f"docs-check: {len(found)} tables, {len(old)} not current")
+    old = check()
+    if args.renew and old:
+        renew(old)
+        old = check()
     return int(bool(old))
 
 

@@ -1,4 +1,5 @@
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,8 @@ def test_a_table_is_old_when_a_later_commit_changes_its_files(repository: Path) 
     assert "run 'python -m x'" in problem(first, "a.py b.py")
     assert "run 'python -m x'" in problem("0" * 40, "b.py"), "a commit of no history"
     assert "correct its files" in problem(second, "none.py")
-    assert "never measured" in report.problem(report.Block("benchmark", "x", {}, ""))
+    unmeasured = report.Block("benchmark", "x", {"command": "python -m y"}, "")
+    assert report.problem(unmeasured) == "never measured: run 'python -m y'"
 
 
 def test_publish_names_the_commit_and_refuses_uncommitted_code(repository: Path) -> None:
@@ -98,6 +100,7 @@ def test_a_shallow_clone_cannot_tell(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(report, "pages", lambda: [repository / "page.md"])
+    monkeypatch.setattr(sys, "argv", ["report"])
     (repository / "page.md").write_text(PAGE)
     assert report.main() == 1
     assert "2 tables, 2 not current" in capsys.readouterr().out
@@ -106,3 +109,15 @@ def test_a_shallow_clone_cannot_tell(
     monkeypatch.setattr(report, "ROOT", clone)
     assert report.main() == 0
     assert "cannot be told" in capsys.readouterr().out
+
+
+def test_each_command_of_old_tables_is_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "count.py").write_text(
+        "import sys\nwith open('runs', 'a') as file:\n    file.write(sys.argv[1])\n"
+    )
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    commands = ["python -m count 0", "python -m count 1", "python -m count 0", ""]
+    report.renew(report.Block("benchmark", "x", {"command": text}, "") for text in commands)
+    assert (tmp_path / "runs").read_text() == "01"
