@@ -1,4 +1,4 @@
-# The commands of the README. Each sets up what it needs.
+# The commands of the README. Each installs what it needs first.
 PYTHON ?= python3.11
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
@@ -9,8 +9,8 @@ help:
 	@echo "make test    set up, then run the tests"
 	@echo "make test-faults  set up, then run every reproduced fault, the slow ones too"
 	@echo "make check   set up, then lint, types, import contract, workflow lint"
-	@echo "make docs-check  which tables of docs/ are older than the code they measure"
-	@echo "make doctor  set up, then look whether this machine has what a run needs"
+	@echo "make docs-check  list the tables of docs/ that are older than the code they measure"
+	@echo "make doctor  set up, then check that this machine has what a run needs"
 	@echo "make setup   only set up: .venv from requirements.lock"
 	@echo "make clean   remove .venv and caches; captures/ and results/ stay"
 

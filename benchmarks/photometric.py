@@ -10,7 +10,6 @@ from the other frames (with the same track), on frames withheld and not; reproje
 and jitter.
 """
 
-import argparse
 import os
 import time
 from pathlib import Path
@@ -36,14 +35,8 @@ BLUR = 1.0  # pixels
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--subject", default="demo")
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser = report.subject_parser(__doc__)
     parser.add_argument("--camera", help="withhold this camera, not every tenth timestep")
-    report.add_option(parser)
     args = parser.parse_args()
     home, settings = args.results / args.subject, TrackSettings()
     with FrameStore(home / "ingest" / "frames.h5") as store:

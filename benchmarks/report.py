@@ -90,6 +90,18 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write", action="store_true", help="also write the tables into docs/")
 
 
+def subject_parser(description: str | None) -> argparse.ArgumentParser:
+    """The command line of a benchmark that reads a finished subject."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--subject", default="demo")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    add_option(parser)
+    return parser
+
+
 def publish(page: str, name: str, body: str, sources: Sequence[str], write: bool) -> None:
     """Print a table and, if asked for, write it into its page.
 

@@ -11,7 +11,6 @@ constant rotation; and of every action that moves the correlation and the slope 
 the true values to the tracked ones.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Iterator
@@ -216,15 +215,9 @@ def actions(scores: dict[str, Score]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--subject", default="demo")
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser = report.subject_parser(__doc__)
     parser.add_argument("--truth", type=Path)
     parser.add_argument("--camera", default="03", help="also fitted alone, uncalibrated")
-    report.add_option(parser)
     args = parser.parse_args()
     home, rig = args.results / args.subject, HeadRig.load(args.rig)
     with FrameStore(home / "ingest" / "frames.h5") as store:

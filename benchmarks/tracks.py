@@ -8,7 +8,6 @@ variants are kept under `results/tracks/<subject>/` and not run again.
 `--compare hold_out`: what the tracker may see of the held-out frames (`track.hold_out`).
 """
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -67,14 +66,8 @@ def run(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--subject", default="demo")
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    parser = report.subject_parser(__doc__)
     parser.add_argument("--compare", choices=list(VARIANTS), default="evidence")
-    report.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
