@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-# For whoever runs with --software-deployment-method apptainer; `make` needs no container.
+# `snakemake --lint` asks for one. Jobs run in the environment that Snakemake itself runs in.
 container: "docker://python:3.11-bookworm"
 
 

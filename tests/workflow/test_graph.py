@@ -277,7 +277,7 @@ def test_one_subject_may_have_its_own_settings(snakemake: Run, project: Path) ->
     assert len(_lines(answer, "error")) == 1
 
 
-def _pretend(project: Path, answer: CompletedProcess[str]) -> None:
+def pretend(project: Path, answer: CompletedProcess[str]) -> None:
     """Leave what the planned stages of anna would leave."""
     from pipeline.graph import plan
 
@@ -302,7 +302,7 @@ def test_what_is_redone(snakemake: Run, project: Path) -> None:
     (talk / "cam_0.mp4").write_bytes(b"first")
     (project / "captures/anna").mkdir()
     (project / "captures/anna/talk").symlink_to(talk)
-    _pretend(project, snakemake("-n", "--cores", "1", "anna"))
+    pretend(project, snakemake("-n", "--cores", "1", "anna"))
 
     def planned(*arguments: str) -> list[str]:
         answer = snakemake("-n", "--cores", "1", "anna", *arguments)
