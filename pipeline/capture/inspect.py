@@ -15,8 +15,8 @@ from avatar.base import cli
 from avatar.base.errors import UserError
 from pipeline.capture.images import read_image
 from pipeline.capture.lens import check_distortion
+from pipeline.capture.model import LONG_GAP
 from pipeline.capture.read import Capture, Clip, read_capture
-from pipeline.ingest.report import LONG_GAP
 from pipeline.media import VideoInfo
 
 COLUMNS = ("sequence", "camera", "frames", "seconds", "fps", "size", "codec", "rotation", "gaps")

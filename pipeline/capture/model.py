@@ -15,6 +15,7 @@ from pipeline.capture import images
 from pipeline.capture.colour import ColourCorrection
 
 LAST_NUMBER = 10**9  # of numbered images
+LONG_GAP = 3.0  # frames; longer gaps within a clip are reported
 _ALPHA_SAMPLES = 8  # images of a clip that are read to see whether their alpha is used
 
 log = logging.getLogger(__name__)

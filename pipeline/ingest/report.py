@@ -3,14 +3,13 @@
 import numpy as np
 
 from avatar.data.layout import Tables
-from pipeline.capture.model import Capture
+from pipeline.capture.model import LONG_GAP, Capture
 from pipeline.common.gate import Quality
 from pipeline.ingest.heads import Heads
 from pipeline.ingest.sync import Plan
 
 # Beyond this tilt (degrees) a head lies; below this width (pixels) a face shows too little.
 LYING, SMALL = 45.0, 100.0
-LONG_GAP = 3.0  # frames
 ABSENT = 0.2  # share of the samples in a row without a face
 SPREAD = 0.5  # share of the pixels of a still head
 SLOW, FEW = 5.0, 4  # frames per second; timesteps

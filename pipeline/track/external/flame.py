@@ -23,7 +23,6 @@ from jaxtyping import Float, Int
 
 from avatar.base.errors import UserError
 from avatar.rig import HeadRig
-from pipeline.rigs.flame import source
 from pipeline.track.external.arrays import read_arrays
 from pipeline.track.solve import rotations
 
@@ -33,6 +32,7 @@ NAMES: dict[str, dict[str, str]] = {
     AVATARS: {},
     BENCHMARK: {"expr": "expression", "neck_pose": "neck", "jaw_pose": "jaw", "eyes_pose": "eyes"},
 }
+VERTS = 5023  # of FLAME's mesh; a rig's teeth come after them
 WIDTHS = {"neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "rotation": 3, "translation": 3}
 PER_FRAME = ("expr", "neck_pose", "jaw_pose", "eyes_pose", "turn", "translation")
 EXTRAS = ("static_offset", "dynamic_offset", "scale", "rotation_matrices")
@@ -161,14 +161,14 @@ def _offset(
     if "static_offset" not in arrays:
         return own
     offset = arrays["static_offset"]
-    if offset.shape[-1:] != (3,) or offset.size // 3 not in (source.VERTS, rig.num_verts):
+    if offset.shape[-1:] != (3,) or offset.size // 3 not in (VERTS, rig.num_verts):
         raise UserError(
-            f"{path}: static_offset has shape {offset.shape}, expected ({source.VERTS}, 3), or "
+            f"{path}: static_offset has shape {offset.shape}, expected ({VERTS}, 3), or "
             f"({rig.num_verts}, 3) with teeth"
         )
     offset = offset.reshape(-1, 3)
-    own[: source.VERTS] = offset[: source.VERTS]
-    if (teeth := np.abs(offset[source.VERTS :]).max(initial=0)) > 0:
+    own[:VERTS] = offset[:VERTS]
+    if (teeth := np.abs(offset[VERTS:]).max(initial=0)) > 0:
         remarks.append(f"static offsets of teeth are left out: up to {1000 * teeth:.1f} mm")
     return own
 
