@@ -55,3 +55,8 @@ def touch(root: Path, *names: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     return root
+
+
+def levels_of(path: Path) -> list[int]:
+    """Mean grey level of every frame of a video."""
+    return [round(float(image.mean())) for _, image in media.read_video(path)]

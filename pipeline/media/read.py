@@ -19,7 +19,7 @@ Image = UInt8[np.ndarray, "H W 3"]
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Look into a video: decodes one frame and lists the times of all.
+    """Size, coding and the times of all frames of a video; decodes one frame.
 
     Raises:
         UserError: no such file, no plain file, empty, no video, a codec that is not read, beyond

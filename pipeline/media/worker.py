@@ -31,6 +31,7 @@ from avatar.base.errors import UserError
 from pipeline.media import decode, limits
 from pipeline.media.info import Window
 from pipeline.media.limits import SLOT_BYTES, SLOTS
+from pipeline.media.scan import scan
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def _answer(request: dict[str, Any], ring: mmap.mmap) -> None:
         os.chdir(request["folder"])
         limits.allow(path)
         if request["task"] == "scan":
-            _say({"info": decode.scan(path, _alive).to_json()})
+            _say({"info": scan(path, _alive).to_json()})
         else:
             _show(_frames(request, path), ring)
         _say({"done": True})
