@@ -8,14 +8,17 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tqdm import tqdm
 
-from avatar.base import files, made, names, settings
-from avatar.base.errors import Busy, UserError
+from avatar.base import caches, files, locks, made, names, settings, system_errors
+from avatar.base.errors import Busy, UserError, one_line, printable
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 INTERRUPTED = 75
@@ -29,7 +32,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog, description=description, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(UserError.exit_code, f"error: {message}: see '{self.prog} --help'\n")
+        self.exit(UserError.exit_code, f"error: {printable(message)}: see '{self.prog} --help'\n")
 
 
 def command_parser(verb: str, description: str | None) -> Parser:
@@ -66,18 +69,24 @@ def read_settings(stage: str, args: argparse.Namespace) -> Any:
     return settings.read(args.settings_class, args.settings, args.assignments, stage)
 
 
-def set_up_logging(args: argparse.Namespace) -> None:
-    """Send log lines to stderr; called once, by a `main`."""
-    logging.basicConfig(
-        level=logging.WARNING if args.quiet else logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-        force=True,
-    )
+class _Formatter(logging.Formatter):
+    """Log lines without the control characters that names and others' messages may contain."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message.replace("\n", " "))
+        return super().formatMessage(record)
+
+
+def set_up(args: argparse.Namespace) -> None:
+    """Send log lines to stderr and find folders for caches; called once, by a `main`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    level = logging.WARNING if args.quiet else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     if args.verbose:
         for package in ("avatar", "pipeline"):
             logging.getLogger(package).setLevel(logging.DEBUG)
+    caches.use_writable_caches()
 
 
 def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) -> int:
@@ -87,69 +96,73 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
     after it (see `avatar.base.made`), and stamps the stage when it succeeds. On failure it leaves
     exactly one `error:` line on stderr and in `results/<subject>/failures/<stage>.json`.
     """
-    set_up_logging(args)
-    for asked_to_stop in (signal.SIGTERM, signal.SIGUSR1):  # Slurm can send the second in time
-        signal.signal(asked_to_stop, _interrupt)
-    try:
+    set_up(args)
+    signal.signal(signal.SIGUSR1, _interrupt)  # Slurm can send it in time
+
+    def locked() -> None:
         names.check_name(args.subject, "subject")
-    except UserError as problem:
-        return report(problem)
-    home = args.results / args.subject
-    record = home / "failures" / f"{stage}.json"
-    try:
-        with files.lock(home / "locks" / f"{stage}.lock"):
-            record.unlink(missing_ok=True)
+        if args.results.exists() and not args.results.is_dir():
+            raise UserError(f"--results {args.results} is no folder: give another")
+        home = args.results / args.subject
+        with locks.lock(home / "locks" / f"{stage}.lock"), _recorded(home, stage):
             made.clear(home, stage)
-            try:
-                work()
-                made.write(home, stage, getattr(args, "made_from", made.BY_HAND))
-            except Busy:  # nothing failed
-                raise
-            except UserError as problem:
-                files.write_json(record, {"stage": stage, "error": one_line(problem)})
-                raise
-            except BrokenPipeError:  # whoever read our lines was ended with us
-                return INTERRUPTED
-            except Exception as problem:
-                text = f"internal error: {type(problem).__name__}: {one_line(problem)}"
-                files.write_json(record, {"stage": stage, "error": text})
-                raise
-    except UserError as problem:
-        return report(problem)
-    except KeyboardInterrupt:
-        return _interrupted(f"{args.subject}/{stage} was interrupted: run it again")
-    return 0
+            work()
+            made.write(home, stage, getattr(args, "made_from", made.BY_HAND))
+
+    return _finish(locked, f"{args.subject}/{stage} was interrupted: run it again")
 
 
 def run_command(args: argparse.Namespace, work: Callable[[], object]) -> int:
     """Run a command that belongs to no subject; return the exit code."""
-    set_up_logging(args)
+    set_up(args)
+    return _finish(work, "interrupted: run it again")
+
+
+def _finish(work: Callable[[], object], interrupted: str) -> int:
+    """Run to the end; report what the user can fix in one line and return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         work()
-    except UserError as problem:
-        return report(problem)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        return _interrupted("interrupted: run it again")
+        return report(Busy(interrupted))
+    except BrokenPipeError:  # whoever read our lines has ended
+        return INTERRUPTED
+    except Exception as problem:
+        expected = system_errors.as_user_error(problem)
+        if expected is None:
+            raise
+        log.debug("the exception behind the next line", exc_info=problem)
+        return report(expected)
     return 0
 
 
-def _interrupted(message: str) -> int:
+@contextmanager
+def _recorded(home: Path, stage: str) -> Iterator[None]:
+    """Clear the stage's failure record, and write it where the block fails."""
+    record = home / "failures" / f"{stage}.json"
+    record.unlink(missing_ok=True)
     try:
-        return report(Busy(message))
-    except BrokenPipeError:  # the `tee` of the workflow's rules gets the same signal
-        return INTERRUPTED
+        yield
+    except (Busy, BrokenPipeError):  # nothing failed
+        raise
+    except Exception as problem:
+        expected = system_errors.as_user_error(problem)
+        text = one_line(expected or problem)
+        if expected is None:
+            text = f"internal error: {type(problem).__name__}: {text}"
+        try:
+            files.write_json(record, {"stage": stage, "error": text})
+        except (OSError, UserError) as unwritten:
+            log.warning("%s could not be written: %s", record, one_line(unwritten))
+        raise
 
 
 def report(problem: UserError) -> int:
     """Print the one `error:` line and return its exit code."""
-    print(f"error: {one_line(problem)}", file=sys.stderr)
+    with suppress(BrokenPipeError):  # its reader has ended; the exit code remains
+        print(f"error: {one_line(problem)}", file=sys.stderr, flush=True)
     return problem.exit_code
-
-
-def one_line(problem: BaseException) -> str:
-    """The message of an exception on one line."""
-    return " ".join(str(problem).split())
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -1,46 +1,64 @@
-"""Files: written under a temporary name, fsynced, renamed; and locks.
+"""Files: written under a temporary name, fsynced, renamed; read only if they are plain files.
 
 A file under its final name is always complete. Imports nothing heavy.
 """
 
 import errno
-import fcntl
 import hashlib
 import io
 import json
 import os
-import shutil
-import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from avatar.base.errors import Busy
+from avatar.base import system_errors
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
+def atomic(path: str | Path, needed: Callable[[], float | None] = lambda: None) -> Iterator[Path]:
     """Yield a temporary path in the same folder; rename it to `path` when the block succeeds.
 
     The temporary name keeps the suffix of `path` (encoders choose their format by it) and is
     removed when the block raises.
+
+    Args:
+        needed: bytes that the whole file takes, asked where the disk is full; None: not known.
+    Raises:
+        UserError: the disk is full, or a limit on sizes was reached.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary(path)
+    written = 0
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        _fsync(temporary)
-        os.replace(temporary, path)
-        _fsync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            _fsync(temporary)
+            os.replace(temporary, path)
+            _fsync(path.parent)
+        finally:
+            written = temporary.stat().st_size if temporary.exists() else 0
+            temporary.unlink(missing_ok=True)
+    except Exception as problem:
+        if system_errors.error_number(problem) in system_errors.FULL:
+            raise system_errors.no_space(problem, path, needed(), written) from problem
+        raise
+
+
+def _temporary(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as problem:  # the user knows the file by its final name
+        raise OSError(problem.errno, problem.strerror, str(path)) from None
+    os.close(handle)
+    return Path(name)
 
 
 def remove_leftovers(path: str | Path) -> None:
@@ -82,8 +100,13 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file; raises OSError where it is no plain file, ValueError where no JSON."""
+    with open_plain(path) as file:
+        text = file.read().decode("utf-8")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def open_plain(path: str | Path) -> io.FileIO:
@@ -100,40 +123,6 @@ def open_plain(path: str | Path) -> io.FileIO:
 
 
 def sha256(path: str | Path) -> str:
-    """Hex digest of a file."""
-    with open(path, "rb") as file:
+    """Hex digest of a plain file."""
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def free_gib(path: str | Path) -> float:
-    """Free space on the file system of the nearest existing parent of `path`, in GiB."""
-    path = Path(path).absolute()
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free / 2**30
-
-
-@contextmanager
-def lock(path: str | Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path` for the block.
-
-    Raises:
-        Busy: another process holds it; the message names the owner.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            raise Busy(f"{path} is held by {owner}: wait for it to finish and run again") from None
-        file.seek(0)
-        file.truncate()
-        job = os.environ.get("SLURM_JOB_ID")
-        file.write(
-            f"process {os.getpid()} on {socket.gethostname()}" + (f", job {job}" if job else "")
-        )
-        file.flush()
-        yield

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, UInt8
 
 from avatar.base.errors import UserError
 from avatar.base.memory import keep_freed_memory
-from avatar.data import jpeg, png
+from avatar.data import hdf5, jpeg, png
 from avatar.data.layout import ALPHA, IMAGE, PIECE, SCHEMA_VERSION, Tables, attributes_crc32
 
 Row = int | np.integer
@@ -41,17 +41,13 @@ class Store:
 
         Raises:
             UserError: absent, not a file of this layout and version, or damaged.
+            Busy: another program has it open for writing.
         """
         # A decoded frame is some megabytes, soon freed: fetched from the kernel anew for each,
         # their pages cost more than the decoding.
         keep_freed_memory(1 << 26, 1 << 28)
         self.path = Path(path)
-        if not self.path.is_file():
-            raise UserError(f"{self.path} does not exist: run the stage that writes it")
-        try:
-            self._file = h5py.File(self.path, "r")
-        except OSError:
-            raise UserError(f"{self.path} is damaged or no HDF5 file: make it again") from None
+        self._file = hdf5.open_reading(self.path)
         # Blobs are read past HDF5: a tenth of the time, no lock, and safe in a forked process.
         self._bytes = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         self._channels: dict[str, _Channel] = {}

@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 
 from avatar.base import files
+from avatar.data import hdf5
+from avatar.data.hdf5 import Sink
 from avatar.data.layout import PIECE, SCHEMA_VERSION, Tables, attributes_crc32
 from avatar.data.verify import verify
 
@@ -16,8 +18,8 @@ from avatar.data.verify import verify
 class StoreWriter:
     """Fills a new file; made by `create`."""
 
-    def __init__(self, file: h5py.File) -> None:
-        self._file = file
+    def __init__(self, file: h5py.File, sink: Sink) -> None:
+        self._file, self._sink = file, sink
         self._crcs: dict[str, list[int]] = {}
         self._offsets: dict[str, list[int]] = {}
         self._waiting: dict[str, list[bytes]] = {}
@@ -84,21 +86,35 @@ class StoreWriter:
             dataset.resize((stop,))
             dataset[start:] = np.frombuffer(b"".join(self._waiting[channel]), np.uint8)
             self._waiting[channel] = []
+            self._sink.check()
+
+    def expected_size(self, rows: int | None) -> float | None:
+        """Bytes of the whole file, from those of the blobs so far; None: not known."""
+        done = max((len(crcs) for crcs in self._crcs.values()), default=0)
+        blobs = sum(offsets[-1] for offsets in self._offsets.values())
+        return blobs / done * rows if rows and done else None
 
 
 @contextmanager
-def create(path: str | Path) -> Iterator[StoreWriter]:
+def create(path: str | Path, rows: int | None = None) -> Iterator[StoreWriter]:
     """Write a file of this layout: temporary name, verified by re-reading, fsynced, renamed.
 
     Nothing appears under `path` when the block raises, the process is killed or what was written
     reads back otherwise. What a killed process left is removed: one writer of `path` at a time.
+
+    Args:
+        rows: how many frames will be written, to say what space they need.
+    Raises:
+        UserError: the disk is full, or a limit on sizes was reached.
     """
     files.remove_leftovers(path)
-    with files.atomic(path) as temporary:
-        # From version 1.10 on the format checksums its own metadata.
-        with h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+    started: list[StoreWriter] = []
+    needed = lambda: started[0].expected_size(rows) if started else None  # noqa: E731
+    with files.atomic(path, needed) as temporary:
+        with hdf5.writing(temporary) as (file, sink):
             file.attrs["schema_version"] = SCHEMA_VERSION
-            writer = StoreWriter(file)
+            writer = StoreWriter(file, sink)
+            started.append(writer)
             yield writer
             writer.close()
         verify(temporary)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from avatar.base import files
 from avatar.base.errors import UserError
+from avatar.base.system_errors import free_bytes
 from avatar.base.version import code_hash
 from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
@@ -82,8 +83,8 @@ class Checkpoints:
         except (OSError, SafetensorError) as problem:
             raise UserError(
                 f"no checkpoint could be written to {self.folder} ({problem}): "
-                f"{files.free_gib(self.folder):.1f} GiB are free there; make room, or let it be "
-                "written to"
+                f"{free_bytes(self.folder) / 2**30:.1f} GiB are free there; make room, or "
+                "let it be written to"
             ) from problem
 
     def load(self) -> Snapshot | None:

@@ -27,7 +27,7 @@ from pipeline.ingest.heads import find_heads
 from pipeline.ingest.recording import grade_clips
 from pipeline.ingest.report import grade_frames, grade_heads, remarks
 from pipeline.ingest.settings import IngestSettings
-from pipeline.ingest.store import index_of, store, tabulate
+from pipeline.ingest.store import count_frames, index_of, store, tabulate
 from pipeline.ingest.sync import plan_sequence
 
 
@@ -65,7 +65,7 @@ def ingest(
     framings = _framings(capture, detector, settings, quality)
     for camera, plate in capture.plates.items():
         framings[camera].apply(read_image(plate), str(plate))  # refuses one of another size
-    with create(out / "frames.h5") as writer:
+    with create(out / "frames.h5", count_frames(plans)) as writer:
         stored = store(capture, plans, framings, writer, quality.warn)
         steps = {(part.clip.sequence, place) for part in stored for place in part.places}
         _check_count(capture, len(steps))

@@ -47,6 +47,11 @@ class StoredClip:
         self.samples = part[:: -(-len(part) // _SAMPLES)].copy()
 
 
+def count_frames(plans: dict[str, Plan]) -> int:
+    """How many frames will be stored."""
+    return sum(len(wanted) for plan in plans.values() for wanted in plan.wanted.values())
+
+
 def store(
     capture: Capture,
     plans: dict[str, Plan],
@@ -66,9 +71,8 @@ def store(
         framed = framing.finish(image) if cut else framing.apply(image, str(clip.source))
         return clip, number, place, jpeg.encode(framed), thumbnail(framed)
 
-    total = sum(len(wanted) for plan in plans.values() for wanted in plan.wanted.values())
     done = threaded(encode, _wanted_frames(capture, plans, framings, remark))
-    for clip, number, place, blob, small in cli.progress(done, "ingest", total):
+    for clip, number, place, blob, small in cli.progress(done, "ingest", count_frames(plans)):
         if not stored or stored[-1].clip is not clip:
             if stored:
                 stored[-1].measure(thumbnails)

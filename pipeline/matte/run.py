@@ -56,7 +56,7 @@ def matte(
     pieces = cut(frames, choices, given)
     coverage: list[float] = []
     change: list[float] = []
-    with create(out / "alpha.h5") as writer:
+    with create(out / "alpha.h5", len(tables.camera)) as writer:
         blobs = _gathered(matted(pieces, settings.workers), coverage, change)
         for blob in cli.progress(blobs, "matte", len(tables.camera)):
             writer.append(ALPHA, blob)

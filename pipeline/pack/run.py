@@ -55,7 +55,7 @@ def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None =
         _check(home, rig, params, cameras, frames, alphas)
         regions = RegionMaps(rig, params, cameras)
         split = split_rows(frames.tables, params.valid, settings.split)
-        with create(home / "dataset.h5") as writer:
+        with create(home / "dataset.h5", len(frames)) as writer:
             for row in cli.progress(range(len(frames)), "pack"):
                 alpha = alphas.blob(ALPHA, row)
                 region = regions(
