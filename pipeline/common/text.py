@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from avatar.base.errors import UserError
+from avatar.base.errors import UserError, printable
 
 LIMIT = 256 << 10  # bytes
 
@@ -45,6 +45,5 @@ def _decoded(path: Path, data: bytes) -> str:
 
 def shown(text: object, limit: int = 400) -> str:
     """Text for a terminal or a table: one line, control characters escaped, not too long."""
-    line = " ".join(str(text).split())
-    safe = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    safe = printable(" ".join(str(text).split()))
     return safe if len(safe) <= limit else safe[: limit - 3] + "..."

@@ -49,6 +49,7 @@ class FaceMesh:
                 min_detection_confidence=0.5,
                 min_tracking_confidence=0.5,
             )
+            self._mesh._graph.wait_until_idle()  # its threads print while they load the networks
         self.close = weakref.finalize(self, self._mesh.close)
 
     def detect(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "K 478 2"]:
@@ -76,6 +77,8 @@ class FaceFinder:
 
             far = FaceDetection(model_selection=1, min_detection_confidence=0.6)
             near = FaceDetection(model_selection=0, min_detection_confidence=0.1)
+            for detector in (far, near):
+                detector._graph.wait_until_idle()  # as above
         self._far, self._near = far, near
 
         def close() -> None:

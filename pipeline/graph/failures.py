@@ -1,9 +1,8 @@
 """What failed in a run of the workflow: one line for each job."""
 
-import json
 from pathlib import Path
 
-from avatar.base import made
+from avatar.base import files, made
 from pipeline.common.text import shown
 
 _TAIL = 8192  # bytes of a log in which its error line is looked for
@@ -21,8 +20,8 @@ def failures_since(results: Path, since: float, failed: list[tuple[str, str, str
         try:
             if record.stat().st_mtime < since:
                 continue
-            message = json.loads(record.read_text(encoding="utf-8"))["error"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            message = files.read_json(record)["error"]
+        except (OSError, ValueError, KeyError, TypeError):
             message = f"{record} is damaged"
         lines[record.parts[-3], record.stem] = shown(message)
     for subject, stage, log in failed:

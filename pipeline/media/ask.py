@@ -82,7 +82,10 @@ class Worker:
     def close(self) -> None:
         """End it."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:  # may be closed already: Python closes in any order at its end
+                pipe.close()
         self._ring.close()
 
     def _end(self) -> str:

@@ -16,11 +16,10 @@ from pipeline.graph.captures import DEMO, FOLDER as CAPTURES, find_captures
 from pipeline.graph.configuration import RESULTS
 from pipeline.graph.failures import failures_since
 from pipeline.graph.fingerprint import Contents, contents
+from pipeline.graph.shell import prefix
 from pipeline.graph.subject_table import read_subject_table
 from pipeline.common.text import shown
 
-# The interpreter that runs Snakemake also runs the stages: no activation, on any node.
-PYTHON = shlex.quote(sys.executable)
 TABLES = '"$PYTHON" -m pipeline.evaluate.tables > /dev/null || true'
 CACHE = Path(".snakemake/captures")
 STARTED = time.time()
@@ -36,11 +35,8 @@ STAGE_VERSIONS = dict(
     evaluate=1,
 )
 
-# Rules call "$PYTHON". Numba reads its own variable; Snakemake sets OMP_NUM_THREADS to the job's
-# threads. (Braces are doubled because the prefix is formatted with every command.)
-shell.prefix(
-    f"set -euo pipefail; PYTHON={PYTHON}; export NUMBA_NUM_THREADS=${{{{OMP_NUM_THREADS:-1}}}}; "
-)
+# The interpreter that runs Snakemake also runs the stages: no activation, on any node.
+shell.prefix(prefix(sys.executable))
 
 
 def stop(message):

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -59,3 +60,14 @@ witness = Witness()
 def test_no_graph_outlives_the_interpreter() -> None:
     done = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
+
+
+@pytest.mark.fault("4.9")
+def test_loading_the_networks_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    finder, mesh = FaceFinder(), FaceMesh(tracking=False)
+    time.sleep(0.3)  # MediaPipe's threads print when they have loaded theirs
+    with quiet_stderr():
+        mesh.detect(np.zeros((64, 64, 3), np.uint8))
+    finder.close()
+    mesh.close()
+    assert capfd.readouterr().err == ""

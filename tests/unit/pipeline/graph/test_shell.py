@@ -1,0 +1,51 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.graph.shell import prefix
+
+# A stage that writes its checkpoint when it is asked to stop, and then reports it.
+STAGE = """
+import signal, sys, time
+def stop(number, frame):
+    time.sleep(0.3)
+    print('error: stopped, a checkpoint is there', file=sys.stderr, flush=True)
+    sys.exit(75)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, stop)
+print('started', flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.fault("4.9")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_the_line_of_an_interrupted_stage_reaches_terminal_and_log(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "stage.py").write_text(STAGE)
+    command = prefix(sys.executable).format() + '"$PYTHON" stage.py 2>&1 | tee a.log'
+    with subprocess.Popen(
+        ["bash", "-c", command], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as shell:  # fmt: skip
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == "started\n"
+        os.killpg(shell.pid, number)
+        said = shell.stdout.read()
+    assert said == "error: stopped, a checkpoint is there\n"
+    assert (tmp_path / "a.log").read_text() == "started\n" + said
+
+
+def test_the_exit_code_is_the_stages_and_odd_paths_are_quoted(tmp_path: Path) -> None:
+    python = tmp_path / "it's {odd}/python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    command = prefix(str(python)).replace("{{", "{").replace("}}", "}")
+    command += '"$PYTHON" -c "import sys; sys.exit(75)" | tee a.log'
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False)
+    assert done.returncode == 75
