@@ -103,7 +103,14 @@ def of_subject(subject: str, config: dict[str, Any], row: Row | None) -> Configu
     own = _own_settings(subject, row)
     for _, values in own:
         config = settings.merge(config, values)
-    return check(config, own[-1][0] if own else str(CONFIG))
+    source = own[-1][0] if own else str(CONFIG)
+    found = check(config, source)
+    if found.rig == "flame" and not Path(found.flame or "").is_file():
+        raise UserError(
+            f"{source}: flame is {found.flame!r}, which is no file: the rig flame is made from "
+            "your own FLAME file (README.md, FLAME)"
+        )
+    return found
 
 
 def _own_settings(subject: str, row: Row | None) -> list[tuple[str, dict[str, Any]]]:

@@ -23,6 +23,7 @@ from pipeline.common.text import shown
 TABLES = '"$PYTHON" -m pipeline.evaluate.tables > /dev/null || true'
 CACHE = Path(".snakemake/captures")
 STARTED = time.time()
+MOST_WARNINGS = 20
 # Raise a stage's number when its code changes what it writes: finished subjects are then redone.
 STAGE_VERSIONS = dict(
     rig=4,
@@ -57,8 +58,8 @@ def find_subjects():
     """Subjects with a capture and settings that can be used; what is odd is left out."""
     reserved = {rule.name for rule in workflow.rules} | set(names.RESERVED_SUBJECTS)
     found = find_captures(CAPTURES, TABLE, reserved)
-    settings = {DEMO: configuration.check(CONFIG, str(configuration.CONFIG))}
-    for subject in list(found.paths):
+    settings = {}
+    for subject in [*found.paths, DEMO]:
         try:
             settings[subject] = configuration.of_subject(
                 subject, CONFIG, TABLE.get(subject)
@@ -72,11 +73,15 @@ def check_targets():
     """What is odd in captures/ is named; a target that cannot be made ends the run."""
     if not workflow.is_main_process:
         return
-    for reason in CAPTURE.refused.values():
-        print(f"warning: {reason}; it is left out", file=sys.stderr)
-    for path in sorted(configuration.SUBJECTS.glob("*.yaml")):
-        if path.stem not in {*SUBJECTS, *CAPTURE.refused}:
-            print(f"warning: {path} is of no subject; it is ignored", file=sys.stderr)
+    known = {*SUBJECTS, *CAPTURE.refused}
+    others = [p for p in configuration.SUBJECTS.glob("*.yaml") if p.stem not in known]
+    warnings = [f"{reason}; it is left out" for reason in CAPTURE.refused.values()]
+    warnings += [f"{path} is of no subject; it is ignored" for path in sorted(others)]
+    for warning in warnings[:MOST_WARNINGS]:
+        print(f"warning: {warning}", file=sys.stderr)
+    if len(warnings) > MOST_WARNINGS:
+        left = len(warnings) - MOST_WARNINGS
+        print(f"warning: {left} more files are left out", file=sys.stderr)
     if Path(sys.argv[0]).name != "snakemake":
         return
     arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
@@ -109,9 +114,9 @@ def check_target(target):
 
 @cache
 def contents_of(subject):
-    """Names and hash of a subject's capture; the demo's follows from its code and its rig."""
+    """Names and hash of a subject's capture; the demo's follows from its code."""
     if subject == DEMO:
-        made_by = [STAGE_VERSIONS["demo_capture"], rig_key(DEMO)]
+        made_by = [STAGE_VERSIONS["demo_capture"], STAGE_VERSIONS["rig"]]
         return Contents(("main/cam_00.mp4", "cameras.json"), json.dumps(made_by))
     return contents(CAPTURE.paths[subject], CACHE / f"{subject}.json")
 
@@ -211,14 +216,8 @@ def flame_file():
 
 
 def check_flame():
-    """A rig without its file is noticed before anything runs."""
+    """There is one rig flame, of one file."""
     files = {s.flame for s in SETTINGS.values() if s.rig == "flame"}
-    for file in files:
-        if not Path(file or "").is_file():
-            stop(
-                f"config/config.yaml: flame is {file!r}, which is no file: the rig flame is made "
-                "from your own FLAME file (README.md, FLAME)"
-            )
     if len(files) > 1:
         stop(
             f"config/: {len(files)} files are given as flame: one rig serves all subjects"

@@ -111,6 +111,17 @@ def test_a_rig_of_the_users_own_needs_its_file(project: Path) -> None:
     assert check(_config(project, "rig: mine\n"), "x").rig == "mine"
 
 
+def test_the_rig_flame_needs_the_users_file(project: Path) -> None:
+    config = _config(project, "rig: anny\n")
+    with pytest.raises(UserError, match=r"^config/subjects\.tsv: anna: flame is None, which is no"):
+        of_subject("anna", config, Row("anna", rig="flame"))
+    config = _config(project, "rig: flame\nflame: my flame.pkl\n")
+    with pytest.raises(UserError, match=r"^config/config\.yaml: flame is 'my flame.pkl', which"):
+        of_subject("anna", config, None)
+    (project / "my flame.pkl").touch()
+    assert of_subject("anna", config, None).flame == "my flame.pkl"
+
+
 def test_numbers_of_the_command_line_come_as_text(project: Path) -> None:
     given = {"train": {"seed": "5"}, "track": {"photometric": "false", "focal": "1.5"}}
     stages = check(_config(project, "rig: anny\n", given), "x").stages

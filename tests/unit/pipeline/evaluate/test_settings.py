@@ -1,0 +1,19 @@
+import pytest
+
+from avatar.base import settings
+from avatar.base.errors import UserError
+from pipeline.evaluate.settings import EvaluateSettings
+
+
+def test_the_background_is_white_unless_it_is_given() -> None:
+    assert settings.check(EvaluateSettings, {}).background == 1.0
+    assert settings.check(EvaluateSettings, {"background": 0}).background == 0.0
+
+
+@pytest.mark.fault("M11")
+@pytest.mark.parametrize(
+    "values", [{"background": 1.5}, {"background": float("nan")}, {"video_frames": 0}]
+)
+def test_values_out_of_range_are_refused(values: dict) -> None:
+    with pytest.raises(UserError, match=f"evaluate.{next(iter(values))} is"):
+        settings.check(EvaluateSettings, values, "evaluate")
