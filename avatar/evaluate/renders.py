@@ -12,7 +12,7 @@ from avatar.data.dataset import Dataset
 from avatar.data.frames import camera_tensors
 from avatar.data.layout import TEST, VAL
 from avatar.gaussians.avatar_file import Avatar
-from avatar.render import render
+from avatar.render import Views, render
 from avatar.rig import HeadRig
 
 PROTOCOLS = {"novel_view": VAL, "self_reenactment": TEST}
@@ -64,8 +64,7 @@ def render_rows(
             verts, world = avatar.pose(rig, driver)
             for first in range(0, len(same), _BATCH):
                 chosen = same[first : first + _BATCH]
-                views, Ks, width, height = camera_tensors(dataset.cameras, dataset.camera[chosen])
-                views, Ks = views.to(device), Ks.to(device)
-                images = render(world, views, Ks, width, height, behind).rgb.clamp(0, 1).cpu()
+                views = Views(*camera_tensors(dataset.cameras, dataset.camera[chosen]))
+                images = render(world, views.to(device), behind).rgb.clamp(0, 1).cpu()
                 for row, image in zip(chosen, images.numpy(), strict=True):
                     yield RenderedFrame(int(row), image, verts.numpy())

@@ -7,17 +7,26 @@ before its transmittance falls to 1e-4.
 Cameras are OpenCV (+x right, +y down, +z forward), pinhole, without skew.
 """
 
+from dataclasses import fields
 from importlib import import_module
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from avatar.render.checks import check_inputs
-from avatar.render.types import RenderOutput, WorldGaussians
+from avatar.render.types import Rasterized, RenderOutput, Splats, Views, WorldGaussians
 
-__all__ = ["Backend", "RenderOutput", "WorldGaussians", "default_device", "rasterize", "render"]
+__all__ = [
+    "Backend",
+    "RenderOutput",
+    "Views",
+    "WorldGaussians",
+    "default_device",
+    "rasterize",
+    "render",
+]
 
 Backend = Literal["auto", "cpu", "gsplat", "reference"]
 # Imported when first used: each brings a heavy dependency of its own.
@@ -47,9 +56,8 @@ def rasterize(
     height: int,
     sh_degree: int | None = None,
     backgrounds: Float[Tensor, "*batch C 3"] | None = None,
-    depth: bool = False,
     backend: Backend = "auto",
-) -> tuple[Float[Tensor, "*batch C H W 3"], Float[Tensor, "*batch C H W 1"], dict[str, Any]]:
+) -> Rasterized:
     """Render N Gaussians from C cameras, for every timestep of the batch ``...``.
 
     Args:
@@ -66,51 +74,44 @@ def rasterize(
         height: pixels.
         sh_degree: 0..3; uses the first ``(sh_degree + 1) ** 2`` coefficients.
         backgrounds: colour behind everything [..., C, 3]; black if None. A constant.
-        depth: also render depth.
         backend: ``auto`` picks by the tensors' device: ``cpu`` or, for CUDA, ``gsplat``.
     Returns:
         Images [..., C, H, W, 3], alphas [..., C, H, W, 1] and a dictionary: ``means2d``
         [..., C, N, 2] in pixels, which keeps its gradient; ``radii`` [..., C, N, 2] int32 as
         gsplat 1.5.3 gives them, half width and half height in pixels, both 0 where the Gaussian
-        does not touch the image (``means2d`` is 0 there too); with ``depth``, ``depth``
-        [..., C, H, W, 1], metres along z averaged over what covers the pixel.
+        does not touch the image (``means2d`` is 0 there too).
     Raises:
         ValueError: an argument has the wrong shape, dtype or device, a camera or background
             asks for a gradient, or the backend does not render tensors of that device.
         UserError: gsplat is wanted and cannot be used on this machine.
     """
-    check_inputs(
-        means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree, backgrounds
-    )
-    module = import_module(_MODULES[_resolve(backend, means.device)])
-    return module.rasterize(
-        *(means, quats, scales, opacities, colors, viewmats, Ks, width, height),
-        sh_degree=sh_degree,
-        backgrounds=backgrounds,
-        depth=depth,
-    )
+    splats = Splats(means, quats, scales, opacities, colors, sh_degree)
+    return _rasterize(splats, Views(viewmats, Ks, width, height), backgrounds, backend)
+
+
+def _rasterize(
+    splats: Splats,
+    views: Views,
+    backgrounds: Float[Tensor, "*batch C 3"] | None,
+    backend: Backend,
+) -> Rasterized:
+    check_inputs(splats, views, backgrounds)
+    module = import_module(_MODULES[_resolve(backend, splats.means.device)])
+    return module.rasterize(splats, views, backgrounds)
 
 
 def render(
     gaussians: WorldGaussians,
-    viewmats: Float[Tensor, "*batch C 4 4"],
-    Ks: Float[Tensor, "*batch C 3 3"],
-    width: int,
-    height: int,
+    views: Views,
     background: Float[Tensor, "3"] | Float[Tensor, "*batch C 3"] | None = None,
-    depth: bool = False,
     backend: Backend = "auto",
 ) -> RenderOutput:
     """Render activated Gaussians; :func:`rasterize` with types.
 
     Args:
         gaussians: world frame, activated.
-        viewmats: world-to-camera [..., C, 4, 4].
-        Ks: intrinsics [..., C, 3, 3], pixels.
-        width: pixels.
-        height: pixels.
+        views: cameras.
         background: one colour [3] for all images or one for each [..., C, 3]; black if None.
-        depth: also render depth.
         backend: as in :func:`rasterize`.
     Returns:
         Images and what density control needs.
@@ -118,23 +119,10 @@ def render(
         ValueError: as :func:`rasterize`.
     """
     if background is not None and background.ndim == 1:
-        background = background.expand(*viewmats.shape[:-2], -1)
-    rgb, alpha, info = rasterize(
-        gaussians.means,
-        gaussians.quats,
-        gaussians.scales,
-        gaussians.opacities,
-        gaussians.sh_coeffs,
-        viewmats,
-        Ks,
-        width,
-        height,
-        sh_degree=gaussians.sh_degree,
-        backgrounds=background,
-        depth=depth,
-        backend=backend,
-    )
-    return RenderOutput(rgb, alpha, info.get("depth"), info["means2d"], info["radii"])
+        background = background.expand(*views.viewmats.shape[:-2], -1)
+    splats = Splats(*(getattr(gaussians, field.name) for field in fields(gaussians)))
+    rgb, alpha, info = _rasterize(splats, views, background, backend)
+    return RenderOutput(rgb, alpha, info["means2d"], info["radii"])
 
 
 def _resolve(backend: str, device: torch.device) -> str:

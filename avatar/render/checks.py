@@ -1,49 +1,41 @@
-"""What a caller may hand to `rasterize`, checked once for all backends."""
+"""Arguments of `rasterize`, checked once for all backends."""
 
 import torch
 from torch import Tensor
 
+from avatar.render.types import Splats, Views
+
 MAX_SH_DEGREE = 3
 
 
-def check_inputs(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: object,
-    height: object,
-    sh_degree: int | None,
-    backgrounds: Tensor | None,
-) -> None:
+def check_inputs(splats: Splats, views: Views, backgrounds: Tensor | None) -> None:
     """Check shapes, dtypes, devices and the absence of gradients for constants.
 
     Raises:
         ValueError: names the argument, what was expected and what came.
     """
+    means, viewmats = splats.means, views.viewmats
     _expect(means.ndim >= 2 and means.shape[-1] == 3, "means", "[..., N, 3]", means)
     batch, n = tuple(means.shape[:-2]), means.shape[-2]
     _expect(viewmats.ndim == len(batch) + 3, "viewmats", f"[{_dims(batch)}C, 4, 4]", viewmats)
     cameras = viewmats.shape[-3]
-    for width_or_height, value in (("width", width), ("height", height)):
+    sizes: dict[str, object] = {"width": views.width, "height": views.height}
+    for name, value in sizes.items():
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{width_or_height}: expected an int above 0, got {value!r}")
+            raise ValueError(f"{name}: expected an int above 0, got {value!r}")
 
-    _shape("quats", quats, (*batch, n, 4))
-    _shape("scales", scales, (*batch, n, 3))
-    _shape("opacities", opacities, (*batch, n), (n,))
+    _shape("quats", splats.quats, (*batch, n, 4))
+    _shape("scales", splats.scales, (*batch, n, 3))
+    _shape("opacities", splats.opacities, (*batch, n), (n,))
     _shape("viewmats", viewmats, (*batch, cameras, 4, 4))
-    _shape("Ks", Ks, (*batch, cameras, 3, 3))
-    _check_colors(colors, batch, n, sh_degree)
+    _shape("Ks", views.Ks, (*batch, cameras, 3, 3))
+    _check_colors(splats.colors, batch, n, splats.sh_degree)
     if backgrounds is not None:
         _shape("backgrounds", backgrounds, (*batch, cameras, 3))
 
+    constants = {"viewmats": viewmats, "Ks": views.Ks, "backgrounds": backgrounds}
     named: dict[str, Tensor | None]
-    named = {"quats": quats, "scales": scales, "opacities": opacities, "colors": colors}
-    constants = {"viewmats": viewmats, "Ks": Ks, "backgrounds": backgrounds}
+    named = {name: getattr(splats, name) for name in ("quats", "scales", "opacities", "colors")}
     _same_kind(means, named | constants)
     for name, tensor in constants.items():
         if tensor is not None and tensor.requires_grad:

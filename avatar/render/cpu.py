@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from avatar.render import cpu_kernels as kernels
+from avatar.render.types import Rasterized, Splats, Views
 
 
 class _Scene(NamedTuple):
@@ -49,59 +50,49 @@ class _Scene(NamedTuple):
 
 
 def rasterize(
-    means: Float[Tensor, "*batch N 3"],
-    quats: Float[Tensor, "*batch N 4"],
-    scales: Float[Tensor, "*batch N 3"],
-    opacities: Float[Tensor, "*#batch N"],
-    colors: Float[Tensor, "..."],
-    viewmats: Float[Tensor, "*batch C 4 4"],
-    Ks: Float[Tensor, "*batch C 3 3"],
-    width: int,
-    height: int,
-    sh_degree: int | None = None,
-    backgrounds: Float[Tensor, "*batch C 3"] | None = None,
-    depth: bool = False,
-) -> tuple[Float[Tensor, "*batch C H W 3"], Float[Tensor, "*batch C H W 1"], dict[str, Any]]:
+    splats: Splats, views: Views, backgrounds: Float[Tensor, "*batch C 3"] | None = None
+) -> Rasterized:
     """See :func:`avatar.render.rasterize`.
 
-    Depth is rendered without a gradient. As many threads as `torch.get_num_threads()` share the
-    work; results are the same bits for any number of them. Gaussians that are not finite are not
-    seen. The first call compiles or loads the kernels: see :func:`warm_up`.
+    As many threads as `torch.get_num_threads()` share the work; results are the same bits for any
+    number of them. Gaussians that are not finite are not rendered. The first call compiles or
+    loads the kernels: see :func:`warm_up`.
 
     Raises:
         ValueError: the tensors are not float32 on the CPU.
     """
+    means = splats.means
     if means.dtype != torch.float32 or means.device.type != "cpu":
         raise ValueError(
             f"means: backend 'cpu' expects float32 on cpu, got {means.dtype} on {means.device};"
             " convert, or use backend 'reference'"
         )
-    batch, n, cameras = means.shape[:-2], means.shape[-2], viewmats.shape[-3]
-    plain = 2 if sh_degree is None else 3
-    scene = _Scene(
-        batches=batch.numel(),
-        cameras=cameras,
-        n=n,
-        size=(width, height),
-        sh_degree=-1 if sh_degree is None else sh_degree,
-        bases=1 if sh_degree is None else colors.shape[-2],
-        shared_opacities=opacities.ndim == 1,
-        shared_colors=colors.ndim == plain,
-    )
+    scene = _scene(splats, views)
     if backgrounds is None:
         backgrounds = means.new_zeros(scene.images, 3)
-    means2d, records, radii, bounds = _Project.apply(
-        means, quats, scales, opacities, colors, viewmats, Ks, scene
-    )
-    means2d = means2d.view(*batch, cameras, n, 2)
+    means2d, records, radii, bounds = _Project.apply(*splats[:5], views.viewmats, views.Ks, scene)
+    shape = (*means.shape[:-2], scene.cameras)
+    means2d = means2d.view(*shape, scene.n, 2)
     if means2d.requires_grad:
         means2d.retain_grad()
-    images, alphas, distance = _Blend.apply(means2d, records, bounds, backgrounds, scene, depth)
-    shape = (*batch, cameras, height, width)
-    info = {"means2d": means2d, "radii": radii.view(*batch, cameras, n, 2)}
-    if depth:
-        info["depth"] = distance.view(*shape, 1)
+    images, alphas = _Blend.apply(means2d, records, bounds, backgrounds, scene)
+    info = {"means2d": means2d, "radii": radii.view(*shape, scene.n, 2)}
+    shape = (*shape, views.height, views.width)
     return images.view(*shape, 3), alphas.view(*shape, 1), info
+
+
+def _scene(splats: Splats, views: Views) -> _Scene:
+    degree = splats.sh_degree
+    return _Scene(
+        batches=splats.means.shape[:-2].numel(),
+        cameras=views.viewmats.shape[-3],
+        n=splats.means.shape[-2],
+        size=(views.width, views.height),
+        sh_degree=-1 if degree is None else degree,
+        bases=1 if degree is None else splats.colors.shape[-2],
+        shared_opacities=splats.opacities.ndim == 1,
+        shared_colors=splats.colors.ndim == (2 if degree is None else 3),
+    )
 
 
 def warm_up() -> None:
@@ -112,8 +103,8 @@ def warm_up() -> None:
     """
     means = torch.tensor([[0.0, 0.0, 1.0]], requires_grad=True)
     quats, size = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.full((1, 3), 0.1)
-    cameras = torch.eye(4)[None], torch.eye(3)[None]
-    images, _, _ = rasterize(means, quats, size, torch.ones(1), size, *cameras, 1, 1)
+    views = Views(torch.eye(4)[None], torch.eye(3)[None], 1, 1)
+    images, _, _ = rasterize(Splats(means, quats, size, torch.ones(1), size), views)
     images.sum().backward()
 
 
@@ -159,29 +150,22 @@ class _Project(torch.autograd.Function):
 
 
 class _Blend(torch.autograd.Function):
-    """Records -> images, alphas, depth. The values of `means2d` are in the records already."""
+    """Records -> images, alphas. The values of `means2d` are in the records already."""
 
     @staticmethod
-    def forward(ctx, means2d, records, bounds, backgrounds, scene, depth):
+    def forward(ctx, means2d, records, bounds, backgrounds, scene):
         lease = _Lease()
         backgrounds = backgrounds.contiguous()
         lists = _bin(lease, records, bounds, scene)
         images, alphas = _blend(records, lists, backgrounds, scene)
-        distance = None
-        if depth:
-            deep = records.clone()
-            deep[..., kernels.RGB] = records[..., kernels.DEPTH]
-            summed, _ = _blend(deep, lists, torch.zeros_like(backgrounds), scene)
-            distance = summed[..., 0] / alphas.clamp(min=1e-10)
-            ctx.mark_non_differentiable(distance)
         ctx.scene, ctx.lease, ctx.lists, ctx.shape = scene, lease, lists, means2d.shape
         ctx.save_for_backward(records, images, alphas, backgrounds)
         ctx.set_materialize_grads(False)
-        return images, alphas, distance
+        return images, alphas
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, v_images, v_alphas, _):
+    def backward(ctx, v_images, v_alphas):
         records, images, alphas, backgrounds = ctx.saved_tensors
         scene, lists = ctx.scene, ctx.lists
         v_images = torch.zeros_like(images) if v_images is None else v_images.contiguous()
@@ -195,7 +179,7 @@ class _Blend(torch.autograd.Function):
             *(lists.tile_end, tuple(_flat(x) for x in pictures), sums),
         )
         _run(kernels.collect, flat, lists.slots, sums, _flat(v_records), _flat(v_means2d))
-        return v_means2d, v_records, None, None, None, None
+        return v_means2d, v_records, None, None, None
 
 
 class _Lists(NamedTuple):

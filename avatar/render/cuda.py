@@ -20,6 +20,7 @@ from torch import Tensor
 from avatar.base.errors import UserError
 from avatar.render import reference
 from avatar.render.reference import EPS2D, FAR, NEAR
+from avatar.render.types import Rasterized, Splats, Views
 
 CAPABILITY = (7, 0)  # gsplat partitions warps by label, which older devices cannot
 # Threads of a warp. gsplat 1.5.3 adds up the gradients of equal indices within a warp: with fewer
@@ -30,39 +31,28 @@ _BUILD_LINE = 300  # characters of a compiler's complaint that fit a line
 
 
 def rasterize(
-    means: Float[Tensor, "*batch N 3"],
-    quats: Float[Tensor, "*batch N 4"],
-    scales: Float[Tensor, "*batch N 3"],
-    opacities: Float[Tensor, "*#batch N"],
-    colors: Float[Tensor, "..."],
-    viewmats: Float[Tensor, "*batch C 4 4"],
-    Ks: Float[Tensor, "*batch C 3 3"],
-    width: int,
-    height: int,
-    sh_degree: int | None = None,
-    backgrounds: Float[Tensor, "*batch C 3"] | None = None,
-    depth: bool = False,
-) -> tuple[Float[Tensor, "*batch C H W 3"], Float[Tensor, "*batch C H W 1"], dict[str, Any]]:
-    """See :func:`avatar.render.rasterize`; every output is differentiable here.
+    splats: Splats, views: Views, backgrounds: Float[Tensor, "*batch C 3"] | None = None
+) -> Rasterized:
+    """See :func:`avatar.render.rasterize`; every output is differentiable.
 
     Gradients are summed by atomics: their last bits differ from run to run. Gaussians that are
-    not finite are not seen. Fewer than 32 Gaussians are rendered by `reference`: slower, and
+    not finite are not rendered. Fewer than 32 Gaussians are rendered by `reference`: slower, and
     right for none at all and for several timesteps, where gsplat 1.5.3 is not.
 
     Raises:
         ValueError: the tensors are not float32 on a CUDA device.
         UserError: gsplat cannot be used on this machine; says why.
     """
+    means = splats.means
     if means.dtype != torch.float32 or means.device.type != "cuda":
         raise ValueError(
             f"means: backend 'gsplat' expects float32 on cuda, got {means.dtype} on {means.device};"
             " convert, or use backend 'reference'"
         )
-    scene = (means, quats, scales, opacities, colors, viewmats, Ks, width, height)
     if means.shape[-2] < _WARP:
-        return reference.rasterize(*scene, sh_degree, backgrounds, depth)
+        return reference.rasterize(splats, views, backgrounds)
     with torch.cuda.device(means.device):
-        return _by_gsplat(load().rasterization, *scene, sh_degree, backgrounds, depth)
+        return _by_gsplat(load().rasterization, splats, views, backgrounds)
 
 
 @lru_cache(maxsize=1)
@@ -114,50 +104,35 @@ def _unusable(why: str) -> UserError:
 
 def _by_gsplat(
     rasterization: Callable[..., tuple[Tensor, Tensor, dict[str, Any]]],
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    sh_degree: int | None,
+    splats: Splats,
+    views: Views,
     backgrounds: Tensor | None,
-    depth: bool,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
+) -> Rasterized:
     """Our arguments to gsplat's `rasterization`, its results to ours."""
-    batch = means.shape[:-2]
+    means, quats, scales, opacities, colors, sh_degree = splats
     # Opacity 0 hides: gsplat drops what is fainter than 1/255 before it bins or blends.
     sound = torch.isfinite(torch.cat([means, quats, scales], -1)).all(-1) & (opacities > 0)
     if sh_degree is not None:  # gsplat copies the coefficients for every image
         colors = colors[..., : (sh_degree + 1) ** 2, :]
     each = 2 if sh_degree is None else 3
-    pictures, alphas, meta = rasterization(
+    images, alphas, meta = rasterization(
         means,
         quats,
         scales,
         torch.where(sound, opacities, 0.0),
-        colors.expand(*batch, *colors.shape[-each:]),
-        viewmats,
-        Ks,
-        width,
-        height,
+        colors.expand(*means.shape[:-2], *colors.shape[-each:]),
+        *views,
         near_plane=NEAR,
         far_plane=FAR,
         eps2d=EPS2D,
         sh_degree=sh_degree,
         packed=False,
         backgrounds=backgrounds,
-        render_mode="RGB+ED" if depth else "RGB",
+        render_mode="RGB",
     )
     means2d, radii = meta["means2d"], meta["radii"]
     # In place, past autograd: the graph holds this tensor, and its kernels read only what is seen.
     means2d.data.masked_fill_((radii == 0).any(-1, keepdim=True), 0.0)
     if means2d.requires_grad:
         means2d.retain_grad()
-    info = {"means2d": means2d, "radii": radii}
-    if depth:
-        info["depth"] = pictures[..., 3:]
-    return pictures[..., :3], alphas, info
+    return images, alphas, {"means2d": means2d, "radii": radii}

@@ -5,11 +5,13 @@ Gaussian Splatting" (Kerbl et al., 2023); thresholds and the limit on the Jacobi
 gsplat 1.5.3, so that all backends agree.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from avatar.render.types import Rasterized, Splats, Views
 
 EPS2D = 0.3  # px^2 added to both variances of a footprint: no Gaussian is thinner than a pixel
 NEAR, FAR = 0.01, 1e10  # m, along the camera's z axis
@@ -30,59 +32,36 @@ class _Projected(NamedTuple):
 
 
 def rasterize(
-    means: Float[Tensor, "*batch N 3"],
-    quats: Float[Tensor, "*batch N 4"],
-    scales: Float[Tensor, "*batch N 3"],
-    opacities: Float[Tensor, "*#batch N"],
-    colors: Float[Tensor, "..."],
-    viewmats: Float[Tensor, "*batch C 4 4"],
-    Ks: Float[Tensor, "*batch C 3 3"],
-    width: int,
-    height: int,
-    sh_degree: int | None = None,
-    backgrounds: Float[Tensor, "*batch C 3"] | None = None,
-    depth: bool = False,
-) -> tuple[Float[Tensor, "*batch C H W 3"], Float[Tensor, "*batch C H W 1"], dict[str, Any]]:
-    """See :func:`avatar.render.rasterize`; every output is differentiable here."""
-    batch, cameras = means.shape[:-2], viewmats.shape[-3]
-    opacities = opacities.expand(*batch, -1)
-    splats = _project(means, quats, scales, opacities, viewmats, Ks, width, height)
-    rgb = _colors(means, colors, viewmats, sh_degree)
-    if splats.means2d.requires_grad:
-        splats.means2d.retain_grad()
+    splats: Splats, views: Views, backgrounds: Float[Tensor, "*batch C 3"] | None = None
+) -> Rasterized:
+    """See :func:`avatar.render.rasterize`; every output is differentiable."""
+    batch, cameras = splats.means.shape[:-2], views.viewmats.shape[-3]
+    opacities = splats.opacities.expand(*batch, -1)
+    projected = _project(splats._replace(opacities=opacities), views)
+    rgb = _colors(splats, views.viewmats)
+    if projected.means2d.requires_grad:
+        projected.means2d.retain_grad()
 
-    flat = [x.flatten(0, len(batch)) for x in (*splats, rgb)]
+    flat = [x.flatten(0, len(batch)) for x in (*projected, rgb)]
     flat.append(opacities.unsqueeze(-2).expand(*batch, cameras, -1).flatten(0, len(batch)))
     images = [
-        _blend(_Projected(*one[:5]), one[5], one[6], (width, height))
+        _blend(_Projected(*one[:5]), one[5], one[6], (views.width, views.height))
         for one in zip(*flat, strict=True)
     ]
-    color, transmittance, distance = (
+    color, transmittance = (
         torch.stack(x).unflatten(0, (*batch, cameras)) for x in zip(*images, strict=True)
     )
     if backgrounds is not None:
         color = color + transmittance * backgrounds[..., None, None, :]
-    alphas = 1.0 - transmittance
-
-    radii = torch.where(splats.visible[..., None], splats.extents.ceil(), 0.0).int()
-    info: dict[str, Any] = {"means2d": splats.means2d, "radii": radii}
-    if depth:
-        info["depth"] = distance / alphas.clamp(min=1e-10)
-    return color, alphas, info
+    radii = torch.where(projected.visible[..., None], projected.extents.ceil(), 0.0).int()
+    return color, 1.0 - transmittance, {"means2d": projected.means2d, "radii": radii}
 
 
-def _project(
-    means: Tensor,
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-) -> _Projected:
+def _project(splats: Splats, views: Views) -> _Projected:
+    viewmats, Ks, width, height = views
+    opacities = splats.opacities
     turn, shift = viewmats[..., None, :3, :3], viewmats[..., None, :3, 3]
-    camera = (turn @ means[..., None, :, :, None]).squeeze(-1) + shift  # [..., C, N, 3]
+    camera = (turn @ splats.means[..., None, :, :, None]).squeeze(-1) + shift  # [..., C, N, 3]
     depths = camera[..., 2]
     visible = (depths > NEAR) & (depths < FAR) & (opacities >= MIN_ALPHA)[..., None, :]
     # What cannot be seen gets harmless numbers, so that no NaN reaches a gradient.
@@ -92,7 +71,8 @@ def _project(
     means2d = focal * safe[..., :2] / safe[..., 2:] + centre
 
     jacobian = _jacobian(safe, focal, centre, width, height)
-    axes = jacobian @ turn @ (_rotation(quats) * scales[..., None, :])[..., None, :, :, :]
+    form = _rotation(splats.quats) * splats.scales[..., None, :]
+    axes = jacobian @ turn @ form[..., None, :, :, :]
     cov = axes @ axes.mT  # [..., C, N, 2, 2], px^2
     xx, xy, yy = cov[..., 0, 0] + EPS2D, cov[..., 0, 1], cov[..., 1, 1] + EPS2D
     det = xx * yy - xy * xy
@@ -133,15 +113,13 @@ def _rotation(quats: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
 
 
 def _colors(
-    means: Tensor, colors: Tensor, viewmats: Tensor, sh_degree: int | None
+    splats: Splats, viewmats: Float[Tensor, "*batch C 4 4"]
 ) -> Float[Tensor, "*batch C N 3"]:
     """Colour of every Gaussian as every camera sees it."""
+    means, colors, sh_degree = splats.means, splats.colors, splats.sh_degree
     if sh_degree is None:
-        return (
-            colors.expand(*means.shape[:-2], -1, -1)
-            .unsqueeze(-3)
-            .expand(*viewmats.shape[:-2], -1, -1)
-        )
+        each = colors.expand(*means.shape[:-2], -1, -1).unsqueeze(-3)
+        return each.expand(*viewmats.shape[:-2], -1, -1)
     position = -(viewmats[..., :3, :3].mT @ viewmats[..., :3, 3:]).squeeze(-1)  # [..., C, 3]
     directions = torch.nn.functional.normalize(
         means[..., None, :, :] - position[..., None, :], dim=-1
@@ -188,13 +166,13 @@ def _blend(
     rgb: Float[Tensor, "N 3"],
     opacities: Float[Tensor, "N"],
     size: tuple[int, int],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Colour, transmittance and weighted depth of one image."""
+) -> tuple[Tensor, Tensor]:
+    """Colour and transmittance of one image."""
     means2d, conics, depths, extents, visible = projected
     width, height = size
     order = depths.argsort(stable=True)
     order = order[visible[order]]
-    splats = torch.cat([means2d, conics, opacities[:, None], rgb, depths[:, None]], -1)
+    splats = torch.cat([means2d, conics, opacities[:, None], rgb], -1)
     rows = []
     for top in range(0, height, _TILE):
         row = []
@@ -204,7 +182,7 @@ def _blend(
             row.append(_blend_tile(splats[near], (left, top, right, bottom)))
         rows.append(torch.cat(row, 1))
     image = torch.cat(rows, 0)
-    return image[..., :3], image[..., 3:4], image[..., 4:]
+    return image[..., :3], image[..., 3:]
 
 
 def _touching(
@@ -217,11 +195,11 @@ def _touching(
 
 
 def _blend_tile(
-    splats: Float[Tensor, "L 10"], box: tuple[int, int, int, int]
-) -> Float[Tensor, "h w 5"]:
+    splats: Float[Tensor, "L 9"], box: tuple[int, int, int, int]
+) -> Float[Tensor, "h w 4"]:
     """Front-to-back blending; ``splats`` come nearest first."""
     left, top, right, bottom = box
-    x, y, xx, xy, yy, opacity, *payload = splats.unbind(-1)
+    x, y, xx, xy, yy, opacity, *rgb = splats.unbind(-1)
     dy = (torch.arange(top, bottom).to(splats) + 0.5)[:, None, None] - y
     dx = (torch.arange(left, right).to(splats) + 0.5)[None, :, None] - x
     power = 0.5 * (xx * dx * dx + yy * dy * dy) + xy * dx * dy
@@ -233,5 +211,4 @@ def _blend_tile(
     after = (1.0 - alpha).cumprod(-1)  # [h, w, L]
     before = torch.cat([after.new_ones(*after.shape[:2], 1), after], -1)
     weights = alpha * before[..., :-1]
-    total = weights @ torch.stack(payload, -1)  # r, g, b, depth
-    return torch.cat([total[..., :3], before[..., -1:], total[..., 3:]], -1)
+    return torch.cat([weights @ torch.stack(rgb, -1), before[..., -1:]], -1)

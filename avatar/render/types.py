@@ -1,9 +1,46 @@
 """What goes into a renderer and what comes out of it."""
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+
+class Splats(NamedTuple):
+    """Gaussians in the world frame, as every backend takes them; see `avatar.render.rasterize`."""
+
+    means: Float[Tensor, "*batch N 3"]
+    quats: Float[Tensor, "*batch N 4"]
+    scales: Float[Tensor, "*batch N 3"]
+    opacities: Float[Tensor, "*#batch N"]
+    colors: Float[Tensor, "..."]
+    sh_degree: int | None = None
+
+
+class Views(NamedTuple):
+    """C pinhole cameras of each timestep, whose images have one size.
+
+    Attributes:
+        viewmats: world-to-camera.
+        Ks: intrinsics, pixels.
+        width: pixels.
+        height: pixels.
+    """
+
+    viewmats: Float[Tensor, "*batch C 4 4"]
+    Ks: Float[Tensor, "*batch C 3 3"]
+    width: int
+    height: int
+
+    def to(self, device: torch.device | str) -> "Views":
+        """The same cameras with their tensors on a device."""
+        return self._replace(viewmats=self.viewmats.to(device), Ks=self.Ks.to(device))
+
+
+# Images [..., C, H, W, 3], alphas [..., C, H, W, 1], and `means2d` and `radii` by name.
+Rasterized = tuple[Float[Tensor, "*batch C H W 3"], Float[Tensor, "*batch C H W 1"], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -38,8 +75,6 @@ class RenderOutput:
     Attributes:
         rgb: colour over the background; 0..1 where the Gaussians' colours are.
         alpha: coverage, 0..1.
-        depth: metres along the camera's z axis, the mean over what covers the pixel; 0 where
-            nothing does. None unless asked for. The ``cpu`` backend gives it no gradient.
         means2d: projected centres, pixels, 0 where ``radii`` is 0. Part of the graph, and keeps
             its gradient: ``means2d.grad`` is there after ``backward``.
         radii: half width and half height in pixels, rounded up, of the box that holds all of a
@@ -48,6 +83,5 @@ class RenderOutput:
 
     rgb: Float[Tensor, "*batch C H W 3"]
     alpha: Float[Tensor, "*batch C H W 1"]
-    depth: Float[Tensor, "*batch C H W 1"] | None
     means2d: Float[Tensor, "*batch C N 2"]
     radii: Int[Tensor, "*batch C N 2"]

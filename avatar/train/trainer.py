@@ -27,7 +27,7 @@ from avatar.gaussians.initial import (
 from avatar.gaussians.model import RiggedGaussians
 from avatar.losses.lpips import load_lpips
 from avatar.losses.objective import objective
-from avatar.render import RenderOutput, render
+from avatar.render import RenderOutput, Views, render
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES, check_rig
 from avatar.train.checkpoint import Snapshot
@@ -175,12 +175,8 @@ class Trainer:
         world = self.gaussians.activate(
             self._rig(**poses), self._rig.faces, self._sh_degree(), weights
         )
-        views, Ks, width, height = camera_tensors(
-            self._dataset.cameras, self._dataset.camera[rows], shrink
-        )
-        return render(
-            world, views.to(self._device), Ks.to(self._device), width, height, backgrounds
-        )
+        views = Views(*camera_tensors(self._dataset.cameras, self._dataset.camera[rows], shrink))
+        return render(world, views.to(self._device), backgrounds)
 
     def _backgrounds(self, shape: tuple[int, ...]) -> Float[np.ndarray, "B C 3"]:
         kind = self._preset.batch.background

@@ -12,7 +12,7 @@ from avatar.base.cli import one_line
 from avatar.data.frames import composite
 from avatar.gaussians.model import RiggedGaussians
 from avatar.losses import terms
-from avatar.render import Backend, cuda, rasterize, render
+from avatar.render import Backend, Views, cuda, rasterize, render
 from avatar.render.mesh import rasterize_mesh
 from pipeline.doctor.finding import Finding
 
@@ -120,7 +120,7 @@ def _one_step() -> None:
     faces = torch.tensor([[0, 1, 2]])
     world = RiggedGaussians.on_faces(1).activate(verts, faces)
     K = torch.tensor([[[[50.0, 0, 24], [0, 50, 16], [0, 0, 1]]]])
-    output = render(world, torch.eye(4)[None, None], K, _WIDTH, _HEIGHT)
+    output = render(world, Views(torch.eye(4)[None, None], K, _WIDTH, _HEIGHT))
     frame = np.zeros((_HEIGHT, _WIDTH, 3), np.uint8)
     truth = torch.from_numpy(composite(frame, frame[..., 0].copy(), np.zeros(3, np.float32)))
     terms.appearance(output.rgb, truth.expand_as(output.rgb)).loss.backward()

@@ -28,7 +28,7 @@ def _output() -> RenderOutput:
     image = torch.full((1, 1, 12, 12, 3), 0.5)
     radii = torch.tensor([[[[2, 3], [0, 0]]]], dtype=torch.int32)
     alpha = torch.full((1, 1, 12, 12, 1), 0.75)
-    return RenderOutput(image, alpha, None, torch.zeros(1, 1, 2, 2), radii)
+    return RenderOutput(image, alpha, torch.zeros(1, 1, 2, 2), radii)
 
 
 def _truth() -> Frames:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar.render import rasterize
+from avatar.render.types import Splats, Views
 
 GAUSSIANS = ("means", "quats", "scales", "opacities", "colors")
 
@@ -50,6 +51,13 @@ def random_scene(
         "sh_degree": degree,
         "backgrounds": torch.tensor([[0.2, 0.5, 0.9]], dtype=torch.float64),
     }
+
+
+def packed(scene: dict[str, Any]) -> tuple[Splats, Views, Tensor | None]:
+    """A scene as a backend's own `rasterize` takes it."""
+    splats = Splats(*(scene[name] for name in GAUSSIANS), scene.get("sh_degree"))
+    views = Views(scene["viewmats"], scene["Ks"], scene["width"], scene["height"])
+    return splats, views, scene.get("backgrounds")
 
 
 def rotated(angle: float, axis: int) -> Tensor:
@@ -100,7 +108,7 @@ def render_with_grads(scene: dict[str, Any], backend: str | Callable[..., Any]) 
     scene = {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in scene.items()}
     for name in GAUSSIANS:
         scene[name].requires_grad_()
-    images, alphas, info = render(**scene, depth=True)
+    images, alphas, info = render(**scene)
     generator = torch.Generator().manual_seed(7)
     loss = sum(
         (x * torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)).sum()

@@ -28,7 +28,7 @@ def _output(gradient: float, n: int = FACES) -> RenderOutput:
     means2d.grad = torch.full_like(means2d, gradient)
     radii = torch.ones(1, 1, n, 2, dtype=torch.int32)
     image = torch.zeros(1, 1, 10, 20, 3)
-    return RenderOutput(image, image[..., :1], None, means2d, radii)
+    return RenderOutput(image, image[..., :1], means2d, radii)
 
 
 def _generator() -> torch.Generator:

@@ -1,41 +1,25 @@
-"""What may be passed to `rasterize` and `render`, and what is refused."""
+"""Arguments of `rasterize` that are refused, each by its name."""
 
 import pytest
 import torch
 
-from avatar.render import RenderOutput, WorldGaussians, rasterize, render
-from tests.unit.avatar.render.scenes import random_scene, to_dtype
+from avatar.render.checks import check_inputs
+from tests.unit.avatar.render.scenes import packed, random_scene, to_dtype
 
 
 def scene(**changes):
     return to_dtype(random_scene(5, 16, 12, degree=1), torch.float32) | changes
 
 
-def test_render_is_rasterize_with_types():
-    arguments = scene(backgrounds=None)
-    gaussians = WorldGaussians(
-        *(arguments[k] for k in ("means", "quats", "scales", "opacities", "colors")), sh_degree=1
-    )
-    camera = (arguments["viewmats"], arguments["Ks"], 16, 12)
-    background = torch.tensor([0.1, 0.2, 0.3])
-    output = render(gaussians, *camera, background, depth=True)
-    assert isinstance(output, RenderOutput)
-    arguments["backgrounds"] = background[None]
-    images, alphas, info = rasterize(**arguments, depth=True)
-    assert torch.equal(output.rgb, images)
-    assert torch.equal(output.alpha, alphas)
-    assert torch.equal(output.depth, info["depth"])
-    assert torch.equal(output.radii, info["radii"])
-    assert torch.equal(output.means2d, info["means2d"])
-    assert render(gaussians, *camera).depth is None
-
-
-def test_a_lower_degree_uses_fewer_coefficients():
-    arguments = scene(sh_degree=0)
-    colors = arguments["colors"].requires_grad_()
-    rasterize(**arguments)[0].sum().backward()
-    assert colors.grad[:, 0].abs().sum() > 0
-    assert (colors.grad[:, 1:] == 0).all()
+def test_a_sound_scene_passes_alone_and_in_a_batch():
+    check_inputs(*packed(scene()))
+    batch = {
+        name: value.expand(2, *value.shape) if isinstance(value, torch.Tensor) else value
+        for name, value in scene().items()
+    }
+    check_inputs(*packed(batch))
+    shared = {name: scene()[name] for name in ("opacities", "colors")}
+    check_inputs(*packed(batch | shared))
 
 
 @pytest.mark.parametrize(
@@ -58,15 +42,9 @@ def test_a_lower_degree_uses_fewer_coefficients():
         ({"quats": torch.zeros(5, 4).double()}, "quats: expected torch.float32 like means"),
         ({"Ks": torch.zeros(1, 3, 3).requires_grad_()}, "Ks: gets no gradient"),
         ({"viewmats": torch.zeros(1, 4, 4).requires_grad_()}, "viewmats: gets no gradient"),
-        ({"backend": "metal"}, "backend: 'metal' cannot render cpu tensors; use cpu, reference"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        rasterize(**scene(**changes))
-
-
-def test_cpu_backend_is_float32():
-    with pytest.raises(ValueError, match="means: backend 'cpu' expects float32"):
-        rasterize(**random_scene(5, 16, 12), backend="cpu")
+        check_inputs(*packed(scene(**changes)))

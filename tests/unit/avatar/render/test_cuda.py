@@ -7,7 +7,6 @@ arguments mean to it, and what its results mean to us, is tried everywhere.
 
 import subprocess
 import sys
-from functools import partial
 
 import gsplat.rendering
 import pytest
@@ -21,6 +20,7 @@ from tests.unit.avatar.render.scenes import (
     GAUSSIANS,
     Rendered,
     batched_scene,
+    packed,
     random_scene,
     relative,
     render_with_grads,
@@ -74,17 +74,16 @@ def tiles(means2d, radii, depths, tile_size, tile_width, tile_height, **options)
 
 
 def blend(
-    means2d, conics, colors, opacities, width, height, tile_size, offsets, flatten_ids,
-    *, backgrounds, packed, absgrad,
-):  # fmt: skip
+    means2d, conics, colors, opacities, width, height, tile_size, offsets, flatten_ids, **options
+):
     """`rasterize_to_pixels`: every tile blends its own list, nearest first."""
-    assert not packed
+    assert not options["packed"]
     images, channels = means2d.shape[:-2], colors.shape[-1]
+    backgrounds = options["backgrounds"]
     if backgrounds is None:
         backgrounds = colors.new_zeros(*images, channels)
     assert backgrounds.shape == (*images, channels)
-    depths = colors[..., 3:] if channels == 4 else torch.zeros_like(opacities)[..., None]
-    splats = torch.cat([means2d, conics, opacities[..., None], colors[..., :3], depths], -1)
+    splats = torch.cat([means2d, conics, opacities[..., None], colors], -1)
     splats = splats.flatten(0, -2)
     rows, columns = offsets.shape[-2:]
     starts = offsets.flatten().tolist()
@@ -95,9 +94,8 @@ def blend(
         left, top = column * tile_size, row * tile_size
         box = (left, top, min(left + tile_size, width), min(top + tile_size, height))
         tile = reference._blend_tile(splats[flatten_ids[start:end].long()], box)
-        through = tile[..., 3:4]
-        color = torch.cat([tile[..., :3], tile[..., 4:]], -1)[..., :channels]
-        color = color + through * backgrounds.reshape(-1, channels)[image]
+        through = tile[..., 3:]
+        color = tile[..., :3] + through * backgrounds.reshape(-1, channels)[image]
         pictures[image, box[1] : box[3], box[0] : box[2]] = torch.cat([color, 1 - through], -1)
     pictures = pictures.unflatten(0, images)
     return pictures[..., :-1], pictures[..., -1:]
@@ -114,7 +112,7 @@ def by_gsplat(monkeypatch):
         "rasterize_to_pixels": blend,
     }.items():
         monkeypatch.setattr(gsplat.rendering, name, ours)
-    return partial(cuda._by_gsplat, gsplat.rendering.rasterization)
+    return lambda **scene: cuda._by_gsplat(gsplat.rendering.rasterization, *packed(scene))
 
 
 def assert_alike(ours: Rendered, truth: Rendered) -> None:
@@ -123,10 +121,8 @@ def assert_alike(ours: Rendered, truth: Rendered) -> None:
         assert (getattr(ours, name) - getattr(truth, name)).abs().max().item() < 1e-5, name
     assert torch.equal(ours.info["radii"], truth.info["radii"])
     assert ours.info["radii"].dtype == torch.int32
-    for name in ("means2d", "depth"):
-        torch.testing.assert_close(
-            ours.info[name].double(), truth.info[name], rtol=1e-4, atol=1e-4, msg=name
-        )
+    means2d = ours.info["means2d"].double()
+    torch.testing.assert_close(means2d, truth.info["means2d"], rtol=1e-4, atol=1e-4)
     for name, value in truth.grads.items():
         assert relative(ours.grads[name], value) < 1e-4, name
 
@@ -150,9 +146,9 @@ def test_timesteps_and_cameras(by_gsplat, shared):
     assert_alike(render_with_grads(scene, by_gsplat), truth)
 
 
-def test_black_without_a_background_and_no_depth_unasked(by_gsplat):
+def test_black_without_a_background(by_gsplat):
     scene = single(random_scene(40, 20, 20)) | {"backgrounds": None}
-    images, _, info = by_gsplat(**scene, depth=False)
+    images, _, info = by_gsplat(**scene)
     truth, _, expected = rasterize(**scene, backend="reference")
     torch.testing.assert_close(images, truth, rtol=1e-5, atol=1e-5)
     assert info.keys() == expected.keys()
@@ -169,7 +165,7 @@ def test_coefficients_beyond_the_degree_are_not_handed_over():
         raise Seen(tuple(colors.shape))
 
     with pytest.raises(Seen, match=r"\(40, 4, 3\)"):
-        cuda._by_gsplat(rasterization, **scene, depth=False)
+        cuda._by_gsplat(rasterization, *packed(scene))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -192,7 +188,7 @@ def test_loss_on_means2d_reaches_the_means(by_gsplat):
     grads = []
     for render, dtype in ((by_gsplat, torch.float32), (rasterize, torch.float64)):
         means = scene["means"].to(dtype).requires_grad_()
-        options = {"depth": False} if render is by_gsplat else {"backend": "reference"}
+        options = {} if render is by_gsplat else {"backend": "reference"}
         _, _, info = render(**to_dtype(scene, dtype) | {"means": means}, **options)
         info["means2d"].square().sum().backward()
         grads.append(means.grad.double())
@@ -206,7 +202,7 @@ def test_refused_on_the_cpu():
     ):
         rasterize(**scene, backend="gsplat")
     with pytest.raises(ValueError, match="backend 'gsplat' expects float32 on cuda, got torch"):
-        cuda.rasterize(**scene)
+        cuda.rasterize(*packed(scene))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -254,7 +250,6 @@ def assert_twins(ours: Rendered, truth: Rendered, grad: float = 2e-3) -> None:
     assert radii.max() <= 1 or ((ours.info["radii"] == 0) != (truth.info["radii"] == 0)).sum() <= 2
     assert (radii > 0).float().mean() < 0.01
     assert (ours.info["means2d"] - truth.info["means2d"]).abs().mean() < 1e-3
-    assert (ours.info["depth"] - truth.info["depth"]).abs().mean() < 1e-4
     for name, value in truth.grads.items():
         assert relative(ours.grads[name], value) < grad, name
 

@@ -7,6 +7,7 @@ import torch
 from gsplat.cuda import _torch_impl as gsplat_formulas
 
 from avatar.render import rasterize, reference
+from avatar.render.types import Splats, Views
 from tests.unit.avatar.render.scenes import GAUSSIANS, random_scene, to_dtype
 
 FOCAL, SIZE = 100.0, 9
@@ -37,7 +38,7 @@ def small_scene(*gaussians: tuple[float, float, float], **changes):
 def test_one_gaussian_by_hand(backend, dtype):
     """Variance 2^2 + 0.3 px^2; the middle pixel's centre is the Gaussian's."""
     scene = to_dtype(small_scene((2.0, 0.8, 1.0)), getattr(torch, dtype))
-    images, alphas, info = rasterize(**scene, depth=True, backend=backend)
+    images, alphas, info = rasterize(**scene, backend=backend)
     assert images.shape == (1, SIZE, SIZE, 3)
     assert alphas.shape == (1, SIZE, SIZE, 1)
     assert alphas[0, 4, 4, 0].item() == pytest.approx(0.8, rel=1e-6)
@@ -47,7 +48,6 @@ def test_one_gaussian_by_hand(backend, dtype):
     corner = 0.8 * math.exp(-(4.0**2) / 4.3)
     assert alphas[0, 0, 0, 0].item() == pytest.approx(corner, rel=1e-5)
     assert images[0, 4, 7].tolist() == pytest.approx([side, side / 2, side / 4], rel=1e-6)
-    assert info["depth"][0, 4, 7, 0].item() == pytest.approx(2.0, rel=1e-6)
     assert info["means2d"][0, 0].tolist() == pytest.approx([4.5, 4.5])
     reach = math.ceil(math.sqrt(2 * math.log(255 * 0.8) * 4.3))
     assert info["radii"].dtype == torch.int32
@@ -60,13 +60,11 @@ def test_two_gaussians_by_hand(backend, dtype):
     background = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)
     scene = small_scene((3.0, 0.5, 0.1), (2.0, 0.6, 0.9), backgrounds=background)
     scene = to_dtype(scene, getattr(torch, dtype))
-    images, alphas, info = rasterize(**scene, depth=True, backend=backend)
+    images, alphas, _ = rasterize(**scene, backend=backend)
     near, far, through = 0.6, 0.4 * 0.5, 0.4 * 0.5
     expected = [near * 0.9 + far * 0.1, (near + far) * 0.5 + through, (near + far) * 0.25]
     assert images[0, 4, 4].tolist() == pytest.approx(expected, rel=1e-6)
     assert alphas[0, 4, 4, 0].item() == pytest.approx(1 - through, rel=1e-6)
-    depth = (near * 2 + far * 3) / (near + far)
-    assert info["depth"][0, 4, 4, 0].item() == pytest.approx(depth, rel=1e-6)
 
 
 @pytest.mark.parametrize(("backend", "dtype"), [("reference", "float64"), ("cpu", "float32")])
@@ -90,9 +88,9 @@ def test_gradcheck(degree):
 
     def render(*gaussians):
         images, alphas, info = rasterize(
-            **dict(zip(GAUSSIANS, gaussians, strict=True)), **rest, depth=True, backend="reference"
+            **dict(zip(GAUSSIANS, gaussians, strict=True)), **rest, backend="reference"
         )
-        return images, alphas, info["depth"], info["means2d"]
+        return images, alphas, info["means2d"]
 
     inputs = [scene[name].requires_grad_() for name in GAUSSIANS]
     assert torch.autograd.gradcheck(render, inputs, atol=1e-6)
@@ -145,13 +143,14 @@ def test_projection_is_gsplats():
     scene["means"] = scene["means"] * torch.tensor([4.0, 4.0, 1.0])
     scene["Ks"][0, 0, 2] += 5
     gaussians = [scene[k].requires_grad_() for k in ("means", "quats", "scales")]
-    camera = (scene["viewmats"], scene["Ks"], 40, 24)
+    views = Views(scene["viewmats"], scene["Ks"], 40, 24)
     means, quats, scales = gaussians
     covars, _ = gsplat_formulas._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
     radii, means2d, depths, conics, _ = gsplat_formulas._fully_fused_projection(
-        means, covars, *camera
+        means, covars, *views
     )
-    ours = reference._project(*gaussians, torch.ones(200, dtype=torch.float64), *camera)
+    opaque = torch.ones(200, dtype=torch.float64)
+    ours = reference._project(Splats(*gaussians, opaque, scene["colors"]), views)
     seen = ours.visible
     assert 20 < seen.sum() < 180
     assert torch.equal(seen, (radii > 0).all(-1))
