@@ -92,19 +92,10 @@ def test_one_flipped_bit_is_found(folder: Path, rig: HeadRig, name: str, bit: in
 
 
 BROKEN: dict[str, tuple[Callable[[dict[str, torch.Tensor]], None], str]] = {
-    "binding above": (lambda t: t["binding"].__setitem__(3, 10**6), "binding is 0..1000000"),
-    "binding below": (lambda t: t["binding"].__setitem__(3, -1), "binding is -1.."),
-    "binding float": (lambda t: t.update(binding=t["binding"].float()), "binding is torch.float32"),
-    "nan": (lambda t: t["sh_dc"].view(-1).__setitem__(0, torch.nan), "sh_dc holds NaN"),
-    "infinite": (lambda t: t["means_local"][2].fill_(torch.inf), "means_local holds NaN or inf"),
-    "huge": (lambda t: t["log_scales"][2].fill_(3e38), "log_scales reach 3e"),
-    "no rotation": (lambda t: t["quats_local"][0].zero_(), "quaternion of length zero"),
-    "short": (lambda t: t.update(sh_dc=t["sh_dc"][1:].clone()), "sh_dc is torch.float32"),
+    "binding": (lambda t: t["binding"].__setitem__(3, 10**6), "binding is 0..1000000"),
     "missing": (lambda t: t.pop("opacity_logits"), "not the tensors of Gaussians"),
-    "degree": (lambda t: t.update(sh_rest=torch.zeros(len(t["binding"]), 4, 3)), "sh_rest has 4"),
     "no space": (lambda t: t.pop("expression_space.axes"), "has a basis of 2"),
     "space": (lambda t: t["expression_space.mean"].fill_(torch.nan), "mean holds NaN"),
-    "empty": (lambda t: t.update({k: v[:0] for k, v in t.items() if "." not in k}), "no Gaussians"),
 }
 
 

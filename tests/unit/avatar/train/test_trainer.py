@@ -224,6 +224,16 @@ def test_a_loss_that_is_not_finite_stops_with_one_line(scene: Path, rig: HeadRig
             next(trainer.steps())
 
 
+def test_nothing_visible_is_one_line(scene: Path, rig: HeadRig) -> None:
+    with Dataset(scene) as dataset:
+        away = dataset.params.translation + torch.tensor([100.0, 0, 0])
+        dataset.__dict__["params"] = replace(dataset.params, translation=away)
+        trainer = Trainer(dataset, rig, override(TINY, {"images": 400, "basis": {"size": 0}}))
+        with pytest.raises(UserError, match="nothing was visible in the last 200 of 200 images"):
+            for _ in trainer.steps():
+                pass
+
+
 def test_another_rig_and_no_frames_are_refused(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
         params: RigParams = dataset.params
