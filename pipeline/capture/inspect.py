@@ -13,10 +13,11 @@ import numpy as np
 
 from avatar.base import cli
 from avatar.base.errors import UserError
+from pipeline.capture.clip import Clip
 from pipeline.capture.images import read_image
 from pipeline.capture.lens import check_distortion
-from pipeline.capture.model import LONG_GAP
-from pipeline.capture.read import Capture, Clip, read_capture
+from pipeline.capture.model import LONG_GAP, Capture
+from pipeline.capture.read import read_capture
 from pipeline.media import VideoInfo
 
 COLUMNS = ("sequence", "camera", "frames", "seconds", "fps", "size", "codec", "rotation", "gaps")

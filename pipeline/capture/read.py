@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from avatar.base.errors import UserError
+from pipeline.capture.clip import Clip
 from pipeline.capture.layouts import headsplat, nersemble, transforms
 from pipeline.capture.layouts.headsplat import PARAMS_FILE
-from pipeline.capture.model import Capture, Clip
-
-__all__ = ["Capture", "Clip", "read_capture"]
+from pipeline.capture.model import Capture
 
 
 class Layout(Protocol):

@@ -17,9 +17,11 @@ from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from avatar.data.writer import create
 from pipeline import media
+from pipeline.capture.clip import Clip
 from pipeline.capture.images import read_image
 from pipeline.capture.lens import check_distortion
-from pipeline.capture.read import Capture, Clip, read_capture
+from pipeline.capture.model import Capture
+from pipeline.capture.read import read_capture
 from pipeline.common.gate import Quality
 from pipeline.detect.landmarks import SparseLook
 from pipeline.ingest.framing import Framing, calibrated, windowed

@@ -12,7 +12,8 @@ from avatar.base import cli, files
 from avatar.data import jpeg
 from avatar.data.layout import IMAGE, Tables
 from avatar.data.writer import StoreWriter
-from pipeline.capture.read import Capture, Clip
+from pipeline.capture.clip import Clip
+from pipeline.capture.model import Capture
 from pipeline.common.parallel import threaded
 from pipeline.ingest.continuity import Continuity, thumbnail
 from pipeline.ingest.framing import Framing

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
-from pipeline.capture.model import Clip
+from pipeline.capture.clip import Clip
 from pipeline.ingest.settings import IngestSettings
 
 

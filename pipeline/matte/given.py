@@ -9,7 +9,7 @@ from avatar.base import files
 from avatar.base.errors import UserError
 from avatar.data.reader import FrameStore
 from pipeline.capture.images import read_picture
-from pipeline.capture.read import Capture
+from pipeline.capture.model import Capture
 from pipeline.ingest.framing import Framing
 from pipeline.matte.backends import Alpha
 

@@ -13,7 +13,8 @@ from avatar.data.layout import ALPHA
 from avatar.data.reader import FrameStore
 from avatar.data.writer import create
 from pipeline.capture.images import read_image
-from pipeline.capture.read import Capture, read_capture
+from pipeline.capture.model import Capture
+from pipeline.capture.read import read_capture
 from pipeline.common.gate import Quality
 from pipeline.ingest.framing import Framing
 from pipeline.matte.backends import Choice, Image, Name

@@ -27,8 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _convert(args: argparse.Namespace) -> None:
-    from pipeline.capture.calibration import colmap, convert
-    from pipeline.capture.layouts import nersemble
+    from pipeline.capture.calibration import colmap, convert, nersemble
 
     if args.kind == "colmap":
         cameras = colmap.read_colmap(args.source, args.metres)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
-from pipeline.capture.layouts.headsplat import PREFIX
+from pipeline.capture.model import PREFIX
 
 LONGEST_UNIT = 1000.0  # metres
 # Which of fx fy cx cy k1 k2 p1 p2 k3 each parameter of a model is; 'f' is both focal lengths.

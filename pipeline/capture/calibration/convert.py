@@ -6,7 +6,8 @@ import numpy as np
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
-from pipeline.capture.layouts import nersemble, transforms
+from pipeline.capture.calibration import nersemble, transforms
+from pipeline.capture.foreign import read_object
 from pipeline.capture.lens import check_model
 
 
@@ -16,7 +17,7 @@ def read_transforms(path: Path) -> Cameras:
     Raises:
         UserError: not such a file, or a camera that moves.
     """
-    value = nersemble.read_object(path, "a transforms file")
+    value = read_object(path, "a transforms file")
     listed = value.pop("frames", None)
     if not isinstance(listed, list) or not all(isinstance(frame, dict) for frame in listed):
         raise UserError(f"{path}: expected a list 'frames'")
@@ -36,6 +37,6 @@ def read_transforms(path: Path) -> Cameras:
 
 def read_nersemble(path: Path, size: tuple[int, int]) -> Cameras:
     """All cameras of a camera_params.json for frames of `size`."""
-    poses = nersemble.read_object(path, "a NeRSemble calibration").get("world_2_cam")
+    poses = read_object(path, "a NeRSemble calibration").get("world_2_cam")
     serials = sorted(poses) if isinstance(poses, dict) else []
     return nersemble.read_cameras(path, dict.fromkeys(serials, size))

@@ -17,13 +17,13 @@ from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from pipeline import media
 from pipeline.capture import images
+from pipeline.capture.clip import Clip
 from pipeline.capture.clutter import is_clutter
-from pipeline.capture.model import Capture, Clip
+from pipeline.capture.model import PREFIX, Capture
 
 CAMERAS_FILE = "cameras.json"
 PARAMS_FILE = "params.npz"
 PLATES = "plates"
-PREFIX = "cam_"
 EXPORTED = ("cutout", "image")  # folders of `dataset export`, the first is taken
 
 log = logging.getLogger(__name__)

@@ -17,26 +17,22 @@ given out on request only, and none was at hand.
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from avatar.base import files
 from avatar.base.errors import UserError
-from avatar.data.cameras import VERSION, Cameras
 from pipeline import media
 from pipeline.capture import images
+from pipeline.capture.calibration.nersemble import read_cameras
+from pipeline.capture.clip import Clip
 from pipeline.capture.colour import ColourCorrection
+from pipeline.capture.foreign import clean, read_object
 from pipeline.capture.layouts.headsplat import absent_clips, entries
-from pipeline.capture.lens import check_model
-from pipeline.capture.model import Capture, Clip, FlameTracks
+from pipeline.capture.model import Capture, FlameTracks
 
 PARAMS = Path("calibration") / "camera_params.json"
 COLOURS = Path("calibration") / "color_calibration.json"
 BACKGROUND = "BACKGROUND"
 TRACKING = Path("tracking")
 TRACKS, OLD_TRACKS = "flame2023_tracking_v2.npz", "flame2023_tracking.npz"
-CALIBRATED_SIZE = (2200, 3208)  # of the one matrix that all cameras share
 _NAME = re.compile(r"(?:cam|image)_([A-Za-z0-9_-]+)")
 
 
@@ -81,68 +77,6 @@ def read(folder: Path, image_fps: float) -> Capture:
         layout="NeRSemble",
         remarks=remarks + absent_clips(clips),
     )
-
-
-def clean(name: str) -> str:
-    """A name by our rules: NeRSemble's have '+' in them."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name).lstrip("_-")[:64] or "main"
-
-
-def read_cameras(path: Path, sizes: dict[str, tuple[int, int]]) -> Cameras:
-    """Read `camera_params.json`.
-
-    Args:
-        sizes: width and height in pixels of the frames of every camera wanted.
-    Raises:
-        UserError: not such a file, a camera is missing, or the frames have another aspect ratio
-            than the calibration.
-    """
-    params = read_object(path, "a NeRSemble calibration")
-    check_model(params, str(path))
-    poses, intrinsics = params.get("world_2_cam"), params.get("intrinsics")
-    if not isinstance(poses, dict) or intrinsics is None:
-        raise UserError(f"{path}: expected 'world_2_cam' and 'intrinsics': download it again")
-    cameras = {}
-    for serial, (width, height) in sizes.items():
-        shared = not isinstance(intrinsics, dict)
-        if serial not in poses or not (shared or serial in intrinsics):
-            raise UserError(f"{path} lacks camera {serial!r}, which has clips: download it again")
-        K = intrinsics if shared else intrinsics[serial]
-        cameras[serial] = {
-            "width": width,
-            "height": height,
-            "K": _scaled(K, serial, (width, height), path) if shared else K,
-            "viewmat": poses[serial],
-        }
-    return Cameras.from_json({"version": VERSION, "units": "m", "cameras": cameras}, path)
-
-
-def _scaled(K: Any, serial: str, size: tuple[int, int], path: Path) -> Any:
-    """The shared matrix for frames that are smaller than those it was made for."""
-    scale = size[0] / CALIBRATED_SIZE[0]
-    if abs(size[1] - scale * CALIBRATED_SIZE[1]) > 2:
-        expected = "{} x {}".format(*CALIBRATED_SIZE)
-        raise UserError(
-            f"{path}: camera {serial!r} has frames of {size[0]} x {size[1]}, the calibration is "
-            f"for {expected} or a whole fraction of it: give uncropped videos"
-        )
-    try:
-        return (np.diag([scale, scale, 1]) @ np.asarray(K, np.float64)).tolist()
-    except (TypeError, ValueError):
-        return K  # Cameras.from_json reports the error
-
-
-def read_object(path: Path, what: str) -> dict[str, Any]:
-    """A JSON object from a plain file; `what` names it in messages."""
-    if not path.is_file():
-        raise UserError(f"{path} is not a plain file: expected {what}")
-    try:
-        value = files.read_json(path)
-    except (OSError, ValueError, RecursionError) as problem:
-        raise UserError(f"{path}: not readable as JSON ({problem})") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected {what}, a JSON object")
-    return value
 
 
 def _track(sequence: Path, name: str, remarks: list[str]) -> Path | None:

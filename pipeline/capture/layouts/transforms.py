@@ -11,7 +11,6 @@ mean head; that shift is taken back, so that cameras stand still.
 Written from the format's published reader and writer; no such folder was at hand.
 """
 
-import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,15 @@ from jaxtyping import Float
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
+from pipeline.capture.calibration.transforms import STILL, camera_of, entry_of, optics, pose
+from pipeline.capture.clip import LAST_NUMBER, Clip
+from pipeline.capture.foreign import clean, read_object
 from pipeline.capture.layouts.headsplat import CAMERAS_FILE, absent_clips
-from pipeline.capture.layouts.nersemble import clean, read_object
-from pipeline.capture.lens import TERMS, check_model
-from pipeline.capture.model import LAST_NUMBER, Capture, Clip, FlameTracks
+from pipeline.capture.lens import check_model
+from pipeline.capture.model import Capture, FlameTracks
 
 WHOLE = "transforms.json"
 PARTS = ("transforms_train.json", "transforms_val.json", "transforms_test.json")
-# How far poses of one camera may differ: metres, and entries of the rotation.
-STILL = 1e-3
 
 
 def matches(folder: Path) -> bool:
@@ -149,63 +148,6 @@ def _sequence(folder: Path, path: Path) -> str:
     home = path.parent.parent
     inside = home == folder.resolve() or path.parent == folder.resolve()
     return "main" if inside else clean(home.name)
-
-
-def camera_of(frame: dict[str, Any], path: Path) -> str:
-    """A frame's camera: its index, two digits so that names keep the order, or the file's name."""
-    index = frame.get("camera_index")
-    return f"{index:02d}" if isinstance(index, int) else clean(path.stem)
-
-
-def pose(frame: dict[str, Any], where: Path) -> Float[np.ndarray, "4 4"]:
-    """Camera to world, OpenCV axes."""
-    try:
-        matrix = np.asarray(frame.get("transform_matrix"), np.float64)
-    except (TypeError, ValueError):
-        matrix = np.empty(0)
-    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
-        raise UserError(f"{where}: a frame's transform_matrix is no 4x4 pose: export it again")
-    return matrix * [1, -1, -1, 1]
-
-
-def optics(frame: dict[str, Any]) -> dict[str, Any]:
-    """What a frame says about its lens, to compare with other frames of its camera."""
-    keys = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y", *TERMS)
-    return {key: frame[key] for key in keys if key in frame}
-
-
-def entry_of(frame: dict[str, Any], viewmat: np.ndarray, where: Path) -> dict[str, Any]:
-    """The entry of `cameras.json` for a frame's camera.
-
-    Raises:
-        UserError: its numbers are none.
-    """
-    try:
-        width, height = float(frame["w"]), float(frame["h"])
-        focal_x = _focal(frame, "x", width)
-        if "fl_y" in frame or ("camera_angle_y" in frame and "fl_x" not in frame):
-            focal_y = _focal(frame, "y", height)
-        else:
-            focal_y = focal_x
-        centre = float(frame.get("cx", width / 2)), float(frame.get("cy", height / 2))
-        lens = [float(frame.get(name, 0)) for name in TERMS]
-    except (KeyError, TypeError, ValueError, ArithmeticError):
-        raise UserError(f"{where}: a frame lacks w, h or fl_x: export it again") from None
-    K = [[focal_x, 0, centre[0]], [0, focal_y, centre[1]], [0, 0, 1]]
-    return {
-        "width": width,
-        "height": height,
-        "K": K,
-        "distortion": lens,
-        "viewmat": viewmat.tolist(),
-    }
-
-
-def _focal(frame: dict[str, Any], axis: str, side: float) -> float:
-    """Focal length in pixels along an axis, of its own key or of the angle of view."""
-    if f"fl_{axis}" in frame:
-        return float(frame[f"fl_{axis}"])
-    return side / 2 / math.tan(float(frame[f"camera_angle_{axis}"]) / 2)
 
 
 def _cameras(

@@ -19,8 +19,8 @@ from avatar.data.cameras import Cameras
 from avatar.data.reader import FrameStore
 from avatar.rig import HeadRig, RigParams
 from pipeline.capture.layouts.headsplat import CAMERAS_FILE, PARAMS_FILE
-from pipeline.capture.model import FlameTracks
-from pipeline.capture.read import Capture, read_capture
+from pipeline.capture.model import Capture, FlameTracks
+from pipeline.capture.read import read_capture
 from pipeline.track.external.arrays import REMEDY
 from pipeline.track.external.assemble import Part, flame_params
 from pipeline.track.external.flame import join, read_rows

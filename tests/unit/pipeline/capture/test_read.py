@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from avatar.base.errors import UserError
-from pipeline.capture.read import Clip, read_capture
+from pipeline.capture.clip import Clip
+from pipeline.capture.read import read_capture
 from tests.hard_cases import nersemble_folder, transforms_folder, two_cameras
 from tests.media_files import touch
 

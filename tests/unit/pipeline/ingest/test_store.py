@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.data.reader import FrameStore
-from pipeline.capture.model import Clip
+from pipeline.capture.clip import Clip
 from pipeline.ingest.framing import windowed
 from pipeline.ingest.run import ingest
 from pipeline.ingest.store import StoredClip, tabulate
