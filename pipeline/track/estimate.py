@@ -3,6 +3,8 @@
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from avatar.data.reader import AlphaStore, FrameStore
@@ -17,6 +19,7 @@ from pipeline.track.evidence import (
     outliers,
     score_prior,
 )
+from pipeline.track.photometric import occlusion
 from pipeline.track.report import quality
 from pipeline.track.report.quality import Measures
 from pipeline.track.settings import TrackSettings
@@ -24,6 +27,8 @@ from pipeline.track.solve import joint_fit
 from pipeline.track.solve.joint_fit import Fit
 from pipeline.track.solve.model import LandmarkModel
 from pipeline.track.solve.problem import Belief, Observations
+
+STRETCHES = 8  # named at most, the longest ones
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +74,14 @@ def fitted(
     model = joint_fit.landmark_model(rig)
     observed = observe.observations(store, given, found, model.ids)
     observed, warnings = _checked(model, observed, known, store)
-    track = _by_landmarks(
-        settings, rig, model, observed, known, _belief(rig, store, found, settings)
-    )
+    prior = _belief(rig, store, found, settings)
+    track = _by_landmarks(settings, rig, model, observed, known, prior)
+    if settings.photometric:
+        covered = joint_fit.covered(track, store)
+        if covered.any():
+            observed = occlusion.without(observed, track.valid, covered)
+            warnings += _covered_stretches(observed, store)
+            track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors, prior)
     found = outliers.mark(found, observed, store.timestep, store.camera)
     overlaps: dict[str, float] = {}
     if alphas is not None:
@@ -133,6 +143,20 @@ def _checked(
     if len(odd) < observed.seen.any(0).sum():
         observed.seen[:, odd] = False
     return outliers.by_cameras(model, observed), warnings
+
+
+def _covered_stretches(observed: Observations, store: FrameStore) -> list[str]:
+    """A warning for each stretch in which something covers a part of the face."""
+    assert observed.covered is not None
+    found = occlusion.stretches(observed.covered, np.unique(store.sequence, return_inverse=True)[1])
+    found.sort(key=lambda stretch: stretch[1] - stretch[2])
+    return [
+        f"camera {store.camera_ids[camera]}, {store.sequence[first]} {store.index[first]} to "
+        f"{store.index[last]}: something covers "
+        f"{observed.covered[first : last + 1, camera].mean():.0%} of the face's landmarks: they "
+        "are rejected as outliers, the head's pose is uncertain there"
+        for camera, first, last in found[:STRETCHES]
+    ]
 
 
 def _belief(

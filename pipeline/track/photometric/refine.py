@@ -66,7 +66,7 @@ def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
     observed, chosen = problem.observations, _spread(problem.observations)
 
     def cut(steps: Int[np.ndarray, "B"]) -> dict[int, dict[int, View]]:
-        views = _views(
+        views = cut_views(
             observed.at(steps),
             state.at(steps),
             skin,
@@ -120,7 +120,7 @@ def _solve(
 
 def learn(observed: Observations, state: State, skin: Skin, seen: Views, blur: float) -> Appearance:
     """The skin's colours in some frames."""
-    found = list(_looks(observed, state, skin, seen, blur))
+    found = list(samples_of(observed, state, skin, seen, blur))
     return appearance.learn(
         np.concatenate([some.values for some in found]),
         np.concatenate([some.visible for some in found]),
@@ -209,7 +209,7 @@ def difference(
     """Mean distance of brightness from the learnt one, robustly: per cent, cut off at 30."""
     misses = [
         np.abs(some.values - learnt.predict(some.normals))[some.visible, 0]
-        for some in _looks(observed, state, skin, seen, blur)
+        for some in samples_of(observed, state, skin, seen, blur)
     ]
     return 100 * float(np.minimum(np.concatenate(misses), 0.3).mean())
 
@@ -219,13 +219,13 @@ def _spread(observed: Observations) -> Int[np.ndarray, "B"]:
     return np.unique(np.linspace(0, len(observed) - 1, count).round().astype(int))
 
 
-def _views(
+def cut_views(
     observed: Observations,
     state: State,
     skin: Skin,
     frame: Frames,
 ) -> Views:
-    """As `looks.views`, in threads."""
+    """As `samples.views`, in threads."""
 
     def work(part: Int[np.ndarray, "B"]) -> Views:
         return samples.views(
@@ -235,9 +235,10 @@ def _views(
     return [view for found in threaded(work, parts(len(observed))) for view in found]
 
 
-def _looks(
+def samples_of(
     observed: Observations, state: State, skin: Skin, seen: Views, blur: float
 ) -> Iterator[Looks]:
+    """As `samples.look`, in threads, part by part."""
     return threaded(
         lambda part: look(skin, observed.at(part), state.at(part), [seen[t] for t in part], blur),
         parts(len(observed)),

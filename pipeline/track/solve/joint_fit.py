@@ -12,7 +12,7 @@ from avatar.rig import HeadRig, RigParams
 from pipeline.common.parallel import threaded
 from pipeline.track.outline import offsets, overlap, silhouette, torso
 from pipeline.track.outline.silhouette import Rim
-from pipeline.track.photometric import refine, samples, skin
+from pipeline.track.photometric import occlusion, refine, samples, skin
 from pipeline.track.solve import initial, stages, timeline
 from pipeline.track.solve.model import LandmarkModel
 from pipeline.track.solve.problem import Belief, Observations, Priors, Problem, State
@@ -118,6 +118,13 @@ def by_outlines(
         state = stages.run(problem, fit.state, known, stages.BY_OUTLINES)
         fit = replace(fit, problem=problem, state=state)
     return fit
+
+
+def covered(fit: Fit, store: FrameStore) -> Bool[np.ndarray, "N C L"]:
+    """Landmarks of the solved timesteps that something covers."""
+    points = skin.skin(fit.rig, fit.problem.model.pivot)
+    frame = samples.frames(store, np.flatnonzero(fit.valid))
+    return occlusion.occluded(fit.problem, fit.state, points, frame)
 
 
 def by_colours(fit: Fit, store: FrameStore) -> Fit:

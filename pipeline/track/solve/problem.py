@@ -30,6 +30,7 @@ class Observations:
     Attributes:
         points [T,C,L,2] px; seen [T,C]: whether the camera found a face.
         Ks [C,3,3], viewmats [C,4,4]; time [T] s; clip [T]: number of the sequence.
+        covered [T,C,L]: landmarks that something hides, which are ignored; None: unknown.
     """
 
     points: Float[np.ndarray, "T C L 2"]
@@ -38,6 +39,7 @@ class Observations:
     viewmats: Float[np.ndarray, "C 4 4"]
     time: Float[np.ndarray, "T"]
     clip: Int[np.ndarray, "T"]
+    covered: Bool[np.ndarray, "T C L"] | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -45,7 +47,9 @@ class Observations:
     def at(self, timesteps: Int[np.ndarray, "B"]) -> "Observations":
         """The same cameras at some of the timesteps."""
         per_timestep = ("points", "seen", "time", "clip")
-        return replace(self, **{name: getattr(self, name)[timesteps] for name in per_timestep})
+        part = {name: getattr(self, name)[timesteps] for name in per_timestep}
+        covered = None if self.covered is None else self.covered[timesteps]
+        return replace(self, **part, covered=covered)
 
 
 @dataclass(frozen=True)
@@ -271,6 +275,8 @@ class Problem:
             self.precision[part] = 1 / (self.deviation * scale) ** 2
             trust = self.priors.evidence * self._visible(piece, seen)
             trust *= self.observations.seen[part, :, None]
+            if self.observations.covered is not None:
+                trust *= ~self.observations.covered[part]
             self.trust[part] = trust * self._open(piece)[:, None]
 
     def _visible(
