@@ -15,7 +15,7 @@ GROWTH, GROWTH_SPEED = 0.2, 1.0  # of the logarithm of a face's size, and a seco
 SHORT = 0.25  # s; a longer absence allows no longer way
 TILT = 60.0  # degrees that a head does not roll within `SHORT`
 MEMORY = 2.0  # s; after that any place is as likely as any other
-JUMP = 1.0  # s of detections that a leap must gain to be believed
+JUMP = 1.0  # s of detections that a leap must gain to be accepted
 
 
 def choose(
@@ -25,25 +25,34 @@ def choose(
 ) -> Int[np.ndarray, "M"]:
     """Which of the faces found in each frame of a clip is the subject's.
 
-    The best path by dynamic programming (Viterbi): a face is worth its size, a leap costs
-    `JUMP` seconds of faces. So a stretch elsewhere, shorter than twice that, is left out.
-
     Args:
         points: landmarks (px) of all faces found.
         frame: which frame each is of, ascending.
         time: of every frame, s.
     Returns:
-        For every frame the row in `points`, or -1: no face, or none that is believed.
+        For every frame the row in `points`, or -1: no face, or none that is the subject's.
+    """
+    return best_path(*_shapes(points), frame, time)
+
+
+def best_path(
+    centre: Float[np.ndarray, "N 2"],
+    size: Float[np.ndarray, "N"],
+    tilt: Float[np.ndarray, "N"],
+    frame: Int[np.ndarray, "N"],
+    time: Float[np.ndarray, "M"],
+) -> Int[np.ndarray, "M"]:
+    """As `choose`, from the faces' centres (px), sizes (px) and tilts (degrees).
+
+    The best path by dynamic programming (Viterbi): a face is worth its size, a leap costs
+    `JUMP` seconds of faces. So a stretch elsewhere, shorter than twice that, is left out.
     """
     chosen = np.full(len(time), -1)
     if len(frame) == 0:
         return chosen
-    centre, size, tilt = _shapes(points)
     pace = float(np.median(np.diff(time))) if len(time) > 1 else 1 / 30
     leap_cost = JUMP / max(pace, 1e-3)
-    largest = np.zeros(len(time))
-    np.maximum.at(largest, frame, size)
-    worth = np.minimum(1, size / np.median(largest[largest > 0]))
+    worth = _worth(size, frame, len(time))
     starts = np.searchsorted(frame, frame)  # the first face of each face's frame
     when = time[frame]
     oldest = np.searchsorted(when, when - MEMORY)
@@ -69,6 +78,15 @@ def choose(
         chosen[frame[row]] = row
         row = int(previous[row])
     return chosen
+
+
+def _worth(
+    size: Float[np.ndarray, "N"], frame: Int[np.ndarray, "N"], frames: int
+) -> Float[np.ndarray, "N"]:
+    """What a face adds to a path: its size, of that of the clip's usual largest face."""
+    largest = np.zeros(frames)
+    np.maximum.at(largest, frame, size)
+    return np.minimum(1, size / np.median(largest[largest > 0]))
 
 
 def leaps(points: Float[np.ndarray, "M 478 2"], time: Float[np.ndarray, "M"]) -> bool:

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 
 from pipeline.detect.face_mesh import quiet_stderr
 from pipeline.detect.mediapipe_import import import_mediapipe
+from pipeline.matte.backends import Share
 
 # File of each network, width and height of the image that it takes.
 NETWORKS = {
@@ -127,3 +128,8 @@ def _stretched(
 def person_masks() -> PersonMasks:
     """The masks of this process: loaded once, because they remember nothing."""
     return PersonMasks()
+
+
+def subject_of(mask: Float[np.ndarray, "h w"], share: Share | None) -> Float[np.ndarray, "h w"]:
+    """The subject's part of a mask of persons; None: the mask is of the subject alone."""
+    return mask if share is None else mask * share

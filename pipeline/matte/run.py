@@ -18,6 +18,7 @@ from pipeline.capture.read import read_capture
 from pipeline.common.gate import Quality
 from pipeline.ingest.framing import Framing
 from pipeline.matte.backends import Choice, Image, Name
+from pipeline.matte.crowd import persons_of, report_removed
 from pipeline.matte.given import GivenAlpha, given_alphas
 from pipeline.matte.settings import MatteSettings
 from pipeline.matte.workers import Matted, cut, matted
@@ -54,15 +55,15 @@ def matte(
         camera_ids, tables = store.camera_ids, store.tables
     choices = _choices(settings, camera_ids, capture, ingested)
     given = _given(settings, capture, ingested)
-    pieces = cut(frames, choices, given)
-    coverage: list[float] = []
-    change: list[float] = []
+    persons = persons_of(frames, set(given))
+    whole = Matted([], [], [], [])
     with create(out / "alpha.h5", len(tables.camera)) as writer:
-        blobs = _gathered(matted(pieces, settings.workers), coverage, change)
-        for blob in cli.progress(blobs, "matte", len(tables.camera)):
+        pieces = matted(cut(frames, choices, given, persons), settings.workers)
+        for blob in cli.progress(_gathered(pieces, whole), "matte", len(tables.camera)):
             writer.append(ALPHA, blob)
         writer.write_tables(tables)
-    quality = judge(np.array(coverage), np.array(change))
+    quality = grade(np.array(whole.coverage), np.array(whole.change))
+    report_removed(quality, tables, persons, np.array(whole.removed))
     quality.metrics["frames_with_given_alpha"] = len(given)
     quality.metrics["backends"] = {camera: choice.name for camera, choice in choices.items()}
     quality.save(out / "quality.json")
@@ -78,12 +79,12 @@ def _given(
     return given_alphas(capture, ingested)
 
 
-def _gathered(
-    done: Iterator[Matted], coverage: list[float], change: list[float]
-) -> Iterator[bytes]:
-    for piece in done:
-        coverage += piece.coverage
-        change += piece.change
+def _gathered(pieces: Iterator[Matted], whole: Matted) -> Iterator[bytes]:
+    """The blobs of all pieces; what was measured of them is gathered in `whole`."""
+    for piece in pieces:
+        whole.coverage.extend(piece.coverage)
+        whole.change.extend(piece.change)
+        whole.removed.extend(piece.removed)
         yield from piece.blobs
 
 
@@ -125,8 +126,8 @@ def _plates(capture: Capture, ingested: Path) -> dict[str, Image]:
     return framed
 
 
-def judge(coverage: Float[np.ndarray, "M"], change: Float[np.ndarray, "N"]) -> Quality:
-    """What coverage and flicker say about a matte.
+def grade(coverage: Float[np.ndarray, "M"], change: Float[np.ndarray, "N"]) -> Quality:
+    """Grade a matte by its coverage and flicker.
 
     Args:
         coverage: mean alpha of each frame, 0..1.

@@ -20,6 +20,7 @@ import numpy as np
 from avatar.base.errors import UserError
 from avatar.data import png
 from avatar.data.reader import FrameStore
+from pipeline.detect.persons import Persons
 from pipeline.matte.backends import Alpha, Choice, start
 from pipeline.matte.given import GivenAlpha
 
@@ -37,6 +38,7 @@ class Piece:
         rows: rows to give the alphas of.
         choice: the backend.
         given: alphas that the capture brings for `lead_in` and `rows`; empty: the backend's.
+        persons: faces in each frame of `lead_in` and `rows`; empty: the clip shows one person.
     """
 
     frames: Path
@@ -44,6 +46,7 @@ class Piece:
     rows: list[int]
     choice: Choice
     given: list[GivenAlpha] = field(default_factory=list)
+    persons: list[Persons] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,20 @@ class Matted:
         coverage: mean alpha of each row, 0..1.
         change: mean absolute change of alpha (0..1) from frame to frame, of the rows that follow
             one.
+        removed: of each row, how much of the frame was other persons, 0..1.
     """
 
     blobs: list[bytes]
     coverage: list[float]
     change: list[float]
+    removed: list[float]
 
 
 def cut(
-    path: Path, choices: dict[str, Choice], given: dict[int, GivenAlpha] | None = None
+    path: Path,
+    choices: dict[str, Choice],
+    given: dict[int, GivenAlpha] | None = None,
+    persons: dict[int, Persons] | None = None,
 ) -> list[Piece]:
     """The pieces of a frame store, in the order of its rows.
 
@@ -71,8 +79,9 @@ def cut(
         path: the frame store.
         choices: backend of each camera.
         given: alphas that the capture brings, by row; a clip has them for all rows or for none.
+        persons: faces by row, of clips that show several persons; likewise.
     """
-    given = given or {}
+    given, persons = given or {}, persons or {}
     pieces = []
     with FrameStore(path) as store:
 
@@ -87,8 +96,10 @@ def cut(
             edges = [len(rows) * piece // count for piece in range(count + 1)]
             for begin, end in itertools.pairwise(edges):
                 lead_in = rows[max(0, begin - LEAD_IN) : begin]
-                brought = [given[row] for row in rows[begin - len(lead_in) : end] if row in given]
-                pieces.append(Piece(path, lead_in, rows[begin:end], choice, brought))
+                all_rows = rows[begin - len(lead_in) : end]
+                brought = [given[row] for row in all_rows if row in given]
+                faces = [persons[row] for row in all_rows if row in persons]
+                pieces.append(Piece(path, lead_in, rows[begin:end], choice, brought, faces))
     return pieces
 
 
@@ -98,32 +109,40 @@ def matte_piece(piece: Piece) -> Matted:
     Raises:
         UserError: as `matting.start`, or a damaged frame.
     """
-    result = Matted([], [], [])
+    result = Matted([], [], [], [])
     before: np.ndarray | None = None
     with FrameStore(piece.frames) as store:
-        for place, alpha in enumerate(_alphas(piece, store)):
+        for place, (alpha, removed) in enumerate(_alphas(piece, store)):
             # A quarter of the size says as much, in a fraction of the time.
             small = cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
             if place >= len(piece.lead_in):
                 result.blobs.append(png.encode(alpha))
                 result.coverage.append(float(small.mean()) / 255)
+                result.removed.append(removed)
                 if before is not None:
                     result.change.append(float(cv2.absdiff(small, before).mean()) / 255)
             before = small
     return result
 
 
-def _alphas(piece: Piece, store: FrameStore) -> Iterator[Alpha]:
-    """Of each frame of a piece, `lead_in` first."""
+def _alphas(piece: Piece, store: FrameStore) -> Iterator[tuple[Alpha, float]]:
+    """Of each frame of a piece, `lead_in` first, and how much of the frame was other persons."""
     if piece.given:
-        yield from (given.read() for given in piece.given)
+        yield from ((given.read(), 0.0) for given in piece.given)
         return
-    from pipeline.matte.temporal import Steady  # Numba: not for who only hands out pieces
+    # Numba: not for the process that only hands out pieces.
+    from pipeline.matte.separate import Separation
+    from pipeline.matte.temporal import Steady
 
     backend, steady = start(piece.choice), Steady()
-    for row in [*piece.lead_in, *piece.rows]:
+    separation = Separation() if piece.persons else None
+    for place, row in enumerate([*piece.lead_in, *piece.rows]):
         image = store.image(row)
-        yield steady(image, backend(image))
+        if separation is None:
+            yield steady(image, backend(image)), 0.0
+            continue
+        share, removed = separation(image, piece.persons[place])
+        yield steady(image, backend(image, share)), removed
 
 
 def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 Image = UInt8[np.ndarray, "H W 3"]
 Alpha = UInt8[np.ndarray, "H W"]
+Share = Float[np.ndarray, "h w"]
 Name = Literal["mediapipe", "plate", "pymatting", "torchscript", "onnx"]
 
 
@@ -24,8 +25,13 @@ class Backend(Protocol):
     into the next.
     """
 
-    def __call__(self, image: Image) -> Alpha:
-        """The alpha of the clip's next image, 0 background to 255 person."""
+    def __call__(self, image: Image, share: Share | None = None) -> Alpha:
+        """The alpha of the clip's next image, 0 background to 255 person.
+
+        Args:
+            share: how much of each pixel's person is the subject (0..1, at the working size of
+                `refine.shrink`), where the image shows several persons.
+        """
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.matte.backends import Alpha, Image
+from pipeline.matte.backends import Alpha, Image, Share
 from pipeline.matte.backends.mediapipe import refined
-from pipeline.matte.masks import person_masks
+from pipeline.matte.masks import person_masks, subject_of
 from pipeline.matte.refine import disk, one_person, shrink, to_uint8
 
 # Variance (of colours 0..1) that is noise: with the library's 1e-7 the demo's alpha error is half
@@ -21,12 +21,12 @@ class ClosedForm:
     def __init__(self) -> None:
         self._masks = person_masks()
 
-    def __call__(self, image: Image) -> Alpha:
+    def __call__(self, image: Image, share: Share | None = None) -> Alpha:
         """The alpha of the next image."""
         from pymatting import estimate_alpha_cf  # takes a second to import
 
         small = shrink(image)
-        rough = refined(image, small, self._masks(small))
+        rough = refined(image, small, subject_of(self._masks(small), share))
         trimap = make_trimap(rough)
         if (trimap == 0).all() or (trimap == 1).all() or not (trimap == 0.5).any():
             return to_uint8(trimap)

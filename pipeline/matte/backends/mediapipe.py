@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from pipeline.matte.backends import Alpha, Image
-from pipeline.matte.masks import person_masks
+from pipeline.matte.backends import Alpha, Image, Share
+from pipeline.matte.masks import person_masks, subject_of
 from pipeline.matte.refine import disk, fit, follow_edges, one_person, shrink, to_uint8
 
 
@@ -15,10 +15,10 @@ class Segmentation:
     def __init__(self) -> None:
         self._masks = person_masks()
 
-    def __call__(self, image: Image) -> Alpha:
+    def __call__(self, image: Image, share: Share | None = None) -> Alpha:
         """The alpha of the next image."""
         small = shrink(image)
-        return to_uint8(refined(image, small, self._masks(small)))
+        return to_uint8(refined(image, small, subject_of(self._masks(small), share)))
 
 
 def refined(

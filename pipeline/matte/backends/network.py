@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float
 
 from avatar.base.errors import UserError
-from pipeline.matte.backends import Alpha, Backend, Choice, Image
-from pipeline.matte.refine import to_uint8
+from pipeline.matte.backends import Alpha, Backend, Choice, Image, Share
+from pipeline.matte.refine import fit, to_uint8
 
 Planes = Float[np.ndarray, "1 3 h w"]
 Pha = Float[np.ndarray, "1 1 h w"]
@@ -45,11 +45,12 @@ class Network:
         self._plate = None if plate is None else _planes(plate)
         self._states: Any = None
 
-    def __call__(self, image: Image) -> Alpha:
+    def __call__(self, image: Image, share: Share | None = None) -> Alpha:
         """The alpha of the next image."""
         alpha, self._states = self._run(_planes(image), self._plate, self._states)
         height, width = image.shape[:2]
-        return to_uint8(np.ascontiguousarray(alpha[0, 0, :height, :width], np.float32))
+        whole = np.ascontiguousarray(alpha[0, 0, :height, :width], np.float32)
+        return to_uint8(whole if share is None else whole * fit(share, image))
 
 
 def start(choice: Choice) -> Backend:

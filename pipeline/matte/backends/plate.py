@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numba import njit
 
-from pipeline.matte.backends import Alpha, Image
+from pipeline.matte.backends import Alpha, Image, Share
 from pipeline.matte.masks import person_masks
 from pipeline.matte.refine import WORKING, disk, fit, follow_edges, one_person, shrink, to_uint8
 
@@ -35,7 +35,7 @@ class PlateMatting:
         self._lit = self._small.min(2) > 20
         self._masks = person_masks()
 
-    def __call__(self, image: Image) -> Alpha:
+    def __call__(self, image: Image, share: Share | None = None) -> Alpha:
         """The alpha of the next image."""
         small = shrink(image)
         prior = self._masks(small)
@@ -43,9 +43,14 @@ class PlateMatting:
         smooth: Colours = cv2.boxFilter(image, cv2.CV_32F, (3, 3))
         difference, brightness = _differences(smooth, self._smooth, gain)
         sure = foreign(difference, fit(prior, image))
-        rough = one_person(np.maximum(sure, fit(_inside(prior), image)))
+        persons = np.maximum(sure, fit(_inside(prior), image))
+        if share is not None:
+            persons *= fit(share, image)
+        rough = one_person(persons)
         background = _lit(self._plate, gain, _spread(brightness, rough))
         alpha = edge_alpha(image, small, background, rough)
+        if share is not None:  # at a border between persons the plate tells nothing
+            alpha *= fit(share, image)
         return to_uint8(one_person(alpha))
 
     def _exposure(

@@ -17,7 +17,7 @@ from pipeline.matte.backends.closed_form import make_trimap
 from pipeline.matte.backends.mediapipe import Segmentation
 from pipeline.matte.backends.plate import PlateMatting, _differences, edge_alpha, foreign
 from pipeline.matte.refine import follow_edges, one_person, shrink, to_uint8
-from pipeline.matte.run import judge, matte
+from pipeline.matte.run import grade, matte
 from pipeline.matte.settings import MatteSettings
 from pipeline.matte.temporal import MEMORY, Steady
 from tests.media_files import camera, real_clip, write_cameras, write_clip
@@ -316,7 +316,7 @@ def test_flicker_is_measured_within_clips(tmp_path: Path, monkeypatch: pytest.Mo
     def fixed(choice: Choice) -> object:
         half = np.zeros((32, 32), np.uint8)
         half[: 16 if choice.plate is None else 0] = 255
-        return lambda image: half
+        return lambda image, share=None: half
 
     monkeypatch.setattr(work, "start", fixed)
     path = tmp_path / "ingest/frames.h5"
@@ -327,7 +327,7 @@ def test_flicker_is_measured_within_clips(tmp_path: Path, monkeypatch: pytest.Mo
     change = np.concatenate([piece.change for piece in done])
     np.testing.assert_allclose(coverage, [0.5] * 3 + [0] * 3, atol=1e-6)
     assert len(change) == 4
-    quality = judge(coverage, change)
+    quality = grade(coverage, change)
     assert quality.metrics["flicker"] == 0
     assert quality.metrics["mean_coverage"] == 0.25
     assert quality.metrics["share_of_empty_frames"] == 0.5
