@@ -31,6 +31,7 @@ SECONDS_APART = 0.5  # of samples: a subject may have moved about its own size
 SAME = 0.1  # overlap of a mesh's box and a finder's, from which both are of the same face
 
 Faces = Float[np.ndarray, "_ 478 2"]
+Boxes = Float[np.ndarray, "_ 4"]  # left, top, right, bottom, pixels
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,7 @@ def detect_images(
     return one_each(found)
 
 
-def detect_subject(
-    images: list[UInt8[np.ndarray, "H W 3"]], boxes: list[Float[np.ndarray, "_ 4"]]
-) -> Detections:
+def detect_subject(images: list[UInt8[np.ndarray, "H W 3"]], boxes: list[Boxes]) -> Detections:
     """Landmarks of the one person whom images of one camera, seconds apart, are about.
 
     Args:
@@ -99,8 +98,10 @@ class SparseLook:
     def __init__(self) -> None:
         self._finder, self._mesh = FaceFinder(), FaceMesh(tracking=False)
 
-    def __call__(self, images: Iterable[UInt8[np.ndarray, "H W 3"]]) -> tuple[Detections, int]:
-        """Landmarks of the person whom the images are about, and the most faces seen at once."""
+    def __call__(
+        self, images: Iterable[UInt8[np.ndarray, "H W 3"]]
+    ) -> tuple[Detections, list[Boxes]]:
+        """Landmarks of the person whom the images are about, and boxes of all faces in each."""
         seen, found, places = [], [], []
         for image in images:
             with quiet_stderr():
@@ -111,8 +112,8 @@ class SparseLook:
             seen.append(image)
             places.append(boxes)
             found.append(faces)
-        crowd = max((len(boxes) for boxes in places), default=0)
-        return detect_subject(seen, places) if crowd > 1 else one_each(found), crowd
+        crowd = any(len(boxes) > 1 for boxes in places)
+        return detect_subject(seen, places) if crowd else one_each(found), places
 
 
 def one_each(found: list[Faces]) -> Detections:

@@ -9,15 +9,16 @@ from jaxtyping import Bool, Float, Int, UInt8
 from pipeline.detect import subject_face
 from pipeline.detect.clips import CROWD_STRIDE
 from pipeline.detect.face_mesh import FaceFinder
+from pipeline.detect.landmarks import Boxes
 
 APART = 1.0  # subject's face sizes between two faces: nearer ones are the same face twice
 LIKE = 0.35  # of the subject's face size; a smaller face belongs to the background
 SEEN = 5  # frames in which another face must be found
 LINK = 0.7  # face sizes between one frame's face and the next of the same person
+MOST = 0.6  # of the samples that must show a person who is taken to be there all the time
 ABSENCE = 1.0  # s for which an undetected face is taken to be still there
 
 Box = Float[np.ndarray, "4"]
-Boxes = Float[np.ndarray, "_ 4"]
 
 
 @dataclass(frozen=True)
@@ -45,25 +46,34 @@ def in_clip(
     rows: list[int],
     time: Float[np.ndarray, "M"],
     finder: FaceFinder,
+    unseen: Boxes | None = None,
 ) -> list[Persons] | None:
     """The persons in each frame of a clip; None: there is nobody beside the subject.
 
-    Every frame is looked at only where some frame of a sparse look shows several faces.
+    Every frame is looked at only where some frame of a sparse look shows several faces, or
+    somebody stands beside the frame.
 
     Args:
         rows: of the clip's frames, in order; `image` gives their pictures.
         time: of every frame, s.
+        unseen: faces outside the frame of persons who may reach into it.
     """
     sparse = {row: finder.boxes(image(row)) for row in rows[::CROWD_STRIDE]}
-    if max(len(boxes) for boxes in sparse.values()) < 2:
+    if max(len(boxes) for boxes in sparse.values()) < 2 and not (
+        unseen is not None and len(unseen)
+    ):
         return None
     found = [sparse[row] if row in sparse else finder.boxes(image(row)) for row in rows]
-    return tell_apart(found, time)
+    return tell_apart(found, time, unseen)
 
 
-def tell_apart(found: list[Boxes], time: Float[np.ndarray, "M"]) -> list[Persons] | None:
+def tell_apart(
+    found: list[Boxes], time: Float[np.ndarray, "M"], unseen: Boxes | None = None
+) -> list[Persons] | None:
     """Which boxes of each frame are the subject's and which are other persons'.
 
+    Args:
+        unseen: faces outside the frame, there in all frames.
     Returns:
         The persons of every frame, boxes interpolated where a face was not found for a while;
         None: there is nobody beside the subject.
@@ -79,12 +89,35 @@ def tell_apart(found: list[Boxes], time: Float[np.ndarray, "M"]) -> list[Persons
     others[chosen[chosen >= 0]] = False
     others &= _is_another(boxes, subject[frame])
     tracks = _tracks(boxes[others], frame[others], time)
+    tracks += [dict.fromkeys(range(len(time)), box) for box in ([] if unseen is None else unseen)]
     if not tracks:
         return None
     return [
         Persons(box, np.array([there[k] for there in tracks if k in there]).reshape(-1, 4))
         for k, box in enumerate(subject)
     ]
+
+
+def beside(found: list[Boxes], subject: Float[np.ndarray, "M 4"]) -> Boxes:
+    """Median boxes of the other persons who are there in most of some sampled frames.
+
+    Args:
+        found: all faces of each sample.
+        subject: the subject's face in each; NaN: it was not found.
+    """
+    groups: list[list[Box]] = []
+    for boxes, mine in zip(found, subject, strict=True):
+        another = _is_another(boxes, np.repeat(mine[None], len(boxes), 0))
+        for box in boxes[another]:
+            centre, size = _shape(box[None])
+            middles = [_shape(np.median(group, axis=0)[None])[0][0] for group in groups]
+            far = [float(np.linalg.norm(centre[0] - middle)) for middle in middles]
+            if far and min(far) < LINK * size[0]:
+                groups[int(np.argmin(far))].append(box)
+            else:
+                groups.append([box])
+    often = [group for group in groups if len(group) > MOST * len(found)]
+    return np.array([np.median(group, axis=0) for group in often]).reshape(-1, 4)
 
 
 def _shape(boxes: Float[np.ndarray, "N 4"]) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +153,7 @@ def _tracks(
     tracks: list[_Track] = []
     for box, k in zip(boxes, frame, strict=True):
         centre, size = _shape(box[None])
-        near = []
+        near: list[tuple[float, int, _Track]] = []
         for track in tracks:
             last = max(track.boxes)
             before, unit = _shape(track.boxes[last][None])

@@ -26,6 +26,7 @@ class Framing:
         size: width and height of a stored frame.
         maps: where each undistorted pixel comes from (OpenCV's remap), or None.
         colour: the camera's colour correction, or None.
+        other_faces: left, top, right, bottom (source pixels) of faces beside the subject's.
     """
 
     source_size: tuple[int, int]
@@ -33,6 +34,7 @@ class Framing:
     size: tuple[int, int]
     maps: tuple[np.ndarray, np.ndarray] | None = None
     colour: ColourCorrection | None = None
+    other_faces: tuple[tuple[float, ...], ...] = ()
 
     def apply(self, image: UInt8[np.ndarray, "H W 3"], source: str) -> UInt8[np.ndarray, "h w 3"]:
         """Bring one source frame to what is stored.
@@ -64,15 +66,18 @@ class Framing:
         return np.array([[scale_x, 0, -x * scale_x], [0, scale_y, -y * scale_y], [0, 0, 1]])
 
     def to_json(self) -> dict[str, Any]:
-        """For index.json; `center` is the source's centre in stored pixels."""
+        """For index.json; `center` (the source's) and `other_faces` are in stored pixels."""
         width, height = self.source_size
         center = self.matrix @ [width / 2, height / 2, 1]
+        corners = np.reshape(self.other_faces, (-1, 2, 2))
+        other_faces = corners * np.diag(self.matrix)[:2] + self.matrix[:2, 2]
         return {
             "source_size": list(self.source_size),
             "window": list(self.window),
             "size": list(self.size),
             "scale": [self.matrix[0, 0], self.matrix[1, 1]],
             "center": center[:2].tolist(),
+            "other_faces": other_faces.reshape(-1, 4).round(1).tolist(),
             "undistorted": self.maps is not None,
             "colour": self.colour.matrix.tolist() if self.colour else None,
         }

@@ -1,13 +1,14 @@
 """Heads in samples of a camera's clips, and the window around them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, groupby
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from pipeline.detect import landmarks
+from pipeline.detect.persons import beside
 
 # Around a face-mesh box of height 1 (chin to the upper forehead): hair above, neck and the upper
 # shoulders below, the same to either side.
@@ -31,6 +32,8 @@ class Heads:
         width: of the median face, pixels.
         roll: median tilt of the line through the eyes, degrees, positive clockwise as seen.
         crowd: most faces seen at once.
+        others: left, top, right, bottom in pixels of the faces of other persons who are there in
+            most samples.
     """
 
     frame: tuple[int, int]
@@ -42,9 +45,10 @@ class Heads:
     width: float = 0.0
     roll: float = 0.0
     crowd: int = 0
+    others: landmarks.Boxes = field(default_factory=lambda: np.zeros((0, 4)))
 
 
-Detector = Callable[[Iterable[np.ndarray]], tuple[landmarks.Detections, int]]
+Detector = Callable[[Iterable[np.ndarray]], tuple[landmarks.Detections, list[landmarks.Boxes]]]
 
 
 def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], detector: Detector) -> Heads:
@@ -52,13 +56,14 @@ def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], detector: Detector
 
     Args:
         samples: frames; those of another size than the first are left out.
-        detector: detects one person's landmarks and counts faces: `landmarks.SparseLook`.
+        detector: detects one person's landmarks and all faces' boxes: `landmarks.SparseLook`.
     """
     frames = iter(samples)
     first = next(frames)
     height, width = first.shape[:2]
     same = (frame for frame in chain([first], frames) if frame.shape == first.shape)
-    found, crowd = detector(same)
+    found, places = detector(same)
+    crowd = max(len(boxes) for boxes in places)
     if not found.found.any():
         return Heads((width, height), len(found.found), None, crowd=crowd)
     faces = found.points[found.found]
@@ -77,6 +82,7 @@ def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], detector: Detector
         float(np.median(high[:, 0] - low[:, 0])),
         float(np.median(np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])))),
         crowd,
+        beside(places, np.concatenate([found.points.min(1), found.points.max(1)], axis=1)),
     )
 
 

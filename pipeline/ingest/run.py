@@ -8,6 +8,7 @@ one (a single video) gets one window for the whole clip, around the heads that a
 finds, and is resized to a fixed size; index.json says how to go back.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,10 @@ def _framings(
         count = max(4, 20 // len(clips))
         heads = find_heads((image for clip in clips for image in clip.sample(count)), detector)
         grade_heads(quality, heads, settings.size_mono)
-        framings[camera] = windowed(heads.frame, heads.window, settings.size_mono)
+        framings[camera] = replace(
+            windowed(heads.frame, heads.window, settings.size_mono),
+            other_faces=tuple(tuple(box) for box in heads.others.tolist()),
+        )
     return framings
 
 

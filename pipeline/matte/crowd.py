@@ -6,38 +6,64 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from avatar.base import files
+from avatar.base.errors import UserError
 from avatar.data.layout import Tables
 from avatar.data.reader import FrameStore
 from pipeline.common.gate import Quality
 from pipeline.detect import persons
 from pipeline.detect.clips import clips
 from pipeline.detect.face_mesh import FaceFinder, quiet_stderr
+from pipeline.detect.landmarks import Boxes
 from pipeline.detect.persons import Persons
 
 REMOVED = 0.002  # of a frame; less is the noise of a border
 PAUSE = 1.0  # s between two stretches; shorter ones are one
 
 
-def persons_of(frames: Path, leave_out: set[int]) -> dict[int, Persons]:
+def persons_of(ingested: Path, leave_out: set[int]) -> dict[int, Persons]:
     """The persons in each row of clips that show others beside the subject.
 
     Args:
-        frames: the frame store.
+        ingested: folder that ingest wrote.
         leave_out: rows whose clips need no look.
     """
     found: dict[int, Persons] = {}
-    with FrameStore(frames) as store:
+    with FrameStore(ingested / "frames.h5") as store:
+        unseen = _unseen(ingested / "index.json", store)
         sequence, index = store.sequence[store.timestep], store.index[store.timestep]
         finder = FaceFinder()
         for rows in clips(store.camera, sequence, index):
             if leave_out.isdisjoint(rows):
                 with quiet_stderr():
                     several = persons.in_clip(
-                        store.image, rows, store.time[store.timestep[rows]], finder
+                        store.image,
+                        rows,
+                        store.time[store.timestep[rows]],
+                        finder,
+                        unseen[store.camera[rows[0]]],
                     )
                 found |= zip(rows, several or [], strict=False)
         finder.close()
     return found
+
+
+def _unseen(index: Path, store: FrameStore) -> list[Boxes]:
+    """Of each camera, other persons' faces outside its stored frames (px of these).
+
+    Raises:
+        UserError: the index is absent or damaged.
+    """
+    try:
+        entries = [files.read_json(index)["cameras"][name] for name in store.camera_ids]
+        faces = [np.array(entry["other_faces"], float).reshape(-1, 4) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{index} is absent or damaged: run ingest again") from None
+    middles = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in faces]
+    return [
+        boxes[((middle < 0) | (middle >= size)).any(1)]
+        for boxes, middle, size in zip(faces, middles, store.sizes, strict=True)
+    ]
 
 
 def report_removed(

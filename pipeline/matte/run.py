@@ -55,7 +55,7 @@ def matte(
         camera_ids, tables = store.camera_ids, store.tables
     choices = _choices(settings, camera_ids, capture, ingested)
     given = _given(settings, capture, ingested)
-    persons = persons_of(frames, set(given))
+    persons = persons_of(ingested, set(given))
     whole = Matted([], [], [], [])
     with create(out / "alpha.h5", len(tables.camera)) as writer:
         pieces = matted(cut(frames, choices, given, persons), settings.workers)

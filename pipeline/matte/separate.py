@@ -23,6 +23,7 @@ EDGE, OUTSIDE = np.float32(4.0), np.float32(3.0)
 # Of the difference of two distances, face sizes: within, a pixel is shared.
 SOFT = 0.04
 MEMORY = np.float32(0.5)  # weight of the frames before
+BESIDE = np.float32(0.3)  # face sizes by which a person outside the image must be nearer
 FAR = np.float32(1e6)
 SWEEPS = 3  # there and back, for ways around corners
 
@@ -72,36 +73,50 @@ class Separation:
 def _difference(
     small: UInt8[np.ndarray, "h w 3"], mask: Mask, faces: Float[np.ndarray, "K 4"]
 ) -> Mask:
-    """How much farther (face sizes) the nearest other person is than the subject, the first."""
-    cost, edges = 1 + OUTSIDE * (mask < 0.5), EDGE * _edges(small)
-    distances = [
-        _swept(start, cost + edges * np.float32(size), SWEEPS) / np.float32(size)
-        for start, size in zip(_starts(faces, mask.shape), _sizes(faces), strict=True)
-    ]
-    difference: Mask = np.min(distances[1:], axis=0) - distances[0]
+    """How much farther (face sizes) the nearest other person is than the subject, the first.
+
+    A person whose face is outside the image is looked for near that face alone, without regard to
+    edges: those of the subject's own clothes would count for the other.
+    """
+    cost, edges = (1 + OUTSIDE * (mask < 0.5)).astype(np.float32), EDGE * _edges(small)
+    centres, sizes = (faces[:, :2] + faces[:, 2:]) / 2, _sizes(faces)
+    starts = _starts(centres, sizes, mask.shape)
+
+    def distance(k: int, weight: float) -> Mask:
+        way: Mask = _swept(starts[k], cost + np.float32(weight * sizes[k]) * edges, SWEEPS)
+        return way / np.float32(sizes[k])
+
+    outside = ((centres < 0) | (centres >= mask.shape[::-1])).any(1)
+    others = [k for k in range(1, len(faces)) if not outside[k]]
+    unseen = [k for k in range(1, len(faces)) if outside[k]]
+    differences = []
+    if others:
+        differences.append(np.min([distance(k, 1) for k in others], axis=0) - distance(0, 1))
+    if unseen:
+        ways = [_way(centres[k], sizes[k], mask.shape) for k in unseen]
+        differences.append(np.min(ways, axis=0) + BESIDE - distance(0, 0))
+    difference: Mask = np.min(differences, axis=0)
     return difference
+
+
+def _way(centre: Float[np.ndarray, "2"], size: float, shape: tuple[int, ...]) -> Mask:
+    """Distance (face sizes) of each pixel from a head."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    way = np.hypot(x - centre[0], y - centre[1]) / size - HEAD[0]
+    return np.maximum(way, 0).astype(np.float32)
 
 
 def _sizes(faces: Float[np.ndarray, "K 4"]) -> Float[np.ndarray, "K"]:
     return np.maximum((faces[:, 2:] - faces[:, :2]).max(1), 1.0)
 
 
-def _starts(faces: Float[np.ndarray, "K 4"], shape: tuple[int, ...]) -> list[Mask]:
-    """Distances to begin with: 0 where a person is for certain, `FAR` elsewhere.
-
-    A person whose face is outside the image comes in from its border, as far as that is.
-    """
-    centres, sizes = (faces[:, :2] + faces[:, 2:]) / 2, _sizes(faces)
+def _starts(
+    centres: Float[np.ndarray, "K 2"], sizes: Float[np.ndarray, "K"], shape: tuple[int, ...]
+) -> list[Mask]:
+    """Distances to begin with: 0 where a person is for certain, `FAR` elsewhere."""
     claims = _claims(centres, sizes, shape)
     contested = claims.sum(0) > 1
-    starts = [np.where((claim > 0) & ~contested, np.float32(0), FAR) for claim in claims]
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    border = (x == 0) | (y == 0) | (x == shape[1] - 1) | (y == shape[0] - 1)
-    for start, centre, size in zip(starts, centres, sizes, strict=True):
-        if ((centre < 0) | (centre >= shape[::-1])).any():
-            way = np.hypot(x - centre[0], y - centre[1]) - HEAD[0] * size
-            start[border] = np.minimum(start, np.maximum(way, 0))[border]
-    return starts
+    return [np.where((claim > 0) & ~contested, np.float32(0), FAR) for claim in claims]
 
 
 def _claims(

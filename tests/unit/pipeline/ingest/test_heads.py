@@ -66,7 +66,10 @@ def heads_at(places: list[tuple[float, float] | None], size: tuple[int, int]) ->
             row[LEFT_EYE], row[RIGHT_EYE] = np.add(place, [20, 0]), np.add(place, [-20, 0])
     found = np.array([place is not None for place in places])
     frames = [np.zeros((size[1], size[0], 3), np.uint8)] * len(places)
-    return find_heads(frames, lambda images: (Detections(points[: len(list(images))], found), 1))
+    boxes = [np.zeros((1, 4))] * len(places)
+    return find_heads(
+        frames, lambda images: (Detections(points[: len(list(images))], found), boxes)
+    )
 
 
 def test_a_still_head_keeps_all_pixels() -> None:

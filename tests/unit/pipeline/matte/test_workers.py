@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 
 from avatar.base.errors import UserError
+from avatar.data.reader import AlphaStore
 from pipeline.ingest.run import ingest
+from pipeline.ingest.settings import IngestSettings
 from pipeline.matte import workers
 from pipeline.matte.backends import Choice
-from tests.media_files import write_clip
+from pipeline.matte.run import matte
+from pipeline.matte.settings import MatteSettings
+from tests.media_files import real_clip, write_clip
 
 
 def children(parent: int) -> list[int]:
@@ -79,3 +83,34 @@ def test_a_problem_in_a_worker_is_the_stages(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"f\.h5 does not exist") as caught:
         list(workers.matted(pieces, 2))
     assert "in matte_piece" in caught.value.__notes__[0]
+
+
+def test_a_clip_is_cut_in_pieces_that_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "a.mp4", [90] * 205, width=32, height=32)
+    ingest(tmp_path / "a.mp4", tmp_path / "ingest")
+    path = tmp_path / "ingest/frames.h5"
+    monkeypatch.setattr(workers, "PIECE", 100)
+    pieces = workers.cut(path, {"0": Choice("mediapipe")})
+    assert [row for piece in pieces for row in piece.rows] == list(range(205))
+    assert [len(piece.rows) for piece in pieces] == [51, 51, 51, 52]
+    leads = [list(range(end - 8, end)) for end in (51, 102, 153)]
+    assert [piece.lead_in for piece in pieces] == [[], *leads]
+    (whole,) = workers.cut(path, {"0": Choice("torchscript", model=tmp_path / "m.pt")})
+    assert whole.rows == list(range(205))
+
+
+def test_the_number_of_workers_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = real_clip("hard_clips/clean_reference.mp4")
+    ingest(clip, tmp_path / "ingest", IngestSettings(max_frames=12, size_mono=128))
+    monkeypatch.setattr(workers, "PIECE", 4)
+    blobs = []
+    for number in (1, 2):
+        matte(tmp_path / "ingest", tmp_path / "matte", settings=MatteSettings(workers=number))
+        with AlphaStore(tmp_path / "matte/alpha.h5") as store:
+            blobs.append([store.blob("alpha", row).tobytes() for row in range(len(store))])
+    assert len(blobs[0]) == 12
+    assert blobs[0] == blobs[1]

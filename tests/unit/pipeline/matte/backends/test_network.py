@@ -54,6 +54,16 @@ def image(red: int, height: int = 30, width: int = 50) -> np.ndarray:
     return np.full((height, width, 3), (red, 7, 9), np.uint8)
 
 
+@pytest.mark.fault("4.8")
+def test_a_share_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+    choice = Choice("torchscript", None, *saved(Recurrent(), tmp_path / "rvm.pt"))
+    share = np.ones((30, 50), np.float32)
+    share[:, :20] = 0
+    alpha = start(choice)(image(100), share)
+    assert not alpha[:, :20].any()
+    assert (alpha[:, 20:] == 100).all()
+
+
 def test_the_recurrent_state_is_kept_within_a_clip_and_not_beyond(tmp_path: Path) -> None:
     choice = Choice("torchscript", None, *saved(Recurrent(), tmp_path / "rvm.pt"))
     assert choice.recurrent
