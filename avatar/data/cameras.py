@@ -114,8 +114,7 @@ def _read_camera(path: str | Path, name: str, entry: Any) -> tuple[np.ndarray, .
     distortion = _array(where, {"distortion": [0.0] * 5} | entry, "distortion", (5,))
     size = _array(where, {"size": [entry.get("width"), entry.get("height")]}, "size", (2,))
     offset = _array(where, {"time_offset": 0.0} | entry, "time_offset", ())
-    _check_intrinsics(where, K)
-    _check_pose(where, viewmat)
+    check_pinhole(where, K, viewmat)
     if (size < 1).any() or (size != size.round()).any() or (size > LARGEST).any():
         raise UserError(
             f"{where}: width and height must be whole numbers above 0, at most {LARGEST}"
@@ -137,6 +136,18 @@ def _check_keys(where: str, entry: dict[str, Any]) -> None:
             f"{where}: unknown key {unknown[0]!r}, expected {', '.join(KEYS)}: remove it; lens "
             "terms are distortion [k1, k2, p1, p2, k3], others are not supported"
         )
+
+
+def check_pinhole(
+    where: str, K: Float[np.ndarray, "3 3"], viewmat: Float[np.ndarray, "4 4"]
+) -> None:
+    """Check intrinsics and pose of a camera; `where` begins the message.
+
+    Raises:
+        UserError: K is no pinhole matrix, or viewmat no rigid motion in metres.
+    """
+    _check_intrinsics(where, K)
+    _check_pose(where, viewmat)
 
 
 def _check_intrinsics(where: str, K: np.ndarray) -> None:

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from avatar.base.errors import UserError
 from avatar.data import png
-from avatar.data.cameras import Cameras
-from avatar.data.layout import REGION
+from avatar.data.cameras import Cameras, check_pinhole
+from avatar.data.layout import REGION, SPLITS
 from avatar.data.reader import AlphaStore, FrameStore, Row
 
 if TYPE_CHECKING:
@@ -50,8 +50,10 @@ class Dataset(FrameStore, AlphaStore):
     def __init__(self, path: str | Path) -> None:
         """Open a dataset; raises as `FrameStore` does."""
         super().__init__(path)
-        self.split = self.array("frames", "split")
-        self.valid = self.array("timesteps", "valid")
+        self.split = self.checked("frames/split")
+        self.valid = self.checked("timesteps/valid")
+        if not np.isin(self.split, range(len(SPLITS))).all():
+            raise UserError(f"{self.path}: /frames/split is not all in 0..3: make it again")
 
     def region(self, row: Row) -> UInt8[np.ndarray, "H W"]:
         """One frame's region map: BACKGROUND, TORSO, NECK or HEAD.
@@ -59,7 +61,7 @@ class Dataset(FrameStore, AlphaStore):
         Raises:
             UserError: its bytes are damaged, or the file was packed without regions.
         """
-        return png.decode(self.blob(REGION, row))
+        return self._decode(png.decode, REGION, row)
 
     def frame(
         self,
@@ -110,10 +112,13 @@ class Dataset(FrameStore, AlphaStore):
     def cameras(self) -> Cameras:
         """The cameras; lengths in metres, K in pixels of the stored frames."""
         count = len(self.camera_ids)
+        Ks, viewmats = self.checked("cameras/K"), self.checked("cameras/viewmat")
+        for name, K, viewmat in zip(self.camera_ids, Ks, viewmats, strict=True):
+            check_pinhole(f"{self.path}: camera {name}", K, viewmat)
         return Cameras(
             self.camera_ids,
-            self.array("cameras", "K"),
-            self.array("cameras", "viewmat"),
+            Ks,
+            viewmats,
             self.sizes,
             np.zeros((count, 5)),
             np.zeros(count),
@@ -121,11 +126,17 @@ class Dataset(FrameStore, AlphaStore):
 
     @cached_property
     def params(self) -> "RigParams":
-        """The tracker's rig parameters, one row a timestep."""
+        """The tracker's rig parameters, one row a timestep.
+
+        Raises:
+            UserError: they are damaged, or not parameters of a rig.
+        """
         from avatar.rig.params import RigParams  # torch: not for stages that only move frames
 
         arrays = {name: self.array("rig", name) for name in self.arrays("rig")}
         arrays |= {name: getattr(self, name) for name in ("sequence", "index", "time", "valid")}
-        return RigParams.from_arrays(
-            arrays | {name: np.array(self.attrs[name]) for name in ("rig", "rig_sha256")}
-        )
+        arrays |= {k: np.array(self.attrs[k]) for k in ("rig", "rig_sha256") if k in self.attrs}
+        try:
+            return RigParams.from_arrays(arrays)
+        except ValueError as problem:
+            raise UserError(f"{self.path}: /rig: {problem}: make it again") from None

@@ -20,6 +20,18 @@ def encode(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
     return stream.getvalue()
 
 
-def decode(blob: UInt8[np.ndarray, "B"]) -> UInt8[np.ndarray, "H W 3"]:
-    """The RGB image of JPEG bytes."""
-    return np.array(Image.open(io.BytesIO(blob.tobytes())))
+def decode(blob: UInt8[np.ndarray, "B"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    """The RGB image of JPEG bytes.
+
+    Args:
+        size: expected width and height.
+    Raises:
+        ValueError: no RGB image of that size; nothing is decoded then.
+    """
+    try:
+        image = Image.open(io.BytesIO(blob.tobytes()), formats=("JPEG",))
+        if image.mode != "RGB" or image.size != size:
+            raise ValueError(f"is {image.mode} of {image.size}, expected RGB of {size}")
+        return np.array(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        raise ValueError("is no JPEG image") from None

@@ -22,11 +22,15 @@ them. Any number of threads and processes may read a file, also one opened befor
 """
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import h5py
 import numpy as np
 from jaxtyping import Float, Int
+
+from avatar.base import names
+from avatar.base.arrays import FLAGS, FLOATS, INTEGERS, TEXT, Spec, check
 
 SCHEMA_VERSION = 1
 TRAIN, VAL, TEST, UNUSED = range(4)
@@ -34,7 +38,32 @@ SPLITS = ("train", "val", "test", "unused")
 IMAGE: str = "image"
 ALPHA: str = "alpha"
 REGION: str = "region"
+CHANNELS = (IMAGE, ALPHA, REGION)
 BACKGROUND, TORSO, NECK, HEAD = range(4)  # values of the region map
+
+GROUPS = ("cameras", "timesteps", "rig", "frames", "blobs")
+# C cameras, T timesteps, M frames; the arrays of /rig are those of RigParams.
+SPECS = {
+    "cameras/id": Spec(TEXT, ("C",)),
+    "cameras/size": Spec(INTEGERS, ("C", 2)),
+    "cameras/K": Spec(FLOATS, ("C", 3, 3)),
+    "cameras/viewmat": Spec(FLOATS, ("C", 4, 4)),
+    "timesteps/sequence": Spec(TEXT, ("T",)),
+    "timesteps/index": Spec(INTEGERS, ("T",)),
+    "timesteps/time": Spec(FLOATS, ("T",)),
+    "timesteps/valid": Spec(FLAGS, ("T",)),
+    "frames/camera": Spec(INTEGERS, ("M",)),
+    "frames/timestep": Spec(INTEGERS, ("M",)),
+    "frames/split": Spec(INTEGERS, ("M",)),
+    **{f"frames/{channel}_offset": Spec(INTEGERS, ("M+1",)) for channel in CHANNELS},
+    **{f"frames/{channel}_crc32": Spec(INTEGERS, ("M",)) for channel in CHANNELS},
+}
+TABLES = (
+    "cameras/id", "cameras/size", "timesteps/sequence", "timesteps/index", "timesteps/time",
+    "frames/camera", "frames/timestep",
+)  # fmt: skip
+MOST_CELLS = 1 << 26  # timesteps times cameras
+MOST_PIXELS = 1 << 27  # of a frame
 
 PIECE = 1 << 16  # bytes by which a blob array grows: little is left over at its end
 
@@ -66,7 +95,50 @@ class Tables:
         assert len(self.camera) == len(self.timestep) > 0
 
 
-def attributes_crc32(file: h5py.File) -> int:
+def check_tables(arrays: Mapping[str, np.ndarray]) -> None:
+    """Check names, ranges, and that every frame is there once.
+
+    Args:
+        arrays: those of `TABLES`.
+    Raises:
+        ValueError: the first that is wrong, in words.
+    """
+    sizes: dict[str, int] = {}
+    for name in TABLES:
+        check(f"/{name}", arrays[name], SPECS[name], sizes)
+    if not sizes["C"] or not sizes["T"] or not sizes["M"]:
+        raise ValueError("it has no camera, no timestep or no frame")
+    if sizes["C"] * sizes["T"] > MOST_CELLS:
+        raise ValueError(f"{sizes['C']} cameras x {sizes['T']} timesteps are more than are read")
+    for kind, name in (("camera", "cameras/id"), ("sequence", "timesteps/sequence")):
+        for found in np.unique(arrays[name]).tolist():
+            if not names.is_name(found):
+                raise ValueError(f"{kind} name {found!r} is not allowed")
+    size = arrays["cameras/size"]
+    if size.min() < 1 or size.astype(float).prod(1).max() > MOST_PIXELS:
+        raise ValueError("/cameras/size is not the width and height of frames")
+    if arrays["timesteps/index"].min() < 0:
+        raise ValueError("/timesteps/index is below 0")
+    _check_frames(arrays, sizes)
+
+
+def _check_frames(arrays: Mapping[str, np.ndarray], sizes: dict[str, int]) -> None:
+    """Frames name cameras and timesteps that there are; nothing is there twice."""
+    for name, size in (("camera", "C"), ("timestep", "T")):
+        array = arrays[f"frames/{name}"]
+        if array.min() < 0 or array.max() >= sizes[size]:
+            raise ValueError(f"/frames/{name} is not all in 0..{sizes[size] - 1}")
+    if len(set(arrays["cameras/id"].tolist())) < sizes["C"]:
+        raise ValueError("two cameras have one name")
+    step = zip(
+        arrays["timesteps/sequence"].tolist(), arrays["timesteps/index"].tolist(), strict=True
+    )
+    cell = arrays["frames/timestep"].astype(np.int64) * sizes["C"] + arrays["frames/camera"]
+    if len(set(step)) < sizes["T"] or len(np.unique(cell)) < sizes["M"]:
+        raise ValueError("a frame is there twice")
+
+
+def attributes_crc32(attributes: Mapping[str, Any]) -> int:
     """The format keeps long attributes in a heap without checksum: this covers them."""
-    values = {name: value for name, value in file.attrs.items() if name != "attributes_crc32"}
+    values = {name: value for name, value in attributes.items() if name != "attributes_crc32"}
     return zlib.crc32(repr(sorted(values.items())).encode())

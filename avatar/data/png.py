@@ -29,9 +29,24 @@ def encode(image: UInt8[np.ndarray, "H W"]) -> bytes:
     return _SIGNATURE + b"".join(chunks)
 
 
-def decode(blob: UInt8[np.ndarray, "B"]) -> UInt8[np.ndarray, "H W"]:
-    """The grey image of PNG bytes."""
-    return cv2.imdecode(blob, cv2.IMREAD_GRAYSCALE)
+def decode(blob: UInt8[np.ndarray, "B"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
+    """The grey image of PNG bytes.
+
+    Args:
+        size: expected width and height.
+    Raises:
+        ValueError: no such image of that size; nothing is decoded then.
+    """
+    begin = len(_SIGNATURE) + 8  # behind the length and kind of the first chunk
+    header = blob[: begin + 8].tobytes()
+    if not header.startswith(_SIGNATURE) or len(header) < begin + 8:
+        raise ValueError("is no PNG image")
+    if (found := struct.unpack(">2I", header[begin:])) != size:
+        raise ValueError(f"is of {found}, expected {size}")
+    image = cv2.imdecode(blob, cv2.IMREAD_GRAYSCALE)
+    if image is None or image.shape != size[::-1]:
+        raise ValueError("is no PNG image")
+    return image
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -6,18 +6,29 @@ Any number of threads and processes may read a file, also one opened before a fo
 
 import os
 import zlib
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import h5py
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from avatar.base.arrays import check
 from avatar.base.errors import UserError
 from avatar.base.memory import keep_freed_memory
-from avatar.data import hdf5, jpeg, png
-from avatar.data.layout import ALPHA, IMAGE, PIECE, SCHEMA_VERSION, Tables, attributes_crc32
+from avatar.data import bounded, hdf5, jpeg, png
+from avatar.data.layout import (
+    ALPHA,
+    IMAGE,
+    PIECE,
+    SCHEMA_VERSION,
+    SPECS,
+    TABLES,
+    Tables,
+    attributes_crc32,
+    check_tables,
+)
 
 Row = int | np.integer
 # Of one channel: offsets [M+1], crc32 [M] of its rows; where in the file each of its pieces lies.
@@ -58,23 +69,28 @@ class Store:
             raise
 
     def _read_tables(self) -> None:
-        if "schema_version" not in self._file.attrs:
+        if not bounded.has_attribute(self._file, "schema_version"):
             raise UserError(
                 f"{self.path} is not a file of headsplat: give another or make it again"
             )
-        version = self.attrs.get("schema_version")
+        version = self.attrs["schema_version"]
         if version != SCHEMA_VERSION:
             raise UserError(
                 f"{self.path}: schema_version is {version}, expected {SCHEMA_VERSION}: "
                 "make it again with this version of headsplat"
             )
-        self.camera_ids = self.array("cameras", "id").tolist()
-        self.sizes = self.array("cameras", "size")
-        self.sequence = self.array("timesteps", "sequence")
-        self.index = self.array("timesteps", "index")
-        self.time = self.array("timesteps", "time")
-        self.camera = self.array("frames", "camera")
-        self.timestep = self.array("frames", "timestep")
+        arrays = {name: self.array(*name.split("/")) for name in TABLES}
+        try:
+            check_tables(arrays)
+        except ValueError as problem:
+            raise UserError(f"{self.path}: {problem}: make it again") from None
+        self.camera_ids = arrays["cameras/id"].tolist()
+        self.sizes = arrays["cameras/size"]
+        self.sequence = arrays["timesteps/sequence"]
+        self.index = arrays["timesteps/index"]
+        self.time = arrays["timesteps/time"]
+        self.camera = arrays["frames/camera"]
+        self.timestep = arrays["frames/timestep"]
         self._rows = np.full((len(self.sequence), len(self.camera_ids)), -1, np.int64)
         self._rows[self.timestep, self.camera] = np.arange(len(self.camera))
 
@@ -101,16 +117,17 @@ class Store:
     def attrs(self) -> dict[str, Any]:
         """Attributes of the file: text and numbers."""
         try:
-            values = dict(self._file.attrs.items())
-            whole = values.get("attributes_crc32") == attributes_crc32(self._file)
-        except (OSError, RuntimeError):
-            whole = False
-        if not whole:
-            raise UserError(f"{self.path}: the attributes are damaged: make it again")
-        return {
-            name: value.decode() if isinstance(value, bytes) else value.item()
-            for name, value in values.items()
-        }
+            values = bounded.attributes(self._file)
+            if values.get("attributes_crc32") != attributes_crc32(values):
+                raise ValueError("they do not match their checksum")
+            return {
+                name: value.decode() if isinstance(value, bytes) else value.item()
+                for name, value in values.items()
+            }
+        except ValueError as problem:
+            raise UserError(
+                f"{self.path}: the attributes are damaged ({problem}): make it again"
+            ) from None
 
     @property
     def tables(self) -> Tables:
@@ -138,23 +155,40 @@ class Store:
         )
 
     def arrays(self, group: str) -> list[str]:
-        """Names under `/<group>`; none where the group is absent."""
-        return sorted(self._file[group]) if group in self._file else []
+        """Names under `/<group>`, sorted; none where the group is absent.
+
+        Raises:
+            UserError: the group is damaged.
+        """
+        try:
+            return bounded.names(self._file, group)
+        except ValueError as problem:
+            raise UserError(f"{self.path}:/{group}: {problem}: make it again") from None
 
     def array(self, group: str, name: str) -> np.ndarray:
         """One array, text as `str`.
 
         Raises:
-            UserError: absent, or its checksum does not match.
+            UserError: absent or damaged.
         """
         where = f"{self.path}:/{group}/{name}"
         try:
-            array = self._file[group][name][()]
-        except KeyError:
+            return bounded.read(self._file, group, name)
+        except bounded.Absent:
             raise UserError(f"{where} is missing: make the file again") from None
-        except (OSError, RuntimeError):
-            raise UserError(f"{where} does not match its checksum: make it again") from None
-        return array.astype(str) if array.dtype.kind == "S" else array
+        except ValueError as problem:
+            raise UserError(f"{where}: {problem}: make it again") from None
+
+    def walk(self) -> None:
+        """Visit the whole structure of the file.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            bounded.walk(self._file)
+        except ValueError as problem:
+            raise UserError(f"{self.path}: {problem}: make it again") from None
 
     def blob(self, channel: str, row: Row) -> UInt8[np.ndarray, "B"]:
         """The encoded bytes of one frame.
@@ -180,25 +214,46 @@ class Store:
 
     def _find(self, channel: str) -> "_Channel":
         """Where a channel's bytes lie in the file."""
-        offsets = self.array("frames", f"{channel}_offset")
-        crcs = self.array("frames", f"{channel}_crc32")
+        offsets = self.checked(f"frames/{channel}_offset")
+        crcs = self.checked(f"frames/{channel}_crc32")
         where = f"{self.path}:/blobs/{channel}"
-        chunks = np.zeros(-(-int(offsets[-1]) // PIECE), np.int64)
-
-        def note(chunk: h5py.h5d.StoreInfo) -> None:
-            chunks[chunk.chunk_offset[0] // PIECE] = chunk.byte_offset
-
         try:
-            dataset = self._file["blobs"][channel]
-            dataset.id.chunk_iter(note)
-            known = (len(crcs), dataset.shape, dataset.dtype, dataset.chunks, dataset.compression)
-        except KeyError:
+            length, places = bounded.pieces(self._file, "blobs", channel, PIECE)
+        except bounded.Absent:
             raise UserError(f"{where} is missing: make the file again") from None
-        except (OSError, RuntimeError, IndexError):
-            raise UserError(f"{where} is damaged: make the file again") from None
-        if known != (len(self), (offsets[-1],), np.uint8, (PIECE,), None) or not chunks.all():
+        except ValueError as problem:
+            raise UserError(f"{where}: {problem}: make it again") from None
+        if offsets[0] != 0 or (np.diff(offsets) <= 0).any() or offsets[-1] != length:
             raise UserError(f"{where} does not fit its offsets: make the file again")
-        return offsets, crcs, chunks
+        return offsets, crcs, places
+
+    def checked(self, name: str) -> np.ndarray:
+        """One array, `<group>/<name>`, of the kind and shape that the layout has.
+
+        Raises:
+            UserError: absent, damaged, or of another kind or shape.
+        """
+        array = self.array(*name.split("/"))
+        frames = len(self.camera)
+        sizes = {"C": len(self.camera_ids), "T": len(self.time), "M": frames, "M+1": frames + 1}
+        try:
+            check(f"/{name}", array, SPECS[name], sizes)
+        except ValueError as problem:
+            raise UserError(f"{self.path}: {problem}: make it again") from None
+        return array
+
+    def _decode(
+        self, decode: Callable[[np.ndarray, tuple[int, int]], np.ndarray], channel: str, row: Row
+    ) -> np.ndarray:
+        """One frame's pixels, of the size that its camera's frames have."""
+        width, height = self.sizes[self.camera[row]].tolist()
+        try:
+            return decode(self.blob(channel, row), (width, height))
+        except ValueError as problem:
+            raise UserError(
+                f"{self.path}: {channel} of frame {row} ({self.describe(row)}) {problem}: "
+                "make it again"
+            ) from None
 
 
 class FrameStore(Store):
@@ -216,7 +271,7 @@ class FrameStore(Store):
         Raises:
             UserError: its bytes are damaged.
         """
-        return jpeg.decode(self.blob(IMAGE, row))
+        return self._decode(jpeg.decode, IMAGE, row)
 
 
 class AlphaStore(Store):
@@ -228,4 +283,4 @@ class AlphaStore(Store):
         Raises:
             UserError: its bytes are damaged.
         """
-        return png.decode(self.blob(ALPHA, row))
+        return self._decode(png.decode, ALPHA, row)

@@ -37,11 +37,11 @@ def describe(path: str | Path) -> str:
             count = int((store.camera == store.camera_ids.index(name)).sum())
             lines.append(f"camera {name}: {width} x {height}, {count} frames")
         if "split" in store.arrays("frames"):
-            split = store.array("frames", "split")
+            split = store.checked("frames/split")
             counts = [f"{name} {int((split == k).sum())}" for k, name in enumerate(SPLITS)]
             lines.append(f"splits: {', '.join(counts)}")
-        for channel in store.arrays("blobs"):
-            size = int(store.array("frames", f"{channel}_offset")[-1])
+        for channel in _channels(store):
+            size = int(store.checked(f"frames/{channel}_offset")[-1])
             lines.append(
                 f"channel {channel}: {size / 2**20:.1f} MiB, {size / len(store):.0f} bytes a frame"
             )
@@ -64,7 +64,7 @@ def export(path: str | Path, folder: str | Path, cutouts: bool = False) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty: give a new folder")
     with Dataset(path) as store:
-        channels = store.arrays("blobs")
+        channels = _channels(store)
         rows = []
         for row in cli.progress(range(len(store)), "export"):
             timestep, camera = int(store.timestep[row]), store.camera_ids[store.camera[row]]
@@ -90,6 +90,10 @@ def export(path: str | Path, folder: str | Path, cutouts: bool = False) -> None:
         writer = csv.writer(listing)
         writer.writerow(("sequence", "index", "time", "camera", "split", "file"))
         writer.writerows(rows)
+
+
+def _channels(store: FrameStore) -> list[str]:
+    return [name for name in store.arrays("blobs") if name in SUFFIXES]
 
 
 def _write_cutout(

@@ -68,7 +68,7 @@ class StoreWriter:
 
     def close(self) -> None:
         """Write what waits, the blobs' offsets and all checksums."""
-        self._file.attrs["attributes_crc32"] = attributes_crc32(self._file)
+        self._file.attrs["attributes_crc32"] = attributes_crc32(self._file.attrs)
         for channel in self._offsets:
             self._flush(channel)
             self.write_arrays(

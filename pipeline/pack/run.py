@@ -59,7 +59,7 @@ def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None =
             for row in cli.progress(range(len(frames)), "pack"):
                 alpha = alphas.blob(ALPHA, row)
                 region = regions(
-                    int(frames.timestep[row]), int(frames.camera[row]), png.decode(alpha)
+                    int(frames.timestep[row]), int(frames.camera[row]), alphas.alpha(row)
                 )
                 writer.append(IMAGE, frames.blob(IMAGE, row).tobytes())
                 writer.append(ALPHA, alpha.tobytes())

@@ -1,5 +1,6 @@
 import io
 import zlib
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -42,3 +43,27 @@ def test_the_bytes_are_no_more_than_opencvs() -> None:
     alpha = cv2.GaussianBlur(disk, (0, 0), 2)
     _, theirs = cv2.imencode(".png", alpha, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert len(png.encode(alpha)) <= len(theirs)
+
+
+def test_what_is_encoded_is_decoded() -> None:
+    image = np.arange(96, dtype=np.uint8).reshape(8, 12)
+    blob = np.frombuffer(png.encode(image), np.uint8)
+    np.testing.assert_array_equal(png.decode(blob, (12, 8)), image)
+
+
+@pytest.mark.fault("M14")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda blob: blob[:20], "is no PNG"),
+        (lambda blob: blob[:-20], "is no PNG"),
+        (lambda blob: b"\xff\xd8" + blob, "is no PNG"),
+        (lambda blob: png.encode(np.zeros((12, 8), np.uint8)), r"is of \(8, 12\), expected"),
+        # 2^31 pixels in the header, as many as the format allows.
+        (lambda blob: blob[:16] + b"\x7f\xff\xff\xff" * 2 + blob[24:], "is of"),
+    ],
+)
+def test_another_image_is_refused(change: Callable[[bytes], bytes], message: str) -> None:
+    blob = change(png.encode(np.zeros((8, 12), np.uint8)))
+    with pytest.raises(ValueError, match=message):
+        png.decode(np.frombuffer(blob, np.uint8), (12, 8))

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from avatar.base.errors import UserError
+from avatar.base.errors import Busy, UserError
 from avatar.data import jpeg, layout
 from avatar.data.layout import IMAGE, Tables
 from avatar.data.reader import AlphaStore, FrameStore
@@ -84,7 +84,7 @@ def test_a_damaged_frame_is_named_and_the_others_are_read(path: Path) -> None:
 def other_version(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.attrs["schema_version"] = 999
-        file.attrs["attributes_crc32"] = layout.attributes_crc32(file)
+        file.attrs["attributes_crc32"] = layout.attributes_crc32(file.attrs)
 
 
 @pytest.mark.parametrize(
@@ -168,3 +168,90 @@ def test_a_closed_store_leaves_no_file_open(path: Path) -> None:
             copy.close()
         frames.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def rewritten(path: Path, name: str, array: np.ndarray) -> Path:
+    """The same file with another array under a name, checksummed as the writer does it."""
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file.create_dataset(name, data=array, compression="gzip", shuffle=True, fletcher32=True)
+    return path
+
+
+@pytest.mark.fault("H8")
+def test_a_store_that_another_program_writes_is_busy(path: Path) -> None:
+    code = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print(1, flush=True); input()"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        with pytest.raises(Busy, match=r"store\.h5 is in use by another process"):
+            FrameStore(path)
+        program.communicate(b"\n")
+    FrameStore(path).close()
+
+
+@pytest.mark.fault("H13")
+@pytest.mark.parametrize("name", ["../../up", "/tmp", "a\nb"])
+def test_a_store_with_names_that_lead_elsewhere_is_not_opened(path: Path, name: str) -> None:
+    rewritten(path, "timesteps/sequence", np.array(["calm", "calm", name]).astype("S"))
+    with pytest.raises(UserError, match=r"store\.h5: sequence name .* is not allowed"):
+        FrameStore(path)
+
+
+@pytest.mark.fault("M14")
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("frames/image_offset", lambda a: a[[0, 2, 1, 3, 4, 5]], "does not fit its offsets"),
+        ("frames/image_offset", lambda a: a + 1, "does not fit its offsets"),
+        ("frames/image_offset", lambda a: np.r_[a[:-1], a[-1] + 10**9], "fit its offsets"),
+        ("frames/image_offset", lambda a: a - 10**9, "does not fit its offsets"),
+        (
+            "frames/image_offset",
+            lambda a: a[:-1],
+            r"offset has shape \(5,\), expected \(6,\)",
+        ),
+        ("frames/image_offset", lambda a: a.astype(float), "image_offset is float64"),
+        ("frames/image_crc32", lambda a: a[:, None], "image_crc32 has shape"),
+        ("frames/image_crc32", lambda a: a[::-1], "does not match its checksum"),
+        ("blobs/image", lambda a: a, "it is not bytes in pieces"),
+    ],
+)
+def test_places_of_frames_that_cannot_be_are_refused(
+    path: Path, name: str, change: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    with h5py.File(path) as file:
+        array = file[name][()]
+    rewritten(path, name, change(array))
+    with FrameStore(path) as frames, pytest.raises(UserError, match=message):
+        frames.image(0)
+
+
+@pytest.mark.fault("M14")
+@pytest.mark.parametrize("name", ["frames/image_crc32", "frames/image_offset", "blobs/image"])
+def test_frames_without_their_checksums_are_refused(path: Path, name: str) -> None:
+    with h5py.File(path, "a") as file:
+        del file[name]
+    with FrameStore(path) as frames, pytest.raises(UserError, match=f"{name} is missing"):
+        frames.image(0)
+
+
+@pytest.mark.fault("M14")
+def test_a_blob_of_another_file_is_not_read(path: Path, tmp_path: Path) -> None:
+    write_store(tmp_path / "other.h5")
+    with h5py.File(path, "a") as file:
+        del file["blobs/image"]
+        file["blobs/image"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/blobs/image")
+    with FrameStore(path) as frames, pytest.raises(UserError, match="link to another place"):
+        frames.image(0)
+
+
+@pytest.mark.fault("M14")
+def test_an_image_of_another_size_is_refused(path: Path) -> None:
+    rewritten(path, "cameras/size", np.array([[20, 16], [2000, 1600]]))
+    with FrameStore(path) as frames:
+        frames.image(0)
+        message = r"image of frame 2 \(sequence calm .*\) is RGB of \(20, 16\), expected"
+        with pytest.raises(UserError, match=message):
+            frames.image(2)

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,7 +55,7 @@ def test_cutouts_carry_no_old_background(tmp_path: Path) -> None:
         for _ in range(len(old)):
             writer.append(IMAGE, jpeg.encode(image))
             writer.append(ALPHA, png.encode(alpha))
-        writer.write_tables(old.tables)
+        writer.write_tables(replace(old.tables, sizes=np.full((2, 2), 48)))
         for group, names in (
             ("cameras", ["K", "viewmat"]),
             ("timesteps", ["valid"]),
@@ -69,3 +71,33 @@ def test_cutouts_carry_no_old_background(tmp_path: Path) -> None:
     rim = (alpha > 40) & (alpha < 215)
     assert cutout[rim][:, 1].max() < 60  # green; 30 is the disk's own
     assert image[rim][:, 1].max() > 150
+
+
+@pytest.mark.fault("H13")
+@pytest.mark.parametrize("name", ["../../../up", "/tmp/up", "a\x1b[2Jb"])
+@pytest.mark.parametrize("place", ["timesteps/sequence", "cameras/id"])
+def test_nothing_is_written_outside_the_folder(
+    packed: Path, tmp_path: Path, name: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(packed, "a") as file:
+        names = file[place][()].astype("U64")
+        names[-1] = name
+        del file[place]
+        file.create_dataset(place, data=names.astype("S"), chunks=True, fletcher32=True)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["export", str(packed), str(tmp_path / "a/b/out"), "--cutouts"]) == 2
+    assert sorted(tmp_path.rglob("*")) == before
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert "is not allowed" in lines[0]
+    assert "\x1b" not in lines[0]
+
+
+@pytest.mark.fault("M14")
+def test_a_channel_that_nobody_knows_is_left_alone(packed: Path, tmp_path: Path) -> None:
+    with h5py.File(packed, "a") as file:
+        file.create_dataset("blobs/../../up", data=np.zeros(3, np.uint8))
+        file.create_dataset("blobs/depth", data=np.zeros(3, np.uint8))
+    assert main(["info", str(packed)]) == 0
+    assert main(["export", str(packed), str(tmp_path / "out")]) == 0
+    assert not list((tmp_path / "out").rglob("depth"))

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -80,3 +81,46 @@ def _feed_all(path: Path) -> None:
         feed = FrameFeed(data, order, budget_mib=100)
         for step in range(order.steps_per_epoch):
             feed.at(step, np.zeros((1, 1, 3), np.float32))
+
+
+@pytest.mark.fault("L8")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("extra", "/extra is not of this layout"), ("rig/group", "it is no dataset")],
+)
+def test_an_entry_that_is_not_of_the_layout_is_named(packed: Path, name: str, message: str) -> None:
+    with h5py.File(packed, "a") as file:
+        file.create_group(name)
+    with pytest.raises(UserError, match=message):
+        verify(packed)
+
+
+@pytest.mark.fault("L8")
+def test_attributes_of_an_array_are_not_of_the_layout(packed: Path) -> None:
+    with h5py.File(packed, "a") as file:
+        file["rig/expr"].attrs["note"] = 1
+    with pytest.raises(UserError, match="/rig/expr has attributes"):
+        verify(packed)
+
+
+@pytest.mark.fault("L8")
+def test_the_index_of_a_groups_entries_is_read_too(packed: Path) -> None:
+    """One bit of the free space of a group's names, which only a visit of all entries meets."""
+    place = packed.read_bytes().index(b"FSHD") + 20
+    flip(packed, place, 4)
+    with pytest.raises(UserError, match="does not match its checksum"):
+        verify(packed)
+
+
+@pytest.mark.fault("L8")
+@pytest.mark.parametrize("bit", range(8))
+def test_the_kind_of_a_long_attribute_is_checked(tmp_path: Path, bit: int) -> None:
+    """The format has no checksum over these bytes: the value reads the same after a change."""
+    path = stores.write_store(tmp_path / "store.h5")
+    kind = path.read_bytes().index("grüße".encode()) - 12  # class, padding, character set, size
+    for place in (kind, kind + 1, kind - 6):
+        flip(path, place, bit)
+        with pytest.raises(UserError, match="attributes are damaged"):
+            verify(path)
+        flip(path, place, bit)
+    verify(path)

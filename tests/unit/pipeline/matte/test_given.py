@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from avatar.base.errors import UserError
-from avatar.data import png
-from avatar.data.reader import FrameStore
+from avatar.data.reader import AlphaStore, FrameStore
 from pipeline.capture.read import read_capture
 from pipeline.ingest.run import ingest
 from pipeline.ingest.settings import IngestSettings
@@ -41,8 +40,8 @@ def run(capture: Path, out: Path, **settings: object) -> list[tuple[np.ndarray, 
     """Stored image and alpha of every frame."""
     ingest(capture, out / "ingest")
     matte(out / "ingest", out / "matte", capture, MatteSettings(**settings))  # type: ignore[arg-type]
-    with FrameStore(out / "ingest/frames.h5") as images, FrameStore(out / "matte/alpha.h5") as mats:
-        alphas = [png.decode(mats.blob("alpha", row)) for row in range(len(mats))]
+    with FrameStore(out / "ingest/frames.h5") as images, AlphaStore(out / "matte/alpha.h5") as mats:
+        alphas = [mats.alpha(row) for row in range(len(mats))]
         return [(images.image(row), alpha) for row, alpha in enumerate(alphas)]
 
 
