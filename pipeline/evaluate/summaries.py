@@ -116,7 +116,7 @@ def state(home: Path, summary: dict[str, Any]) -> str:
     else:
         outdated = _newer(home / "dataset.h5", avatar) or _newer(avatar, home / "eval/summary.json")
     about = avatar_about(avatar)
-    for key in ("dataset_sha256", "overrides_hash", "seed"):
+    for key in ("dataset_sha256", "overrides_hash", "seed", "date"):
         if key in about and key in summary:
             outdated |= about[key] != summary[key]
     return OUTDATED if outdated else ""

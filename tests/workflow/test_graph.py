@@ -224,6 +224,16 @@ def test_captures_may_be_a_file(snakemake: Run, project: Path) -> None:
     assert _lines(answer, "error") == ["error: captures cannot be listed (Not a directory)"]
 
 
+@pytest.mark.fault("M1")
+def test_results_may_not_be_a_file(snakemake: Run, project: Path) -> None:
+    (project / "captures/anna.mp4").touch()
+    (project / "results").touch()
+    answer = snakemake("--cores", "1", "anna")
+    assert answer.returncode == 2
+    assert _lines(answer, "error") == ["error: results is no folder: move it away"]
+    assert "Traceback" not in answer.stdout + answer.stderr
+
+
 @pytest.mark.fault("M7")
 @pytest.mark.fault("M12")
 @pytest.mark.fault("M13")

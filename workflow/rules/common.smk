@@ -1,6 +1,7 @@
 # Everything the rules share; what is plain Python is in pipeline/graph. No torch, no video here.
 import atexit
 import json
+import os
 import shlex
 import sys
 import time
@@ -85,11 +86,24 @@ def check_targets():
     if Path(sys.argv[0]).name != "snakemake":
         return
     arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    check_results(arguments.dryrun)
     for target in arguments.targets:
         check_target(target)
     for_all = not (arguments.targets or arguments.unlock or arguments.lint)
     if for_all and CAPTURE.refused and not CAPTURE.paths:
         stop(next(iter(CAPTURE.refused.values())))
+
+
+def check_results(dry_run):
+    """Results can be written."""
+    if RESULTS.is_symlink() or RESULTS.exists():
+        if not RESULTS.is_dir():
+            stop(f"{RESULTS} is no folder: move it away")
+    home = RESULTS if RESULTS.exists() else Path()
+    if not dry_run and not os.access(home, os.W_OK):
+        stop(
+            f"{home.absolute()} may not be written: change its rights, or work in a copy"
+        )
 
 
 def check_target(target):
