@@ -1,6 +1,6 @@
 """Outcome of ingest for every hard input: python -m benchmarks.hard_inputs
 
-Each case of `tests/hard_cases.py` runs in a process of its own with a time limit, forked from this
+Each case of `tests/hard_cases/` runs in a process of its own with a time limit, forked from this
 one, which has imported everything. Exit code 1 where a case has another outcome than expected,
 prints a traceback, hangs, or writes anything outside its results folder.
 """
@@ -29,7 +29,7 @@ SECONDS = 300
 FORK = multiprocessing.get_context("fork")
 # Of linux/capability.h and linux/prctl.h: what lets root read what is forbidden.
 CAPABILITY_VERSION, DAC_OVERRIDE, DAC_READ_SEARCH, PR_CAPBSET_DROP = 0x20080522, 1, 2, 24
-SOURCES = ["pipeline/ingest", "pipeline/media", "pipeline/capture", "tests/hard_cases.py"]
+SOURCES = ["pipeline/ingest", "pipeline/media", "pipeline/capture", "tests/hard_cases"]
 
 
 @dataclass(frozen=True)

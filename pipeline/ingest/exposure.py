@@ -15,6 +15,7 @@ DARK, BRIGHT = 12, 240  # levels of 255 beyond which a pixel tells nothing about
 _USABLE = 0.9  # share of the frames in which a pixel must lie between these
 _STEADY = 0.3  # share of the usable pixels that is taken, the steadiest
 _FEWEST = 12  # pixels
+_FRAMES = 8  # fewer tell nothing
 # Warned of: stops from the darkest to the brightest, and stops between colour channels.
 EXPOSURE, BALANCE = 0.2, 0.18
 
@@ -44,11 +45,11 @@ def drift(thumbnails: Thumbnails) -> Drift | None:
     """Measure the variation of exposure and white balance.
 
     Returns:
-        None where too few pixels tell: darkness, glare, or less than two frames.
+        None where too few frames or, in darkness or glare, too few pixels tell.
     """
     levels = thumbnails.reshape(len(thumbnails), -1, 3)
     usable = ((levels > DARK) & (levels < BRIGHT)).all(2).mean(0) > _USABLE
-    if len(levels) < 2 or usable.sum() < _FEWEST:
+    if len(levels) < _FRAMES or usable.sum() < _FEWEST:
         return None
     stops = np.log2(_linear(levels[:, usable]))
     stops -= np.median(stops, 0)

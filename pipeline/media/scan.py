@@ -36,7 +36,9 @@ def scan(path: Path, alive: Alive = lambda: None) -> VideoInfo:
     times, packets, repeated = presentation_times(path, alive)
     remarks += _shortfall(path, times, packets)
     if repeated:
-        remarks.append(f"{repeated} frames have the time of another one: they are left out")
+        remarks.append(
+            f"{repeated} of {packets} frames repeat the time of another one: they are left out"
+        )
     return VideoInfo(width, height, times, codec, pixel_format, matrix.tolist(), remarks)
 
 

@@ -135,7 +135,7 @@ def test_repeated_times_give_one_frame_each(tmp_path: Path) -> None:
     encode(tmp_path / "a.mkv", grey_frames(shades), codec="ffv1", stamps=stamps)
     quality = ingest(tmp_path / "a.mkv", tmp_path / "out")
     assert quality.metrics["missing_frames"] == 0
-    assert any("2 frames have the time of another one" in text for text in quality.messages)
+    assert any("2 of 8 frames repeat the time of another one" in text for text in quality.messages)
     with FrameStore(tmp_path / "out/frames.h5") as store:
         assert len(store) == len(store.sequence) == 6
         levels = [round(float(store.image(row).mean())) for row in range(6)]

@@ -29,7 +29,7 @@ def test_of_frames_with_one_time_the_first_is_given(
     info = media.probe(path)
     assert len(info.times) == len(unique)
     assert info.remarks == [
-        f"{8 - len(unique)} frames have the time of another one: they are left out"
+        f"{8 - len(unique)} of 8 frames repeat the time of another one: they are left out"
     ]
     assert levels_of(path) == pytest.approx([shades[k] for k in unique], abs=2)
     found = [time for time, _ in media.read_video(path, info.times.tolist())]
