@@ -60,11 +60,11 @@ def _window_mean(image: Image) -> Image:
 
 
 def flip(image: Image, truth: Image) -> Map:
-    """FLIP error 0..1 at every pixel: how different the two look when flipped between.
+    """FLIP error 0..1 at every pixel: the visible difference when the two are shown in turn.
 
     Source: Andersson et al., "FLIP: A Difference Evaluator for Alternating Images", 2020, at
     67 pixels per degree. The filters are sums of separable Gaussians, which makes this several
-    times faster than the authors' two-dimensional ones; tests hold the two together.
+    times faster than the authors' two-dimensional ones; tests compare the two.
     """
     opponents = [_opponent(v) for v in (image, truth)]
     color = _color_difference(*(_perceived(v) for v in opponents))

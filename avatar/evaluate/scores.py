@@ -1,4 +1,4 @@
-"""How well renders agree with their frames: in all, on the foreground, and in the rig's regions."""
+"""Metrics of renders against their frames: all pixels, the foreground, and the rig's regions."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A trained avatar and its files: `avatar.safetensors`, `rig_params.npz` and what lies beside them.
+"""A trained avatar and its files: `avatar.safetensors`, `rig_params.npz` and those beside them.
 
 `avatar.safetensors` holds the Gaussians and, as JSON in its metadata, what they were trained from.
 The metadata carry a sha256 of the tensors, of every other file of the avatar, and of themselves:

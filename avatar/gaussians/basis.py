@@ -1,4 +1,4 @@
-"""What drives expression-dependent detail: a few numbers that say which face is being made.
+"""The weights of expression-dependent detail: a few numbers that describe the expression.
 
 The Gaussians' means and colours may change with these numbers (`basis_means`, `basis_colors` of
 `avatar.gaussians.model`), beside being carried by the mesh: wrinkles and shading that the rig's
@@ -45,7 +45,7 @@ class ExpressionSpace:
         centred = [group - group.mean(0) for group in groups]
         # Coefficients and radians have no common unit: each group gets a mean square length of 1.
         lengths = [group.square().sum(1).mean().sqrt() for group in centred]
-        # A group that keeps still has no direction: it is left at (almost) zero.
+        # A group that does not move has no direction: it is left at (almost) zero.
         units = [length if length > _STILL else torch.ones_like(length) for length in lengths]
         data = torch.cat([g / unit for g, unit in zip(centred, units, strict=True)], 1)
         _, deviations, turned = torch.linalg.svd(data, full_matrices=False)

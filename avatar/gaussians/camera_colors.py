@@ -1,8 +1,7 @@
 """An affine colour correction per camera, for captures whose cameras do not agree.
 
-`rgb' = A rgb + alpha b` for what the Gaussians show; the background behind them is the frame's
-own and is left alone. It serves training only: held-out cameras have none, and metrics are of
-raw renders.
+`rgb' = A rgb + alpha b` for what the Gaussians show; the background is not corrected. It is used in
+training only: held-out cameras have no correction, and metrics are of uncorrected renders.
 """
 
 import torch
@@ -30,10 +29,10 @@ def correct(
         correction: `[A | b]` of each image's camera.
     """
     behind = (1 - alpha) * backgrounds[..., None, None, :]
-    own = torch.cat([rgb - behind, alpha], -1)
-    return torch.einsum("...hwk,...ck->...hwc", own, correction) + behind
+    foreground = torch.cat([rgb - behind, alpha], -1)
+    return torch.einsum("...hwk,...ck->...hwc", foreground, correction) + behind
 
 
 def distance(correction: Float[Tensor, "*B 3 4"]) -> Float[Tensor, ""]:
-    """Mean square distance from the identity: without it brightness has no owner."""
+    """Mean square distance from the identity; without it overall brightness is not determined."""
     return (correction - torch.eye(3, 4).to(correction)).square().mean()

@@ -1,4 +1,4 @@
-"""Local Gaussians to world space in one sweep: the fused CPU twin of `binding`.
+"""Local Gaussians to world space in one pass: the fused CPU version of `binding`.
 
 The same numbers as `face_frames`, `to_world` and the products of scales and quaternions there
 (tests compare values and gradients), about ten times faster than autograd's two hundred small
@@ -71,10 +71,8 @@ class _Place(torch.autograd.Function):
         frames = torch.empty(flat.shape[0], faces.shape[0], _FRAME)
         world = [flat.new_empty(flat.shape[0], n, width) for width in (3, 4, 3)]
         _frames(flat.numpy(), faces.numpy(), frames.numpy())
-        _forward(
-            frames.numpy(), binding.numpy(), means.numpy(), log_scales.exp().numpy(),
-            quats.numpy(), *(x.numpy() for x in world),
-        )  # fmt: skip
+        inputs = (frames, binding, means, log_scales.exp(), quats)
+        _forward(*(x.numpy() for x in (*inputs, *world)))
         ctx.save_for_backward(flat, faces, binding, frames, means, quats, *world)
         ctx.batch, ctx.means_shape = batch, local[0].shape
         return tuple(x.reshape(*batch, n, -1) for x in world)  # type: ignore[return-value]
@@ -86,17 +84,13 @@ class _Place(torch.autograd.Function):
         gradients = [g.reshape(x.shape).contiguous() for g, x in zip(outputs, world, strict=True)]
         v_verts = torch.zeros_like(flat)
         v_local = torch.empty(flat.shape[0], binding.shape[0], 10)
-        _backward(
-            flat.numpy(), faces.numpy(), binding.numpy(), frames.numpy(), means.numpy(),
-            quats.numpy(), world[2].numpy(), *(g.numpy() for g in gradients),
-            v_verts.numpy(), v_local.numpy(),
-        )  # fmt: skip
+        inputs = (flat, faces, binding, frames, means, quats, world[2])
+        _backward(*(x.numpy() for x in (*inputs, *gradients, v_verts, v_local)))
         shared = v_local.sum(0)
         v_means = v_local if means.shape[0] > 1 else shared
-        return (
-            v_verts.reshape(*ctx.batch, *flat.shape[1:]), None, None,
-            v_means[..., :3].reshape(ctx.means_shape), shared[:, 3:6], shared[:, 6:],
-        )  # fmt: skip
+        v_means = v_means[..., :3].reshape(ctx.means_shape)
+        v_verts = v_verts.reshape(*ctx.batch, *flat.shape[1:])
+        return v_verts, None, None, v_means, shared[:, 3:6], shared[:, 6:]
 
 
 @njit(parallel=True, **_JIT)
@@ -156,11 +150,11 @@ def _forward(frames, binding, local, sizes, quats, means, world_quats, scales):
     chunks = (n + chunk - 1) // chunk
     for task in prange(frames.shape[0] * chunks):
         b, first = task // chunks, (task % chunks) * chunk
-        own = np.int64(b) % local.shape[0]  # a batch of one serves all
+        at = np.int64(b) % local.shape[0]  # a batch of one serves all
         for g in range(first, min(first + chunk, n)):
             m = frames[b, binding[g]]
             k = m[12]
-            x, y, z = local[own, g, 0], local[own, g, 1], local[own, g, 2]
+            x, y, z = local[at, g, 0], local[at, g, 1], local[at, g, 2]
             for axis in range(3):
                 turned = m[3 * axis] * x + m[3 * axis + 1] * y + m[3 * axis + 2] * z
                 means[b, g, axis] = k * turned + m[9 + axis]
@@ -192,13 +186,20 @@ def _backward(
     for b in prange(frames.shape[0]):
         # of each face: omega (3), k, origin (3)
         v_frames = np.zeros((faces.shape[0], 7), np.float32)
-        own = np.int64(b) % local.shape[0]  # a batch of one serves all
+        at = np.int64(b) % local.shape[0]  # a batch of one serves all
         for g in range(binding.shape[0]):
             f = binding[g]
             _gaussian_back(
-                frames[b, f], local[own, g], quats[g], scales[b, g], v_means[b, g], v_quats[b, g],
-                v_scales[b, g], v_frames[f], v_local[b, g],
-            )  # fmt: skip
+                frames[b, f],
+                local[at, g],
+                quats[g],
+                scales[b, g],
+                v_means[b, g],
+                v_quats[b, g],
+                v_scales[b, g],
+                v_frames[f],
+                v_local[b, g],
+            )
         for f in range(faces.shape[0]):
             _frame_back(verts[b], faces[f], frames[b, f], v_frames[f], v_verts[b])
 

@@ -31,12 +31,10 @@ def face_colors(
     for row in rows:
         with torch.no_grad():
             verts = rig(**dataset.params.poses(torch.tensor([int(dataset.timestep[row])])))[0]
-        camera = int(dataset.camera[row])
+        camera, cameras = int(dataset.camera[row]), dataset.cameras
         image, alpha = dataset.image(int(row)), dataset.alpha(int(row))
-        ids, _, _ = rasterize_mesh(
-            verts.numpy(), faces, dataset.cameras.viewmats[camera], dataset.cameras.Ks[camera],
-            image.shape[1], image.shape[0],
-        )  # fmt: skip
+        view = (cameras.viewmats[camera], cameras.Ks[camera])
+        ids, _, _ = rasterize_mesh(verts.numpy(), faces, *view, image.shape[1], image.shape[0])
         seen = ids >= 0
         weight = alpha[seen] / 255.0
         for channel in range(3):

@@ -13,9 +13,9 @@ from avatar.render import WorldGaussians
 
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))
 PARAMETERS = (
-    "means_local", "log_scales", "quats_local", "opacity_logits", "sh_dc", "sh_rest",
-    "basis_means", "basis_colors",
-)  # fmt: skip
+    *("means_local", "log_scales", "quats_local", "opacity_logits"),
+    *("sh_dc", "sh_rest", "basis_means", "basis_colors"),
+)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Whether tensors read from a file are an avatar's: names, types, shapes, finiteness, ranges.
 
-Kernels index by `binding` without looking, so what passes here can be rendered.
+Kernels index by `binding` without a check, so what passes here can be rendered.
 """
 
 import torch
@@ -17,7 +17,7 @@ Shapes = dict[str, tuple[int, ...]]
 def find_problem(
     gaussians: dict[str, Tensor], space: dict[str, Tensor], rig: HeadRig
 ) -> str | None:
-    """The first thing that is wrong, in words; None if the rig can carry these Gaussians.
+    """A description of the first problem; None if the rig can carry these Gaussians.
 
     Args:
         gaussians: the tensors of `RiggedGaussians` by name.

@@ -1,13 +1,13 @@
 """LPIPS, the learned perceptual distance of two images, as a loss and as a metric.
 
 Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018,
-version 0.1 with its linear heads. A network trained on ImageNet sees both images; its activations
-at five depths are brought to unit length at every pixel, and their squared differences are
-weighed by the head of that depth, averaged over the pixels and summed.
+version 0.1 with its linear heads. A network trained on ImageNet processes both images; its
+activations at five depths are normalised at every pixel, and their squared differences are
+weighted by the head of that depth, averaged over the pixels and summed.
 
 The network's weights (torchvision's `vgg16` or `alexnet`) are a file of the user's: nothing is
 downloaded. The heads are those of the torchmetrics package (BSD 2-clause, R. Zhang and others).
-A figure means something only with its backbone beside it.
+A value is meaningful only together with its backbone.
 """
 
 from importlib.util import find_spec

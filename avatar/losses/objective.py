@@ -1,4 +1,4 @@
-"""The training loss of one step, put together from the terms that the preset weighs."""
+"""The training loss of one step: the weighted sum of its terms."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from avatar.render import RenderOutput
 
 
 class Objective(NamedTuple):
-    """The loss, and for the log what it is made of: each term as it enters the sum."""
+    """The loss, and for the log each term as it enters the sum."""
 
     loss: Float[Tensor, ""]
     values: dict[str, float]

@@ -1,4 +1,4 @@
-"""The training loss: appearance against the frame, and what keeps Gaussians near their triangle."""
+"""The training loss: appearance against the frame, and penalties on the Gaussians."""
 
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ def position_loss(
     limit: float = 1.0,
     form: Form = "hinge",
 ) -> Float[Tensor, ""]:
-    """How far visible Gaussians stray from their triangle, in face scales.
+    """Distance of visible Gaussians from their triangle beyond a limit, in face scales.
 
     `hinge`: mean of `relu(|mean| - limit)`. `max`: mean of `max(|mean|, limit)`, which differs
     by the constant `limit` and so has the same gradient. Source: Qian et al.,
@@ -66,10 +66,10 @@ def scale_loss(
     limit: float = 0.6,
     form: Form = "hinge",
 ) -> Float[Tensor, ""]:
-    """How far visible Gaussians outgrow their triangle, in face scales.
+    """Size of visible Gaussians beyond a limit, in face scales.
 
     `hinge`: mean of `|relu(s - limit)|`. `max`: mean of `|max(s, limit)|`; where a component is
-    active its gradient is weighed by the whole vector and not by the excess. Source: Qian et
+    active its gradient is weighted by the whole vector and not by the excess. Source: Qian et
     al., "GaussianAvatars", 2024, eq. 5. Zero where nothing is visible.
     """
     scales = log_scales.exp()
@@ -81,7 +81,7 @@ def scale_loss(
 def opacity_loss(
     opacity_logits: Float[Tensor, "N"], visible: Bool[Tensor, "N"]
 ) -> Float[Tensor, ""]:
-    """Mean opacity of visible Gaussians: what no image asks for fades. Zero if none is visible."""
+    """Mean opacity of visible Gaussians: it fades those that no image needs. Zero if none is."""
     return _mean_over(opacity_logits.sigmoid(), visible)
 
 

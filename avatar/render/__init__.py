@@ -1,6 +1,6 @@
 """Rendering Gaussians: one function, several backends.
 
-``reference`` is plain torch, slow and obviously right, on any device; ``cpu`` is the fast one for
+``reference`` is plain torch, slow and simple, on any device; ``cpu`` is the fast one for
 CPU tensors, ``gsplat`` the one for CUDA tensors. All follow gsplat 1.5.3: pixel centres at +0.5,
 0.3 px^2 added to every footprint, alpha capped at 0.999 and skipped below 1/255, a pixel finished
 before its transmittance falls to 1e-4.

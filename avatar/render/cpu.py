@@ -133,7 +133,7 @@ class _Project(torch.autograd.Function):
     def backward(ctx, v_means2d, v_records, *_):
         *tensors, records = ctx.saved_tensors
         scene = ctx.scene
-        if v_records is None:  # the loss looks at means2d only
+        if v_records is None:  # the loss depends on means2d only
             v_records = torch.zeros_like(records)
         if v_means2d is None:
             v_means2d = records.new_zeros(scene.images, scene.n, 2)

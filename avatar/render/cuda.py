@@ -1,11 +1,11 @@
 """The renderer for CUDA tensors: gsplat 1.5.3 behind the contract of :mod:`avatar.render`.
 
 gsplat compiles its CUDA sources the first time a machine calls it. So it is imported only when
-there is a CUDA device to render on, and :func:`load` says in one line why it cannot be used.
+there is a CUDA device to render on, and :func:`load` reports in one line why it cannot be used.
 
-Around the one call to gsplat stands what it leaves to its caller: coefficients that are not used
-yet are not carried along, Gaussians that are not finite are hidden, and `means2d` is cleared
-where nothing is seen, because gsplat leaves that memory as it found it.
+The call to gsplat is surrounded by what it leaves to its caller: coefficients that are not used
+yet are not passed, Gaussians that are not finite are hidden, and `means2d` is set to zero where
+nothing is seen, because gsplat leaves that memory uninitialised.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def rasterize(
 
     Raises:
         ValueError: the tensors are not float32 on a CUDA device.
-        UserError: gsplat cannot be used on this machine; says why.
+        UserError: gsplat cannot be used on this machine, and why.
     """
     means = splats.means
     if means.dtype != torch.float32 or means.device.type != "cuda":
@@ -85,7 +85,7 @@ def load() -> ModuleType:
     try:
         # Compiles, or reads what was compiled; None where there is no compiler.
         from gsplat.cuda._backend import _C as kernels
-    except Exception as problem:  # whatever the compiler, the linker or the loader says
+    except Exception as problem:  # of the compiler, the linker or the loader
         text = " ".join(str(problem).split())[:_BUILD_LINE]
         raise _unusable(f"its CUDA sources do not compile ({text}): {_HIDE}") from problem
     if kernels is None:

@@ -43,10 +43,8 @@ def rasterize_mesh(
     screen = camera @ np.asarray(K, np.float64).T
     with np.errstate(divide="ignore", invalid="ignore"):
         pixels = screen[:, :2] / screen[:, 2:]
-    return _zbuffer(
-        np.ascontiguousarray(pixels), np.ascontiguousarray(camera[:, 2]),
-        np.ascontiguousarray(faces, np.int64), width, height,
-    )  # fmt: skip
+    corners, depths = np.ascontiguousarray(pixels), np.ascontiguousarray(camera[:, 2])
+    return _zbuffer(corners, depths, np.ascontiguousarray(faces, np.int64), width, height)
 
 
 def cover(
@@ -56,10 +54,8 @@ def cover(
 
     A face with a corner that is NaN is left out.
     """
-    return _cover(
-        np.ascontiguousarray(pixels, np.float64), np.ascontiguousarray(faces, np.int64),
-        width, height,
-    )  # fmt: skip
+    corners = np.ascontiguousarray(pixels, np.float64)
+    return _cover(corners, np.ascontiguousarray(faces, np.int64), width, height)
 
 
 def facing(
@@ -168,10 +164,8 @@ def interpolate(
     barycentric: Float[np.ndarray, "H W 3"],
 ) -> Float[np.ndarray, "H W D"]:
     """Per-vertex values at the pixels of a raster; 0 where there is no face (float32)."""
-    return _interpolate(
-        np.ascontiguousarray(values, np.float32), np.ascontiguousarray(faces, np.int64),
-        face_ids, barycentric,
-    )  # fmt: skip
+    table, corners = np.ascontiguousarray(values, np.float32), np.ascontiguousarray(faces, np.int64)
+    return _interpolate(table, corners, face_ids, barycentric)
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: `results/<subject>/checkpoints/<run>/`, two kept, each whole or not there.
+"""Checkpoints of a run: `results/<subject>/checkpoints/<run>/`, two kept, each complete or absent.
 
 A checkpoint is `<images>.safetensors` (tensors) and `<images>.json` (numbers, and hashes of both).
 The JSON is written last: a checkpoint is there when it is. A run is named by the hash of its key,
@@ -54,7 +54,7 @@ class Checkpoints:
     """
 
     def __init__(self, home: Path, key: dict[str, str]) -> None:
-        """Look at nothing yet.
+        """Nothing is read yet.
 
         Args:
             home: `results/<subject>/checkpoints`.
@@ -64,7 +64,7 @@ class Checkpoints:
         self.folder = home / _hash(key)[:12]
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint and forget all of this run but the last two.
+        """Write a checkpoint and remove all of this run but the last two.
 
         Raises:
             UserError: it cannot be written; the ones before it stay.
@@ -90,7 +90,8 @@ class Checkpoints:
     def load(self) -> Snapshot | None:
         """The newest whole checkpoint of this run; None if there is none.
 
-        Damaged ones are removed with a warning. If only other runs have any, what differs is said.
+        Damaged ones are removed with a warning. If only other runs have any, a warning names what
+        differs.
         """
         for path in self._newest_first():
             about = _read_about(path)
@@ -99,29 +100,29 @@ class Checkpoints:
                 return Snapshot(tensors, about["numbers"], about["seconds"])
             log.warning("checkpoint %s is damaged: taking the one before it", path)
             _remove(path)
-        self._say_what_differs()
+        self._warn_of_other_runs()
         return None
 
     def clear(self) -> None:
         """Remove those of every run of the subject: it is done."""
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def _say_what_differs(self) -> None:
+    def _warn_of_other_runs(self) -> None:
         others = sorted(self._home.glob("*/[0-9]*.json"), key=lambda p: p.stat().st_mtime)
         about = _read_about(others[-1]) if others else None
         if about:
-            differing = [name for name in self._key if about["key"].get(name) != self._key[name]]
-            log.warning(
-                "%s is of another run (%s changed): starting afresh, it stays until a run is done",
-                others[-1], ", ".join(differing),
-            )  # fmt: skip
+            changed = [name for name in self._key if about["key"].get(name) != self._key[name]]
+            text = (
+                "%s is of another run (%s changed): starting afresh, it stays until a run is done"
+            )
+            log.warning(text, others[-1], ", ".join(changed))
 
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.json"), reverse=True)
 
 
 def _read_about(path: Path) -> dict[str, Any] | None:
-    """What a checkpoint's JSON file says; None if it is damaged."""
+    """The content of a checkpoint's JSON file; None if it is damaged."""
     try:
         about = files.read_json(path)
         digest = about.pop("sha256")

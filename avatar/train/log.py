@@ -41,7 +41,7 @@ class TrainLog:
             self.sums[name] = self.sums.get(name, 0.0) + value * images
 
     def write(self, step: int, images: int, gaussians: int, last: bool) -> bool:
-        """Finish a row if it is time, or the run's last; says whether it did."""
+        """Finish a row if it is due, or the run's last; returns whether it did."""
         count = images - self.written
         if count == 0 or (count < EVERY and not last):
             return False

@@ -1,4 +1,4 @@
-"""Adam over everything that is trained, and its moments when Gaussians come and go."""
+"""Adam over everything that is trained, and its moments when Gaussians are added and removed."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -83,7 +83,7 @@ class Optimiser:
         self._groups["means_local"]["lr"] = self.means_rate * self._extent
 
     def step(self) -> None:
-        """Move everything along its gradient, and forget the gradients."""
+        """Update everything by its gradient, and clear the gradients."""
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
         if len(self._timesteps):
@@ -91,19 +91,19 @@ class Optimiser:
 
     @torch.no_grad()
     def _centre(self) -> None:
-        """Take the mean change over the training timesteps back out of the rig's parameters."""
+        """Subtract the mean change over the training timesteps from the rig's parameters."""
         rows = self._timesteps
         for name, value in self.rig.items():
             value[rows] -= (value[rows] - self._tracked[name][rows]).mean(0)
 
     def apply(self, change: Change) -> None:
-        """Take over new Gaussians; fresh ones start with moments of zero."""
+        """Replace the Gaussians; fresh ones start with moments of zero."""
         for name in PARAMETERS:
             self._replace(name, getattr(change.gaussians, name), change.source, change.fresh)
         self.gaussians = change.gaussians
 
     def set_opacities(self, gaussians: RiggedGaussians) -> None:
-        """Take over new opacities and forget their moments; everything else is unchanged."""
+        """Replace the opacities and clear their moments; everything else is unchanged."""
         logits = gaussians.opacity_logits
         rows = torch.arange(len(gaussians), device=logits.device)
         self._replace("opacity_logits", logits, rows, torch.ones_like(logits, dtype=torch.bool))
@@ -136,7 +136,7 @@ class Optimiser:
         return found
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `tensors` gave."""
+        """Restore what `tensors` returned."""
         self._adam.state.clear()
         for name, group in self._groups.items():
             value = tensors[name].requires_grad_()

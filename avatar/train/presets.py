@@ -73,8 +73,8 @@ class RigTuning:
     expr: NonNegative = 1e-3
     pose: NonNegative = 1e-5  # rotation, neck, jaw, eyes
     translation: NonNegative = 1e-6
-    centred: bool = False  # no common shift over all timesteps: held-out ones would not share it
-    tracked_share: Share = 0.0  # of the steps, that see what was tracked: all held-out ones have
+    centred: bool = False  # no shift common to all timesteps: held-out ones would not share it
+    tracked_share: Share = 0.0  # of the steps use the tracked parameters, as held-out frames do
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ QUICK = Preset(
     basis=Basis(size=16),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
-# What every preset changes where one camera has to do: nothing holds back view dependence, the
-# cameras have no spread, and what is seen from the side only must not stay opaque.
+# Changes to every preset for one camera: view dependence is not constrained, the cameras have no
+# spread, and what is seen from the side only must not stay opaque.
 ONE_CAMERA: dict[str, Any] = {"sh_degree": 0, "extent": "head", "loss": {"opacity": 0.01}}
 
 

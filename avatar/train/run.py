@@ -42,7 +42,7 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
             is not finite, nothing visible, or too little memory.
         Busy: a signal asked it to stop; a checkpoint was written.
     """
-    # Numba's kernels have the cores; torch's own pool would only wait beside them.
+    # Numba's kernels use the cores; torch's thread pool would only wait.
     torch.set_num_threads(1)
     keep_freed_memory()
     home = results / subject
@@ -75,7 +75,7 @@ def _identify(subject: str, dataset: Dataset, settings: TrainSettings) -> Run:
 
 
 def _restore(trainer: Trainer, checkpoints: Checkpoints, preset: Preset) -> None:
-    """Go on from the newest checkpoint of the run, if there is one."""
+    """Continue from the newest checkpoint of the run, if there is one."""
     snapshot = checkpoints.load()
     if snapshot is not None:
         trainer.restore(snapshot)
@@ -95,7 +95,7 @@ def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
     """
     saved = time.monotonic()
     progress = cli.progress(trainer.steps(), "train", trainer.total_steps, trainer.step)
-    # Closed before the error is printed, the progress leaves it a line of its own.
+    # Closed before the error is printed, so that the error starts on a new line.
     with stop_signals() as stopped, closing(progress):
         for _ in progress:
             if stopped():
@@ -119,10 +119,10 @@ def _save_if_possible(checkpoints: Checkpoints, snapshot: Snapshot) -> None:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn too little memory into a line that says what to lower."""
+    """Report too little memory in one line that names the settings to lower."""
     try:
         yield
-    except (MemoryError, RuntimeError) as problem:  # torch's CPU allocator has no type of its own
+    except (MemoryError, RuntimeError) as problem:  # torch's CPU allocator raises no special type
         known = isinstance(problem, MemoryError | torch.OutOfMemoryError)
         if not known and not any(words in str(problem) for words in _NO_MEMORY):
             raise
@@ -134,7 +134,7 @@ def memory_errors() -> Iterator[None]:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Catch what asks a run to stop; yields whether it was asked. A second Ctrl-C is immediate."""
+    """Catch signals that stop a run; yields whether one came. A second Ctrl-C is immediate."""
     received: list[int] = []
 
     def note(signum: int, frame: object) -> None:

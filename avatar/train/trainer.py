@@ -36,11 +36,11 @@ from avatar.train.log import TrainLog
 from avatar.train.optimiser import Optimiser
 from avatar.train.presets import Preset
 
-_BACKGROUND, _DENSITY, _TRACKED = 1, 2, 3  # what randomness is for; the frame order has its own
+_BACKGROUND, _DENSITY, _TRACKED = 1, 2, 3  # streams of random numbers; the frame order has another
 
 
 class Trainer:
-    """All that a run holds. Everything random comes from `(seed, step)`, so nothing is hidden.
+    """The state of a run. Everything random follows from `(seed, step)`: there is no hidden state.
 
     Attributes:
         step, images: what has been done; an image counts as often as it is seen.
@@ -82,13 +82,18 @@ class Trainer:
         self.space = ExpressionSpace.fit(dataset.params, timesteps, size) if size else None
         if self.space is not None:
             self.space = self.space.to(self._device)
-        cameras = len(dataset.camera_ids)
+        colors = None
+        if preset.correct_colors:
+            colors = camera_colors.identity(len(dataset.camera_ids)).to(self._device)
         self._optimiser = Optimiser(
             self._first_gaussians(rig, rows).to(self._device),
             {name: getattr(self._params, name) for name in POSES},
-            preset.rates, preset.rig, self.extent, timesteps.to(self._device),
-            camera_colors.identity(cameras).to(self._device) if preset.correct_colors else None,
-        )  # fmt: skip
+            preset.rates,
+            preset.rig,
+            self.extent,
+            timesteps.to(self._device),
+            colors,
+        )
         face_scale = neutral_face_scale(self._rig, self._params)
         white = batch.background == "white"
         self._density = make_control(preset.density, self.extent, face_scale, white)
@@ -131,7 +136,7 @@ class Trainer:
             self._advance(rows)
             before, self.images = self.images, self.images + rows.size
             self.step += 1
-            if self.images < self._preset.images:  # nothing would train what it makes
+            if self.images < self._preset.images:  # no step would train the result
                 seed = int(self._random(_DENSITY).integers(2**62))
                 generator = torch.Generator().manual_seed(seed)
                 self._density.act(self._optimiser, self.images, before, generator)
@@ -141,7 +146,7 @@ class Trainer:
         self._close_feed()
 
     def _advance(self, rows: Int[np.ndarray, "B C"]) -> None:
-        """One step: render, compare, step along the gradient."""
+        """One step: render, compare, update by the gradient."""
         preset, optimiser = self._preset, self._optimiser
         optimiser.schedule(self.images / preset.images)
         behind = self._backgrounds(rows.shape)
@@ -240,13 +245,14 @@ class Trainer:
         return Snapshot(tensors, numbers, self.seconds)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on where a snapshot of the same run was taken."""
+        """Continue where a snapshot of the same run was taken."""
         for part, holder in (("optimiser.", self._optimiser), ("density.", self._density)):
-            holder.restore({
+            values = {
                 name.removeprefix(part): value.to(self._device)
                 for name, value in snapshot.tensors.items()
                 if name.startswith(part)
-            })  # fmt: skip
+            }
+            holder.restore(values)
         self.step, self.images = snapshot.numbers["step"], snapshot.numbers["images"]
         self.seconds = snapshot.seconds
         self.log = TrainLog.from_json(snapshot.numbers["log"])

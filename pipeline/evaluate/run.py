@@ -146,9 +146,10 @@ class _Evaluation:
         dataset = self._dataset
         timestep = int(dataset.timestep[frame.row])
         where = {
-            "sequence": str(dataset.sequence[timestep]), "timestep": timestep,
+            "sequence": str(dataset.sequence[timestep]),
+            "timestep": timestep,
             "camera": dataset.camera_ids[dataset.camera[frame.row]],
-        }  # fmt: skip
+        }
         return [
             {"protocol": protocol, "region": region, **where, **scores}
             for region, scores in frame.scores.items()

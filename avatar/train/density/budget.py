@@ -2,7 +2,7 @@
 
 Gaussians that have faded are moved onto others, drawn by opacity; where n of them come to lie on
 one place, each gets the share of its opacity and size that leaves the image as it was; and noise
-keeps faint ones looking for a better place. Source: Kheradmand et al., "3D Gaussian Splatting as
+moves faint ones to other places. Source: Kheradmand et al., "3D Gaussian Splatting as
 Markov Chain Monte Carlo", 2024, sections 3.2-3.4. Here the copies inherit the binding, a face
 never loses its last Gaussian, and the noise is drawn in the triangle's frame.
 """
@@ -20,9 +20,9 @@ _OPAQUE = 1 - 1e-6
 
 
 def relocate(gaussians: RiggedGaussians, min_opacity: float, generator: torch.Generator) -> Change:
-    """Move Gaussians fainter than `min_opacity` onto living ones, drawn by their opacity.
+    """Move Gaussians fainter than `min_opacity` onto the others, drawn by their opacity.
 
-    A face's last Gaussian stays where it is, however faint. Nothing moves if nothing lives.
+    A face's last Gaussian stays where it is, however faint. Nothing moves if all are faint.
     """
     opacities = gaussians.opacity_logits.detach().sigmoid()
     faint = opacities < min_opacity
@@ -50,7 +50,7 @@ def _draw(
         return torch.empty(0, dtype=torch.int64, device=weights.device)
     edges = weights.double().cpu().cumsum(0)
     points = torch.rand(count, generator=generator, dtype=torch.float64) * edges[-1]
-    # `right`: a weight of zero owns no point.
+    # `right`: a weight of zero is never drawn.
     return torch.searchsorted(edges, points, right=True).to(weights.device)
 
 
@@ -97,7 +97,7 @@ def noise(
     strength: float,
     generator: torch.Generator,
 ) -> Float[Tensor, "N 3"]:
-    """Random steps of the means, in their triangles' frames: faint Gaussians wander.
+    """Random steps of the means, in their triangles' frames: large for faint Gaussians.
 
     In the world the source steps by `strength * gate(opacity) * covariance @ normal`. With
     covariance `k^2 R S R^T` and a step of `k R d`, that is `d = strength * gate * k * S @ normal'`:

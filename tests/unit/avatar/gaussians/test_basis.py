@@ -132,6 +132,8 @@ def test_gradients_reach_the_basis_and_not_the_rig() -> None:
     assert gradient is not None
     # The sum over world axes of k R d, times the weight, summed over timesteps.
     torch.testing.assert_close(
-        gradient[:, :, 0] * weights[:, 1].sum(), gradient[:, :, 1] * weights[:, 0].sum(),
-        atol=1e-5, rtol=1e-4,
-    )  # fmt: skip
+        gradient[:, :, 0] * weights[:, 1].sum(),
+        gradient[:, :, 1] * weights[:, 0].sum(),
+        atol=1e-5,
+        rtol=1e-4,
+    )

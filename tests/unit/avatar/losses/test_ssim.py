@@ -32,9 +32,15 @@ def _scikit(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     margin = ((10, 10), (10, 10), (0, 0))
     x, y = (np.pad(v.astype(np.float64), margin) for v in (image, truth))
     _, values = structural_similarity(
-        y, x, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-        data_range=1.0, full=True,
-    )  # fmt: skip
+        y,
+        x,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        full=True,
+    )
     return values[10:-10, 10:-10]
 
 

@@ -32,10 +32,16 @@ def _step(optimiser: Optimiser, share: float = 0.0) -> dict[str, torch.Tensor]:
 def test_the_first_step_of_each_tensor_is_its_rate() -> None:
     moves = _step(_optimiser())
     rates = {
-        "means_local": 5e-3 * 0.1, "log_scales": 0.017, "quats_local": 1e-3,
-        "opacity_logits": 0.05, "sh_dc": 2.5e-3, "sh_rest": 1.25e-4,
-        "expr": 1e-3, "translation": 1e-6, "jaw_pose": 1e-5,
-    }  # fmt: skip
+        "means_local": 5e-3 * 0.1,
+        "log_scales": 0.017,
+        "quats_local": 1e-3,
+        "opacity_logits": 0.05,
+        "sh_dc": 2.5e-3,
+        "sh_rest": 1.25e-4,
+        "expr": 1e-3,
+        "translation": 1e-6,
+        "jaw_pose": 1e-5,
+    }
     for name, rate in rates.items():
         assert moves[name].flatten().tolist() == pytest.approx(
             [rate] * moves[name].numel(), rel=1e-3

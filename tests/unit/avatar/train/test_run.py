@@ -109,9 +109,15 @@ def _home(scene: Path, rig: HeadRig, tmp_path: Path, preset: str = "quick", **ov
     (home / "dataset.h5").write_bytes(scene.read_bytes())
     settings = {"preset": preset, "overrides": overrides}
     return [
-        "--subject", "anna", "--results", str(tmp_path / "results"),
-        "--rig", str(tmp_path / "toy.npz"), "--settings", json.dumps(settings),
-    ]  # fmt: skip
+        "--subject",
+        "anna",
+        "--results",
+        str(tmp_path / "results"),
+        "--rig",
+        str(tmp_path / "toy.npz"),
+        "--settings",
+        json.dumps(settings),
+    ]
 
 
 @pytest.mark.slow
@@ -122,8 +128,9 @@ def test_a_process_that_is_told_to_stop_exits_with_75_and_goes_on(
     home = tmp_path / "results/anna"
     process = subprocess.Popen(
         [sys.executable, "-m", "avatar.train", *arguments],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert process.stderr is not None
         while "Gaussians" not in process.stderr.readline():  # said just before it begins

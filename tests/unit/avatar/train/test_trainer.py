@@ -62,13 +62,18 @@ def _score(scene: Path, rig: HeadRig, trainer: Trainer, protocol: str) -> float:
         return float(
             np.mean(
                 [
-                    psnr(float(squared_error(
-                        r.image, composite(dataset.image(r.row), dataset.alpha(r.row), white)
-                    ).mean()))
+                    psnr(
+                        float(
+                            squared_error(
+                                r.image,
+                                composite(dataset.image(r.row), dataset.alpha(r.row), white),
+                            ).mean()
+                        )
+                    )
                     for r in render_rows(avatar, rig, dataset, rows, white)
                 ]
             )
-        )  # fmt: skip
+        )
 
 
 def test_it_learns_the_scene_and_renders_what_it_never_saw(scene: Path, rig: HeadRig) -> None:

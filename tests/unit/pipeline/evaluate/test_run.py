@@ -44,9 +44,17 @@ def test_a_subject_is_measured(
     home = tmp_path / "results/anna/eval"
     table = pd.read_csv(home / "metrics.csv", dtype={"camera": str})
     assert list(table.columns) == [
-        "subject", "preset", "protocol", "region", "sequence", "timestep", "camera",
-        "psnr", "ssim", "flip",
-    ]  # fmt: skip
+        "subject",
+        "preset",
+        "protocol",
+        "region",
+        "sequence",
+        "timestep",
+        "camera",
+        "psnr",
+        "ssim",
+        "flip",
+    ]
     full = table[table.region == "full"]
     assert full.groupby("protocol").size().to_dict() == {"novel_view": 4, "self_reenactment": 8}
     assert set(table.region) == {"full", "mask", "mouth", "eyes"}

@@ -60,9 +60,14 @@ def test_the_threshold_does_not_depend_on_the_batch() -> None:
 def test_small_ones_are_cloned_and_large_ones_split() -> None:
     before = _gaussians([0, 1, 1])  # 10 mm, 1 mm, 1 mm
     change = densify(
-        before, torch.tensor([1.0, 1.0, 0.0]), FACE_SCALE, threshold=0.5, split_above=0.002,
-        cap=None, generator=_generator(),
-    )  # fmt: skip
+        before,
+        torch.tensor([1.0, 1.0, 0.0]),
+        FACE_SCALE,
+        threshold=0.5,
+        split_above=0.002,
+        cap=None,
+        generator=_generator(),
+    )
     after = change.gaussians
     assert change.source.tolist() == [1, 2, 1, 0, 0]
     assert change.fresh.tolist() == [False, False, True, True, True]
