@@ -6,6 +6,10 @@ import stat
 import tempfile
 from pathlib import Path
 
+from avatar.base import system_errors
+
+ROOM = 32 << 20  # bytes that compiled code takes, and some more
+
 log = logging.getLogger(__name__)
 PACKAGE = Path(__file__).resolve().parents[1]
 # Of Numba and matplotlib; both are read when the library is imported.
@@ -42,7 +46,7 @@ def _can_write(folder: Path) -> bool:
         return False
     try:
         with tempfile.TemporaryFile(dir=folder):
-            return True
+            return system_errors.free_bytes(folder) > ROOM
     except OSError:
         return False
 

@@ -1,4 +1,4 @@
-"""Arrays of npz files that somebody else may have written: bounded memory, nothing is executed.
+"""Npz files: written whole, and read although somebody else may have written them.
 
 `numpy.load` believes an array's header: one that claims 10^12 numbers is allocated before it is
 read. Here only the arrays asked for are read, after the sizes that they claim have been compared
@@ -11,7 +11,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,20 @@ _DAMAGE = (
     OSError, ValueError, KeyError, EOFError, OverflowError, RuntimeError, struct.error,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays, compressed, atomically and without pickles.
+
+    Raises:
+        UserError: the disk is full, or a limit on sizes was reached.
+    """
+    # NumPy's archive cannot be closed on a full disk: it is finished before the disk sees it.
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **arrays)
+    size = archive.tell()
+    with files.atomic(path, lambda: size) as temporary:
+        temporary.write_bytes(archive.getbuffer())
 
 
 def read(

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avatar.base import files
+from avatar.base import npz
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.head_rig import NECK, ROOT
 from avatar.rig.params import POSES
@@ -37,8 +37,7 @@ def save_flame_params(path: Path, rig: HeadRig, params: RigParams) -> None:
     arrays["static_offset"] = params.static_offset.numpy()[None]
     shape = (len(params), *params.static_offset.shape)
     arrays["dynamic_offset"] = np.broadcast_to(np.float32(0), shape)
-    with files.atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    npz.write(path, arrays)
 
 
 def joint_correction(rig: HeadRig, params: RigParams) -> Float[Tensor, "T 3"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from avatar.base import files
+from avatar.base import npz
 from avatar.base.arrays import TEXT
 from avatar.rig import rig_file
 from avatar.rig.landmarks import Landmarks
@@ -228,8 +228,7 @@ class HeadRig(torch.nn.Module):
             "source_sha256": np.array(self.source_sha256),
             "expr_names": np.array(self.expr_names),
         }
-        with files.atomic(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **self.arrays(), **about)
+        npz.write(path, self.arrays() | about)
 
     @classmethod
     def load(cls, path: str | Path) -> "HeadRig":

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from avatar.base import files, npz
+from avatar.base import npz
 from avatar.base.arrays import FLAGS, INTEGERS, NUMBERS, TEXT, Spec, check
 from avatar.base.errors import UserError
 from avatar.rig.head_rig import HeadRig
@@ -92,8 +92,7 @@ class RigParams:
 
     def save(self, path: str | Path) -> None:
         """Write `params.npz`, atomically, without pickles."""
-        with files.atomic(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **self._arrays())
+        npz.write(path, self._arrays())
 
     @classmethod
     def load(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from avatar.base import files
+from avatar.base import files, npz
 from avatar.data.cameras import Cameras
 from avatar.rig import HeadRig, RigParams
 from pipeline.demo import motion, studio
@@ -110,8 +110,7 @@ def _film_clip(
             yield studio.film(rgb, alpha, wall, rng)
 
     write_video(video, frames(), motion.FPS, crf)
-    with files.atomic(matte) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, alpha=np.stack(alphas))
+    npz.write(matte, {"alpha": np.stack(alphas)})
 
 
 def _fit_identity(params: RigParams, tracker: HeadRig, person: HeadRig) -> RigParams:
@@ -128,7 +127,8 @@ def _fit_identity(params: RigParams, tracker: HeadRig, person: HeadRig) -> RigPa
 def _write_plate(path: Path, wall: np.ndarray) -> None:
     with files.atomic(path) as temporary:
         image = (wall * 255 + 0.5).astype(np.uint8)
-        cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+        temporary.write_bytes(png.tobytes())  # imwrite would keep a full disk to itself
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:

@@ -67,7 +67,13 @@ def test_a_choice_of_the_users_stays(environment: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.fault("M2")
 def test_a_read_only_file_system_counts_as_not_writable(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", 2 * caches.ROOM >> 10) as disk:
         assert caches._can_write(disk / "deep/er")
         with read_only(disk):
             assert not caches._can_write(disk)
+
+
+@pytest.mark.fault("H2")
+def test_a_full_disk_counts_as_not_writable(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        assert not caches._can_write(disk)

@@ -86,9 +86,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 @pytest.mark.fault("H2")
 def test_the_needed_space_is_what_the_writer_says(tmp_path: Path) -> None:
     with file_size_limit(1 << 16):
-        with pytest.raises(UserError, match=r"it needs about 5\.0 MiB, files may have 0\.1 MiB"):
+        with pytest.raises(UserError, match=r"it needs about 5\.0 MiB, files may have 64\.0 KiB"):
             _bytes(tmp_path / "a", lambda: 5 << 20)
-        with pytest.raises(UserError, match=r"it needs more than 0\.1 MiB"):
+        with pytest.raises(UserError, match=r"it needs more than 64\.0 KiB"):
             _bytes(tmp_path / "a")
     assert not list(tmp_path.iterdir())
 

@@ -1,3 +1,4 @@
+import gc
 import io
 import os
 import pickle
@@ -11,6 +12,7 @@ import pytest
 
 from avatar.base import npz
 from avatar.base.errors import UserError
+from tests.disks import small_disk
 
 REMEDY = "make it again"
 
@@ -185,3 +187,28 @@ def test_all_arrays_together_have_a_limit(tmp_path: Path) -> None:
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.npz does not exist: make it again"):
         npz.read(tmp_path / "a.npz", ["x"], REMEDY)
+
+
+def test_what_is_written_is_read_and_the_bytes_are_the_same_every_time(tmp_path: Path) -> None:
+    arrays = {"x": np.arange(6.0).reshape(2, 3), "name": np.array("anny")}
+    npz.write(tmp_path / "a.npz", arrays)
+    npz.write(tmp_path / "b.npz", arrays)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    found = npz.read(tmp_path / "a.npz", ["x", "name"], REMEDY)
+    np.testing.assert_array_equal(found["x"], arrays["x"])
+    assert found["name"] == "anny"
+    with np.load(tmp_path / "a.npz") as loaded:
+        assert sorted(loaded) == ["name", "x"]
+
+
+@pytest.mark.fault("H2")
+def test_a_full_disk_is_one_line_and_nothing_is_printed_later(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, 200_000, dtype=np.uint8)
+    with small_disk(tmp_path / "disk", 64) as disk:
+        with pytest.raises(UserError, match=r"it needs about 195\.\d KiB, 64\.0 KiB are free"):
+            npz.write(disk / "a.npz", {"x": noise})
+        assert not list(disk.iterdir())
+    gc.collect()
+    assert capfd.readouterr().err == ""
