@@ -1,4 +1,4 @@
-"""Bits of a file's own structure: each flip is found by `verify`, or changes nothing to a reader."""
+"""Bits of a file's structure: each flip is found by `verify`, or changes nothing to a reader."""
 
 import os
 from pathlib import Path
