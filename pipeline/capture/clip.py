@@ -51,7 +51,8 @@ class Clip:
         height, width = images.read_image(numbered[0][1]).shape[:2]
         times = np.array([number for number, _ in numbered]) / self.image_fps
         kind = numbered[0][1].suffix.removeprefix(".").lower()
-        return media.VideoInfo(width, height, times, kind, "rgb24", [[1, 0], [0, 1]], [])
+        pixels = "rgba" if self.has_alpha() else "rgb24"
+        return media.VideoInfo(width, height, times, kind, pixels, [[1, 0], [0, 1]], [])
 
     def times(self) -> Float[np.ndarray, "N"]:
         """Times (s, ascending) of the frames on the clip's own clock.

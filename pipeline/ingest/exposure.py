@@ -37,8 +37,10 @@ class Drift:
     @property
     def notable(self) -> bool:
         """Whether exposure or white balance vary by more than is usual and than the noise."""
-        least = self.noise / 2
-        return self.exposure > max(EXPOSURE, least) or self.balance > max(BALANCE, least)
+        # Where only the person is seen, skin and hair that turn look like another white balance.
+        return self.exposure > max(EXPOSURE, self.noise / 2) or (
+            self.balance > max(BALANCE, 1.5 * self.noise)
+        )
 
 
 def drift(thumbnails: Thumbnails) -> Drift | None:
@@ -72,5 +74,5 @@ def _range(values: Float[np.ndarray, "N"]) -> float:
 
 def _linear(levels: np.ndarray) -> Float[np.ndarray, "..."]:
     """Linear light of sRGB levels (IEC 61966-2-1)."""
-    value = levels.astype(np.float32) / 255
+    value = np.maximum(levels, 1).astype(np.float32) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)

@@ -65,7 +65,11 @@ def matte(
     quality = grade(np.array(whole.coverage), np.array(whole.change))
     report_removed(quality, tables, persons, np.array(whole.removed))
     quality.metrics["frames_with_given_alpha"] = len(given)
-    quality.metrics["backends"] = {camera: choice.name for camera, choice in choices.items()}
+    brought = {camera_ids[tables.camera[row]] for row in given}
+    quality.metrics["backends"] = {
+        camera: "alpha of the images" if camera in brought else choice.name
+        for camera, choice in choices.items()
+    }
     quality.save(out / "quality.json")
     return quality
 

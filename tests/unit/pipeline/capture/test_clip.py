@@ -80,7 +80,9 @@ def test_alpha_counts_where_it_is_not_opaque(
         if alpha is not None:
             pixels[1, 2, 3] = alpha
         cv2.imwrite(str(tmp_path / f"{number}.png"), pixels)
-    assert Clip("main", "0", tmp_path).has_alpha() == expected
+    clip = Clip("main", "0", tmp_path)
+    assert clip.has_alpha() == expected
+    assert clip.info().pixel_format == ("rgba" if expected else "rgb24")
 
 
 def test_samples_are_spread_over_the_images(tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def test_drift_is_measured_past_a_moving_person(
 def test_what_is_below_the_noise_is_not_notable() -> None:
     assert Drift(0.3, 0.0, 0.1).notable
     assert Drift(0.0, 0.3, 0.1).notable
-    assert not Drift(0.3, 0.3, 0.7).notable
+    assert Drift(0.3, 0.0, 0.5).notable
+    assert not Drift(0.3, 0.0, 0.7).notable
+    assert not Drift(0.0, 0.3, 0.25).notable
 
 
 def test_darkness_and_glare_tell_nothing() -> None:

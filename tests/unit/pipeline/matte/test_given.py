@@ -8,6 +8,7 @@ from PIL import Image
 from avatar.base.errors import UserError
 from avatar.data.reader import AlphaStore, FrameStore
 from pipeline.capture.read import read_capture
+from pipeline.common.gate import Quality
 from pipeline.ingest.run import ingest
 from pipeline.ingest.settings import IngestSettings
 from pipeline.matte.given import given_alphas
@@ -49,6 +50,9 @@ def run(capture: Path, out: Path, **settings: object) -> list[tuple[np.ndarray, 
 def test_the_alpha_of_cutouts_is_the_matte(tmp_path: Path) -> None:
     pictures = [cutout(shift) for shift in (0, 3, 6)]
     found = run(capture_of(tmp_path / "c", pictures), tmp_path)
+    metrics = Quality.load(tmp_path / "matte/quality.json").metrics
+    assert metrics["backends"] == {"0": "alpha of the images"}
+    assert metrics["frames_with_given_alpha"] == 3
     for (image, alpha), pixels in zip(found, pictures, strict=True):
         np.testing.assert_array_equal(alpha, pixels[..., 3])
         # The hidden colour is nowhere: neither red nor blue rises above the person's.
