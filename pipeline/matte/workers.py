@@ -3,13 +3,14 @@
 import itertools
 import math
 import os
+import shutil
 import signal
 import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -213,15 +214,15 @@ def _hire() -> tuple[ForkServerProcess, Connection]:
         ["pipeline.matte.preload", "avatar.base.cli", "pipeline.capture.read"]
     )
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs,), daemon=True)
+    process = context.Process(target=_work, args=(theirs, util.get_temp_dir()), daemon=True)
     process.start()
     theirs.close()
     return process, ours
 
 
-def _work(line: Connection) -> None:
-    """Matte what comes until the line ends."""
-    _settle_in()
+def _work(line: Connection, folder: str) -> None:
+    """Matte what comes until the line ends; `folder` is multiprocessing's own temporary one."""
+    _settle_in(folder)
     while True:
         try:
             piece = line.recv()
@@ -235,8 +236,8 @@ def _work(line: Connection) -> None:
         line.send(result)
 
 
-def _settle_in() -> None:
-    """Make a worker fast, quiet on Ctrl-C and gone when its parent is."""
+def _settle_in(folder: str) -> None:
+    """Make a worker fast, quiet on Ctrl-C and gone, with the folder, when its parent is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     parent = parent_process()
@@ -244,6 +245,7 @@ def _settle_in() -> None:
 
     def leave() -> None:
         parent.join()
+        shutil.rmtree(folder, ignore_errors=True)  # a killed parent has left it
         os._exit(1)
 
     threading.Thread(target=leave, daemon=True).start()

@@ -114,3 +114,34 @@ def test_the_number_of_workers_changes_nothing(
             blobs.append([store.blob("alpha", row).tobytes() for row in range(len(store))])
     assert len(blobs[0]) == 12
     assert blobs[0] == blobs[1]
+
+
+@pytest.mark.fault("L2")
+def test_matting_processes_end_with_a_killed_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "a.mp4", [90] * 200, width=32, height=32)
+    ingest(tmp_path / "a.mp4", tmp_path / "s/ingest")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    command = [sys.executable, "-m", "pipeline.matte", "--subject", "s", "--results", str(tmp_path)]
+    stage = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while stage.poll() is None and len(workers_of(stage.pid)) < 2:
+        time.sleep(0.01)
+    started = [*children(stage.pid), *workers_of(stage.pid)]
+    stage.kill()
+    stage.wait()
+    assert len(started) >= 3
+    start = time.monotonic()
+    while any(running(process) for process in started) and time.monotonic() < start + 10:
+        time.sleep(0.01)
+    assert time.monotonic() < start + 3
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def running(process: int) -> bool:
+    """Whether it runs; an orphan that nobody has asked how it ended does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
