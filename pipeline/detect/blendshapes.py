@@ -1,7 +1,7 @@
 """The 52 blendshape scores of a `face_landmarker.task`, a model that the user brings.
 
-MediaPipe's wheel does not hold it. Its landmarks are not used: a rig's embedding is made with
-the face mesh. It looks at the face that was detected before, one picture after the other.
+MediaPipe's wheel does not contain it. Its landmarks are not used: a rig's embedding is made with
+the face mesh. It runs on a crop around the face that was detected before, one image at a time.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ SAME = 0.1  # face sizes by which the model's face may be off the one detected b
 
 
 def read_model(path: str | Path, sha256: str | None) -> bytes:
-    """The model's bytes; what was checked is what is loaded.
+    """Read the model; the bytes that were checked are the ones that are loaded.
 
     Raises:
         UserError: absent, or of another checksum.
@@ -37,7 +37,7 @@ def read_model(path: str | Path, sha256: str | None) -> bytes:
     if sha256 is None or found != sha256.lower():
         raise UserError(
             f"{path} has the sha256 {found}, expected {sha256} (track.task_model_sha256): "
-            "get the file again or mend the setting"
+            "get the file again or correct the setting"
         )
     return data
 
@@ -133,7 +133,7 @@ def per_timestep(
 def _around(
     image: UInt8[np.ndarray, "H W 3"], face: Float[np.ndarray, "478 2"]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2"]]:
-    """The part of an image about a face, so that no other one is taken, and its corner."""
+    """Crop around a face, so that no other face is detected, and the crop's corner."""
     low, high = face.min(0), face.max(0)
     margin = AROUND * float((high - low).max())
     size = np.array(image.shape[1::-1])

@@ -1,8 +1,8 @@
 """Landmarks of clips: frames cut into runs, and a face tracked through each.
 
-One face is looked for, which is fast. Where a sparse look finds several, or the face leaps, all
-faces are taken, and `subject_face.choose` says whose clip it is. A picture in which faces stand on
-their heads is turned before: the detector would see a wrong face in it.
+One face is detected, which is fast. Where a sample shows several, or the face leaps, all faces are
+detected, and `subject_face.choose` selects the subject's. Images in which faces are upside down are
+rotated first: the detector would find a wrong face in them.
 """
 
 import itertools
@@ -20,8 +20,9 @@ from pipeline.detect.small_faces import Follower
 
 CHUNK = 256  # frames of one clip per tracker run: fixed, so that workers do not change results
 LEAD_IN = 5  # frames run before a chunk that starts inside a clip, for the tracker to settle
-CROWD_STRIDE = 16  # frames between two looks for more than one face
-SAMPLES, SURER = 4, 0.1  # images of a run tried in quarter turns; by what a turn must win
+CROWD_STRIDE = 16  # frames between two samples in which faces are counted
+# Images of a run tried in quarter turns; by how much the score of a turn must be higher.
+SAMPLES, MARGIN = 4, 0.1
 
 Images = Callable[[int], UInt8[np.ndarray, "H W 3"]]
 
@@ -77,12 +78,12 @@ def detect_run(
 ) -> list[Faces]:
     """The faces in each frame of a run: one, or all where there may be another person."""
     quarters = _upright(image, keep[:: max(1, len(keep) // SAMPLES)], finder)
-    looks = set(keep[::CROWD_STRIDE])
+    samples = set(keep[::CROWD_STRIDE])
     counts = []
 
     def counted(row: int) -> UInt8[np.ndarray, "H W 3"]:
         picture = image(row)
-        if row in looks:
+        if row in samples:
             counts.append(len(finder.boxes(np.rot90(picture, quarters))))
         return picture
 
@@ -107,18 +108,18 @@ def _follow(
 
 
 def _upright(image: Images, samples: list[int], finder: FaceFinder) -> int:
-    """By how many quarters (anticlockwise) the pictures must be turned for faces to stand up."""
+    """By how many quarter turns (anticlockwise) the images must be rotated for upright faces."""
     pictures = [image(row) for row in samples]
 
     def score(quarters: int) -> float:
         return float(np.median([finder.score(np.rot90(picture, quarters)) for picture in pictures]))
 
     as_it_is = score(0)
-    if as_it_is + SURER >= 1:  # no turn can win by that
+    if as_it_is + MARGIN >= 1:  # no turn can score higher by that
         return 0
     scores = [as_it_is, *map(score, (1, 2, 3))]
     best = int(np.argmax(scores))
-    return best if scores[best] > as_it_is + SURER else 0
+    return best if scores[best] > as_it_is + MARGIN else 0
 
 
 def _detect_turned(

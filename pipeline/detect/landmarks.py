@@ -23,7 +23,7 @@ from pipeline.detect.face_mesh import (
 
 __all__ = [
     "LEFT_EYE", "LEFT_IRIS", "NUM_LANDMARKS", "RIGHT_EYE", "RIGHT_IRIS", "Detections",
-    "SparseLook", "detect_images", "detect_subject", "of_subject", "one_each", "quiet_stderr",
+    "SampleDetector", "detect_images", "detect_subject", "of_subject", "one_each", "quiet_stderr",
 ]  # fmt: skip
 
 MAX_FACES = 4  # of an image that shows more than one
@@ -48,8 +48,8 @@ class Detections:
     found: Bool[np.ndarray, "M"]
 
     @property
-    def doubted(self) -> Bool[np.ndarray, "M"]:
-        """Where there was a face that is not the subject's: it keeps its points."""
+    def outliers(self) -> Bool[np.ndarray, "M"]:
+        """Where a face was found that is not the subject's; its points are kept."""
         return ~self.found & np.isfinite(self.points[:, 0, 0])
 
 
@@ -63,7 +63,7 @@ def detect_images(
 
 
 def detect_subject(images: list[UInt8[np.ndarray, "H W 3"]], boxes: list[Boxes]) -> Detections:
-    """Landmarks of the one person whom images of one camera, seconds apart, are about.
+    """Landmarks of the subject in images of one camera, seconds apart.
 
     Args:
         boxes: of the faces that a `FaceFinder` saw in each image.
@@ -92,8 +92,8 @@ def _with_small_ones(
     return np.concatenate([faces, small_faces.detect(image, np.array(missed).reshape(-1, 4), mesh)])
 
 
-class SparseLook:
-    """A look at some images of one camera, seconds apart; made, its detectors are loaded."""
+class SampleDetector:
+    """Detects the subject in samples of one camera, seconds apart; its detectors are loaded."""
 
     def __init__(self) -> None:
         self._finder, self._mesh = FaceFinder(), FaceMesh(tracking=False)
@@ -101,7 +101,7 @@ class SparseLook:
     def __call__(
         self, images: Iterable[UInt8[np.ndarray, "H W 3"]]
     ) -> tuple[Detections, list[Boxes]]:
-        """Landmarks of the person whom the images are about, and boxes of all faces in each."""
+        """Landmarks of the subject, and the boxes of all faces in each image."""
         seen, found, places = [], [], []
         for image in images:
             with quiet_stderr():

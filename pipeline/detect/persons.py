@@ -50,11 +50,11 @@ def in_clip(
 ) -> list[Persons] | None:
     """The persons in each frame of a clip; None: there is nobody beside the subject.
 
-    Every frame is looked at only where some frame of a sparse look shows several faces, or
-    somebody stands beside the frame.
+    All frames are searched only where a sample shows several faces, or somebody stands beside
+    the frame.
 
     Args:
-        rows: of the clip's frames, in order; `image` gives their pictures.
+        rows: of the clip's frames, in order; `image` gives their images.
         time: of every frame, s.
         unseen: faces outside the frame of persons who may reach into it.
     """

@@ -55,7 +55,7 @@ def detecting(path: str | Path, workers: int = 2) -> Iterator[Callable[[], Detec
 class Worker:
     """A running `pipeline.detect.worker`.
 
-    Its results and messages go to memory that both processes hold: nothing of it is left, however
+    Its results and messages go to memory that both processes share: nothing is left of it, however
     they end.
     """
 

@@ -1,6 +1,6 @@
-"""Of the faces that a clip shows, the one it is about.
+"""The subject's face among those that a clip shows.
 
-A detector looks at one image at a time: it may find a bystander, a picture on the wall, or the
+A detector works on one image at a time: it may find a bystander, a picture on the wall, or the
 subject mirrored or in the wrong size. The subject is the face whose path through the clip is
 long, large and without leaps.
 """
@@ -90,7 +90,7 @@ def _worth(
 
 
 def leaps(points: Float[np.ndarray, "M 478 2"], time: Float[np.ndarray, "M"]) -> bool:
-    """Whether a path of faces (NaN: none) holds a move that no head makes."""
+    """Whether a path of faces (NaN: none) contains a move that no head makes."""
     rows = np.flatnonzero(np.isfinite(points[:, 0, 0]))
     if len(rows) < 2:
         return False

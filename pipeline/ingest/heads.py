@@ -56,7 +56,7 @@ def find_heads(samples: Iterable[UInt8[np.ndarray, "H W 3"]], detector: Detector
 
     Args:
         samples: frames; those of another size than the first are left out.
-        detector: detects one person's landmarks and all faces' boxes: `landmarks.SparseLook`.
+        detector: detects one person's landmarks and all faces' boxes: `landmarks.SampleDetector`.
     """
     frames = iter(samples)
     first = next(frames)

@@ -24,7 +24,7 @@ from pipeline.capture.lens import check_distortion
 from pipeline.capture.model import Capture
 from pipeline.capture.read import read_capture
 from pipeline.common.gate import Quality
-from pipeline.detect.landmarks import SparseLook
+from pipeline.detect.landmarks import SampleDetector
 from pipeline.ingest.framing import Framing, calibrated, windowed
 from pipeline.ingest.heads import find_heads
 from pipeline.ingest.recording import grade_clips
@@ -52,7 +52,7 @@ def ingest(
     capture = read_capture(capture_path, settings.image_fps)
     # The process that decodes starts while the detectors load.
     media.start()
-    detector = SparseLook() if capture.cameras is None else None
+    detector = SampleDetector() if capture.cameras is None else None
     quality = Quality()
     for remark in remarks(capture):
         quality.warn(remark)
@@ -94,7 +94,7 @@ def _check_count(capture: Capture, timesteps: int) -> None:
 
 
 def _framings(
-    capture: Capture, detector: SparseLook | None, settings: IngestSettings, quality: Quality
+    capture: Capture, detector: SampleDetector | None, settings: IngestSettings, quality: Quality
 ) -> dict[str, Framing]:
     """How each camera's frames are brought to size; `detector` is for those without calibration."""
     framings = {}

@@ -26,7 +26,7 @@ def persons_of(ingested: Path, leave_out: set[int]) -> dict[int, Persons]:
 
     Args:
         ingested: folder that ingest wrote.
-        leave_out: rows whose clips need no look.
+        leave_out: rows whose clips are left out.
     """
     found: dict[int, Persons] = {}
     with FrameStore(ingested / "frames.h5") as store:
@@ -90,7 +90,7 @@ def report_removed(
             f"{quality.metrics['persons']} persons: all but the one with the tracked face were "
             f"removed from the alpha in {len(stretches)} stretches, the longest of camera "
             f"{longest['camera']}, sequence {longest['sequence']}, frames {longest['first']} to "
-            f"{longest['last']}: look at it"
+            f"{longest['last']}: check it"
         )
 
 

@@ -125,7 +125,7 @@ def _apply(image, model, undecided, alpha):
 
 
 def one_person(alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    """Keep the largest connected part and fill small holes in it; judged at working size.
+    """Keep the largest connected part and fill small holes in it; decided at working size.
 
     Args:
         alpha: 0..1.
@@ -155,15 +155,15 @@ def one_person(alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     # Bytes: 0 nothing, 1 as it is, 2 a hole to fill.
     if factor > 1:
         near = cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
-    return _judge(alpha, near)
+    return _select(alpha, near)
 
 
 @njit(cache=True, nogil=True)
-def _judge(alpha, verdict):
+def _select(alpha, kinds):
     result = np.empty_like(alpha)
     for y in range(alpha.shape[0]):
         for x in range(alpha.shape[1]):
-            kind = verdict[y, x]
+            kind = kinds[y, x]
             result[y, x] = alpha[y, x] if kind == 1 else (1.0 if kind == 2 else 0.0)
     return result
 

@@ -42,7 +42,7 @@ def matte(
         out: folder to write into: `results/<subject>/matte`.
         capture_path: where the clean plates are; None: there are none.
     Returns:
-        What `quality.json` says.
+        The grade that is written to `quality.json`.
     Raises:
         UserError: no frames, a plate that does not fit, `plate` asked for without plates, or a
             network that is not the one named.
@@ -137,7 +137,7 @@ def grade(coverage: Float[np.ndarray, "M"], change: Float[np.ndarray, "N"]) -> Q
         coverage: mean alpha of each frame, 0..1.
         change: mean absolute change of alpha from a clip's frame to its next.
 
-    `flicker` is the mean change relative to the mean coverage: it holds the person's motion too,
+    `flicker` is the mean change relative to the mean coverage: it includes the person's motion,
     so only a large value means something.
     """
     empty, full = float((coverage < EMPTY).mean()), float((coverage > FULL).mean())
@@ -155,5 +155,5 @@ def grade(coverage: Float[np.ndarray, "M"], change: Float[np.ndarray, "N"]) -> Q
     if full > 0.5:
         quality.warn(f"the person covers {full:.0%} of the frames entirely")
     if quality.metrics["flicker"] > 0.2:
-        quality.warn("alpha changes strongly from frame to frame: look at it")
+        quality.warn("alpha changes strongly from frame to frame: check it")
     return quality

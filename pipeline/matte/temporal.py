@@ -23,7 +23,7 @@ class Steady:
     """Averages the alphas of one clip over time where colours do not change.
 
     Each pixel follows its own past as far as its colour, averaged in the same way, agrees with
-    the new frame's and its alpha changes little: where something moves the past has no say, so
+    the new frame's and its alpha changes little: where something moves the past is ignored, so
     nothing trails behind it, and a slow drift is noticed because the averaged colour lags with the
     alpha.
     """
@@ -76,8 +76,8 @@ def _follow(before, alpha, weight):
         for x in range(alpha.shape[1]):
             new = np.float32(alpha[y, x])
             left = before[y, x] - new
-            doubt = (CHANGE - abs(left) * np.float32(1 / 255)) / (CHANGE - FLICKER)
-            value = new + weight[y, x] * min(np.float32(1), max(np.float32(0), doubt)) * left
+            limit = (CHANGE - abs(left) * np.float32(1 / 255)) / (CHANGE - FLICKER)
+            value = new + weight[y, x] * min(np.float32(1), max(np.float32(0), limit)) * left
             before[y, x] = value
             result[y, x] = np.uint8(value + np.float32(0.5))
     return result

@@ -114,7 +114,7 @@ def matte_piece(piece: Piece) -> Matted:
     before: np.ndarray | None = None
     with FrameStore(piece.frames) as store:
         for place, (alpha, removed) in enumerate(_alphas(piece, store)):
-            # A quarter of the size says as much, in a fraction of the time.
+            # A quarter of the size is as exact, in a fraction of the time.
             small = cv2.resize(alpha, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
             if place >= len(piece.lead_in):
                 result.blobs.append(png.encode(alpha))
@@ -184,14 +184,14 @@ def _shared(crew: list[Connection], pieces: list[Piece]) -> Iterator[Matted]:
                     busy[line] = begun
                     begun += 1
                 answered = wait(list(busy))
-                ready = [line for line in busy if line in answered]
-                results = [line.recv() for line in ready]
+                readable = [line for line in busy if line in answered]
+                results = [line.recv() for line in readable]
             except (EOFError, OSError):  # before, or in the middle of a message
                 raise UserError(
                     "a matting process was killed, most likely for want of memory: "
                     "give the job more, or set matte.workers to 1"
                 ) from None
-            for line, result in zip(ready, results, strict=True):
+            for line, result in zip(readable, results, strict=True):
                 if isinstance(result, Exception):
                     raise result
                 done[busy.pop(line)] = result

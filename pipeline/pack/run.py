@@ -39,7 +39,7 @@ def pack(home: str | Path, rig_path: str | Path, settings: PackSettings | None =
         home: `results/<subject>`, with `ingest`, `matte` and `track` done.
         rig_path: the baked rig that the tracker used.
     Raises:
-        UserError: tracking failed its gate, or stages do not fit each other; the message says
+        UserError: tracking failed its gate, or stages do not fit each other; the message tells
             which file disagrees with which and what to run again.
     """
     settings = settings or PackSettings()
@@ -78,13 +78,13 @@ def check_gate(track: Path, gate: Literal["strict", "warn"]) -> None:
     """Refuse a subject whose tracking failed.
 
     Raises:
-        UserError: the gate is strict and `track/quality.json` says fail; carries its messages.
+        UserError: the gate is strict and `track/quality.json` is `fail`; gives its reasons.
     """
     quality = Quality.load(track / "quality.json")
     if gate == "strict" and quality.status == "fail":
         reasons = "; ".join(quality.messages) or "no reason given"
         raise UserError(
-            f"tracking failed: {reasons} (look at {track}/overlay.mp4; "
+            f"tracking failed: {reasons} (see {track}/overlay.mp4; "
             "to train all the same set pack.gate to warn)"
         )
 
@@ -101,7 +101,7 @@ def _check(
     frames: FrameStore,
     alphas: AlphaStore,
 ) -> None:
-    """All stages speak of the same frames, cameras and rig."""
+    """Check that all stages have the same frames, cameras and rig."""
     subject = home.name
     for name, value in vars(frames.tables).items():
         if not np.array_equal(value, getattr(alphas.tables, name)):
@@ -128,7 +128,7 @@ def _check(
 
 
 def _rig_arrays(params: RigParams) -> dict[str, np.ndarray]:
-    """What /rig holds: the arrays of params.npz that are not in /timesteps."""
+    """The content of /rig: the arrays of params.npz that are not in /timesteps."""
     names = {entry.name for entry in fields(params)} - {*_TIMESTEPS, *_ATTRIBUTES}
     return {name: np.asarray(getattr(params, name)) for name in sorted(names)}
 

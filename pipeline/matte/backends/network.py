@@ -23,9 +23,7 @@ from pipeline.matte.refine import fit, to_uint8
 Planes = Float[np.ndarray, "1 3 h w"]
 Pha = Float[np.ndarray, "1 1 h w"]
 STATES = 4  # recurrent states of RobustVideoMatting
-SEEN = (
-    512  # longer side at which RobustVideoMatting looks at the whole picture, its authors' advice
-)
+SEEN = 512  # longer side at which RobustVideoMatting sees the whole image: its authors' advice
 MULTIPLE = 4  # BackgroundMattingV2 takes sides that are multiples of this
 
 
@@ -96,7 +94,7 @@ def _read(path: str, sha256: str) -> bytes:
     if found != sha256.lower():
         raise UserError(
             f"{path} has the sha256 {found}, expected {sha256} (matte.model_sha256): "
-            "get the file again or mend the setting"
+            "get the file again or correct the setting"
         )
     return data
 

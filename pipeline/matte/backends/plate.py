@@ -14,7 +14,7 @@ Mask = Float[np.ndarray, "H W"]
 
 # A shadow or a change of light scales the plate's colour by this at least and at most.
 DARKEST, BRIGHTEST = np.float32(0.55), np.float32(1.15)
-# Difference of foreground and plate (of 255) at which the mixture is trusted half.
+# Difference of foreground and plate (of 255) at which the mixture has a weight of a half.
 CONTRAST = np.float32(30.0)
 
 
@@ -94,7 +94,7 @@ def foreign(difference: Mask, prior: Mask) -> Mask:
 
     Args:
         difference: distance from the plate's colour, of 255.
-        prior: MediaPipe's mask; says only where the noise can be measured.
+        prior: MediaPipe's mask; it only selects where the noise is measured.
     """
     outside = difference[::3, ::3][prior[::3, ::3] < 0.02]
     noise = max(1.0, float(np.median(outside))) if len(outside) > 50 else 2.0
@@ -119,7 +119,7 @@ def _spread(brightness: Mask, rough: Mask) -> Mask:
     radius = max(2, round(max(rough.shape) / 64))
     outside = cv2.erode((rough < 0.1).astype(np.uint8), np.ones((3, 3), np.uint8))
     outside = outside.astype(np.float32)
-    # A shadow is soft: working size says as much.
+    # A shadow is soft: working size is enough.
     factor = max(1, round(max(rough.shape) / WORKING))
     size = (rough.shape[1] // factor, rough.shape[0] // factor)
     area = cv2.INTER_AREA
@@ -191,10 +191,10 @@ def _mixture(image, background, foreground, inside, reach, soft):
                 along += direction * (image[y, x, c] - background[y, x, c])
             solved = along / max(contrast, np.float32(1))
             solved = min(np.float32(1), max(np.float32(0), solved))
-            # Where foreground and plate look alike the equation says nothing: the mask does.
-            trust = contrast / (contrast + CONTRAST * CONTRAST)
-            trust *= min(np.float32(1), weight / np.float32(0.02))
-            alpha[y, x] = trust * solved + (1 - trust) * soft[y, x]
+            # Where foreground and plate look alike the equation is ill-posed: the mask decides.
+            certain = contrast / (contrast + CONTRAST * CONTRAST)
+            certain *= min(np.float32(1), weight / np.float32(0.02))
+            alpha[y, x] = certain * solved + (1 - certain) * soft[y, x]
     return alpha
 
 

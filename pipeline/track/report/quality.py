@@ -72,7 +72,7 @@ def measure(
         return whole
 
     return Measures(
-        valid, by_frame(np.ones(len(store), bool)), by_frame(found.found), by_frame(found.doubted),
+        valid, by_frame(np.ones(len(store), bool)), by_frame(found.found), by_frame(found.outliers),
         everywhere(pixels, np.nan), everywhere(100 * pixels / eyes, np.nan),
         everywhere(shake(problem, state), np.nan), everywhere(eyes, np.nan),
         everywhere(state.expr >= SATURATED * problem.bounds[1, 9:], False),

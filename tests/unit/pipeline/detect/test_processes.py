@@ -77,8 +77,8 @@ def test_of_two_persons_one_is_followed(face: np.ndarray, tmp_path: Path) -> Non
     found = processes.detect_store(tmp_path / "frames.h5", workers=1)
     assert found.found.tolist() == [k not in (4, 5) for k in range(9)]
     assert (found.points[found.found].mean(1)[:, 0] > SIZE).all()
-    assert found.doubted.tolist() == [k in (4, 5) for k in range(9)]
-    subject, boxes = landmarks.SparseLook()(frames)
+    assert found.outliers.tolist() == [k in (4, 5) for k in range(9)]
+    subject, boxes = landmarks.SampleDetector()(frames)
     assert [len(places) for places in boxes] == [1 if k in (4, 5) else 2 for k in range(9)]
     assert (subject.points[subject.found].mean(1)[:, 0] > SIZE).all()
 

@@ -43,7 +43,7 @@ def test_a_look_finds_a_face_of_a_hundred_pixels(
     face: np.ndarray, frame: tuple[int, int], width: float, at: tuple[float, float]
 ) -> None:
     image, expected = _placed(face, frame, width, at)
-    found, boxes = landmarks.SparseLook()([image] * 2)
+    found, boxes = landmarks.SampleDetector()([image] * 2)
     assert found.found.all()
     assert [len(places) for places in boxes] == [1, 1]
     assert np.abs(found.points[0] - expected).mean() < 0.03 * width

@@ -49,4 +49,4 @@ def test_what_is_no_longer_observed_is_marked() -> None:
     timestep, camera = np.tile(np.arange(3), 2), np.repeat([0, 1], 3)
     marked = outliers.mark(found, observed, timestep, camera)
     assert marked.found.tolist() == [True, False, True, True, True, False]
-    assert marked.doubted.tolist() == [False, True, False, False, False, False]
+    assert marked.outliers.tolist() == [False, True, False, False, False, False]
