@@ -68,13 +68,15 @@ def changes(thumbnails: Thumbnails) -> Float[np.ndarray, "M"]:
     is the smallest distance between one of the _LASTS frames before and one of those after: a
     shaken head comes back, and so does the picture after a flash.
     """
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    grey: np.ndarray = thumbnails.reshape(len(thumbnails), -1, 3) @ weights
+    one = cv2.cvtColor(thumbnails.reshape(-1, SIDE, 3), cv2.COLOR_RGB2GRAY)  # all in one image
+    grey = one.reshape(len(thumbnails), -1).astype(np.float32)
     grey -= grey.mean(1, keepdims=True)
     grey /= np.maximum(np.linalg.norm(grey, axis=1, keepdims=True), _FLAT * SIDE)
     change = np.full(len(grey) - 1, np.inf)
+    squares = np.einsum("ij,ij->i", grey, grey)
     for gap in range(1, min(2 * _LASTS, len(grey))):
-        apart = ((grey[gap:] - grey[:-gap]) ** 2).sum(1) / 2
+        shared = np.einsum("ij,ij->i", grey[gap:], grey[:-gap])
+        apart = (squares[gap:] + squares[:-gap]) / 2 - shared
         # Frames i and i + gap stand on either side of the steps i to i + gap - 1.
         for before in range(max(0, gap - _LASTS), min(gap, _LASTS)):
             steps = change[before : before + len(apart)]
