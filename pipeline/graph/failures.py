@@ -8,28 +8,30 @@ from pipeline.common.text import shown
 _TAIL = 8192  # bytes of a log in which its error line is looked for
 
 
-def failures_since(results: Path, since: float, failed: list[tuple[str, str, str]]) -> list[str]:
+def failure_lines(results: Path, since: float, failed: list[tuple[str, str, str]]) -> list[str]:
     """`subject/stage: its error`, of every job that failed.
 
     Args:
-        since: time (s) at which the run began.
-        failed: subject, stage and log of the jobs that Snakemake saw fail, with a record or not.
+        since: time (s) at which the run began; a record from before is not of this run.
+        failed: subject, stage and log of the jobs that failed, killed ones too.
     """
-    lines = {}
-    for record in sorted(results.glob("*/failures/*.json")):
-        try:
-            if record.stat().st_mtime < since:
-                continue
-            message = files.read_json(record)["error"]
-        except (OSError, ValueError, KeyError, TypeError):
-            message = f"{record} is damaged"
-        lines[record.parts[-3], record.stem] = shown(message)
-    for subject, stage, log in failed:
-        if (subject, stage) not in lines:
-            lines[subject, stage] = _from_log(Path(log))
     order = {stage: number for number, stage in enumerate(made.STAGES)}
-    ordered = sorted(lines, key=lambda job: (job[0], order.get(job[1], -1)))
-    return [f"{shown(subject)}/{stage}: {lines[subject, stage]}" for subject, stage in ordered]
+    jobs = sorted(failed, key=lambda job: (job[0], order.get(job[1], -1)))
+    lines = []
+    for subject, stage, log in jobs:
+        record = results / subject / "failures" / f"{stage}.json"
+        error = _from_record(record, since) or _from_log(Path(log))
+        lines.append(f"{shown(subject)}/{stage}: {error}")
+    return lines
+
+
+def _from_record(record: Path, since: float) -> str:
+    try:
+        if record.stat().st_mtime < since:
+            return ""
+        return shown(files.read_json(record)["error"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _from_log(log: Path) -> str:

@@ -15,7 +15,7 @@ from avatar.base.errors import UserError
 from pipeline.graph import configuration, plan
 from pipeline.graph.captures import DEMO, FOLDER as CAPTURES, find_captures
 from pipeline.graph.configuration import RESULTS
-from pipeline.graph.failures import failures_since
+from pipeline.graph.failures import failure_lines
 from pipeline.graph.fingerprint import Contents, contents
 from pipeline.graph.shell import prefix
 from pipeline.graph.subject_table import read_subject_table
@@ -249,7 +249,7 @@ def print_failures():
         for job in workflow.scheduler.failed
         if not job.is_group()
     ]
-    for line in failures_since(RESULTS, STARTED, failed):
+    for line in failure_lines(RESULTS, STARTED, failed):
         print(line, file=sys.stderr)
 
 

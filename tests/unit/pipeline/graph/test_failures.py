@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.graph.failures import failures_since
+from pipeline.graph.failures import failure_lines
+
+SILENT = "ended without an error line: killed, or out of memory; its log is"
 
 
 def _record(results: Path, subject: str, stage: str, text: str, time: float = 2e9) -> None:
@@ -28,10 +30,9 @@ def test_each_failed_job_is_named_killed_ones_too(tmp_path: Path) -> None:
         ("anna", "train", str(tmp_path / "killed.log")),
         ("anna", "matte", str(tmp_path / "none.log")),
     ]
-    silent = "ended without an error line: killed, or out of memory; its log is"
-    assert failures_since(tmp_path, 1.5e9, failed) == [
-        f"anna/matte: {silent} {tmp_path}/none.log",
-        f"anna/train: {silent} {tmp_path}/killed.log",
+    assert failure_lines(tmp_path, 1.5e9, failed) == [
+        f"anna/matte: {SILENT} {tmp_path}/none.log",
+        f"anna/train: {SILENT} {tmp_path}/killed.log",
         "bert/train: no memory \\x1b[31m",
         "carl/track: track.lock is held by process 7",
     ]
@@ -42,7 +43,12 @@ def test_each_failed_job_is_named_killed_ones_too(tmp_path: Path) -> None:
 def test_a_damaged_record_hides_no_other(tmp_path: Path, text: str) -> None:
     _record(tmp_path, "anna", "track", text)
     _record(tmp_path, "bert", "track", json.dumps({"error": "no face"}))
-    lines = failures_since(tmp_path, 0, [])
-    assert lines[0].startswith("anna/track: ")
-    assert "is damaged" in lines[0]
+    failed = [("anna", "track", "anna.log"), ("bert", "track", "bert.log")]
+    lines = failure_lines(tmp_path, 0, failed)
+    assert lines[0] == "anna/track: " + SILENT + " anna.log"
     assert lines[1] == "bert/track: no face"
+
+
+def test_a_record_of_a_job_that_did_not_fail_now_is_left_out(tmp_path: Path) -> None:
+    _record(tmp_path, "anna", "track", json.dumps({"error": "of another run"}))
+    assert failure_lines(tmp_path, 0, []) == []
