@@ -1,7 +1,7 @@
 """Npz files: written whole, and read although somebody else may have written them.
 
-`numpy.load` believes an array's header: one that claims 10^12 numbers is allocated before it is
-read. Here only the arrays asked for are read, after the sizes that they claim have been compared
+`numpy.load` allocates what an array's header claims, 10^12 numbers too, before it reads any. Here
+only the arrays asked for are read, after the sizes that they claim have been compared
 with a limit and with the archive's directory.
 """
 

@@ -75,7 +75,7 @@ class FrameOrder:
         """The rows of a step: one timestep a row, its cameras along it."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch not in self._plans:
-            # Its neighbours stay: who looks ahead asks for two epochs in turn.
+            # The neighbouring epochs' plans are kept: prefetching alternates between two epochs.
             near = {e: plan for e, plan in self._plans.items() if abs(e - epoch) == 1}
             self._plans = near | {epoch: self._deal(epoch)}
         return self._plans[epoch][place]
@@ -140,10 +140,10 @@ class FrameFeed:
             UserError: a frame of this step is damaged.
         """
         rows = self._order.rows(step)
-        self._hold(step)
+        self._prefetch(step)
         futures = [self._kept.get(row) or self._passing[row] for row in rows.ravel().tolist()]
         found = [future.result() for future in futures]
-        self._hold(step + 1)
+        self._prefetch(step + 1)
         images, alphas = _composite(
             np.stack([image for image, _ in found]),
             np.stack([alpha for _, alpha in found]),
@@ -152,12 +152,12 @@ class FrameFeed:
         return Frames(*(torch.from_numpy(v).unflatten(0, rows.shape) for v in (images, alphas)))
 
     def close(self) -> None:
-        """End the threads and let go of the frames; happens by itself when the feed is dropped."""
+        """End the threads and drop the frames; also done when the feed is garbage-collected."""
         self._pool.shutdown(cancel_futures=True)
         self._kept, self._passing = {}, {}
 
-    def _hold(self, first: int) -> None:
-        """Start what the steps from `first` on need, let go of what they do not."""
+    def _prefetch(self, first: int) -> None:
+        """Start decoding what the steps from `first` on need; drop what they do not."""
         steps = range(first, first + AHEAD)
         coming = np.concatenate([self._order.rows(step).ravel() for step in steps]).tolist()
         self._passing = {

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from avatar.base import cli, files
-from avatar.base.errors import UserError
+from avatar.base.errors import UserError, printable
 from avatar.data.dataset import Dataset
 from avatar.data.layout import ALPHA, IMAGE, REGION, SPLITS
 from avatar.data.reader import FrameStore
@@ -24,7 +24,7 @@ def describe(path: str | Path) -> str:
     Args:
         path: `dataset.h5`, `ingest/frames.h5` or `matte/alpha.h5`.
     Raises:
-        UserError: the file is absent or damaged where this looks.
+        UserError: the file is absent, or what is read of it is damaged.
     """
     with FrameStore(path) as store:
         lines = [f"{path}: schema {store.attrs['schema_version']}, {len(store)} frames"]
@@ -45,7 +45,7 @@ def describe(path: str | Path) -> str:
             lines.append(
                 f"channel {channel}: {size / 2**20:.1f} MiB, {size / len(store):.0f} bytes a frame"
             )
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def export(path: str | Path, folder: str | Path, cutouts: bool = False) -> None:

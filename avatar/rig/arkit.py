@@ -1,7 +1,7 @@
 """ARKit's 52 facial actions in terms of a rig's expressions, jaw and eyes, and back.
 
-Beside a jaw joint and eye joints, eleven of the actions would say things twice: they are
-rotations here, the other 41 are the rig's expressions of the same names.
+With a jaw joint and eye joints, eleven of the actions would be redundant: they are rotations
+here, the other 41 are the rig's expressions of the same names.
 """
 
 from collections.abc import Mapping

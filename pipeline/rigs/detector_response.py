@@ -1,4 +1,4 @@
-"""How the landmark detector answers to a rig's movements and identities, learnt from renders.
+"""The landmark detector's response to a rig's movements and identities, learnt from renders.
 
 A detector smooths: it follows a sneer by a third, a smile by two thirds, moves the lips' corners
 with the brows and draws every identity towards an average one. What it does to faces whose
@@ -143,11 +143,11 @@ def _strengths(rng: np.random.Generator) -> dict[str, float]:
     if rng.random() < 0.3:
         strengths |= dict.fromkeys(("eyeBlinkLeft", "eyeBlinkRight"), rng.uniform(0, 1))
     side, up = np.clip(rng.normal(0, GAZE_SPREAD, 2), -1, 1)
-    looks = {
+    gaze = {
         ("OutLeft", "InRight") if side > 0 else ("InLeft", "OutRight"): side,
         ("UpLeft", "UpRight") if up > 0 else ("DownLeft", "DownRight"): up,
     }
-    for eyes, strength in looks.items():
+    for eyes, strength in gaze.items():
         strengths |= {f"eyeLook{eye}": abs(float(strength)) for eye in eyes}
     return strengths
 

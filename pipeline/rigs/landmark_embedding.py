@@ -1,8 +1,8 @@
 """Where MediaPipe's landmarks lie on a rig: render it, detect, cast the pixels back.
 
 Works for any rig of the `HeadRig` class, so that no third-party embedding file is needed. What
-is found is where the detector *puts* its landmarks, its habits included; the spread over views,
-identities and expressions says how far to trust each of them.
+is found is where the detector *puts* its landmarks, its bias included; the spread over views,
+identities and expressions gives the weight of each of them.
 """
 
 from collections.abc import Iterator
@@ -252,9 +252,9 @@ def _middle(
     mean = np.median(points, 0)
     for _ in range(5):
         distance = np.linalg.norm(points - mean, axis=1)
-        trust = 1 / (1 + (distance / max(float(np.median(distance)), 1e-6)) ** 2)
-        mean = (points * trust[:, None]).sum(0) / trust.sum()
+        weight = 1 / (1 + (distance / max(float(np.median(distance)), 1e-6)) ** 2)
+        mean = (points * weight[:, None]).sum(0) / weight.sum()
     distance = np.linalg.norm(points - mean, axis=1)
     best = int(distance.argmin())
-    spread = float(np.sqrt((trust * distance**2).sum() / trust.sum()))
+    spread = float(np.sqrt((weight * distance**2).sum() / weight.sum()))
     return int(hits[best]), weights[best], spread

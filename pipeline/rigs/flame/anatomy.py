@@ -72,16 +72,16 @@ def _makehuman() -> tuple[HeadMesh, Float[np.ndarray, "12 3"]]:
 
 
 def to_makehuman(
-    points: Float[np.ndarray, "P 3"], own: Float[np.ndarray, "12 3"]
+    points: Float[np.ndarray, "P 3"], found: Float[np.ndarray, "12 3"]
 ) -> Float[np.ndarray, "P 3"]:
     """Carry points into MakeHuman's frame (m).
 
     Args:
         points: of another head (m).
-        own: that head's anchors.
+        found: that head's anchors.
     """
     _, theirs = _makehuman()
-    return RBFInterpolator(own, theirs, kernel="linear", degree=1)(points)
+    return RBFInterpolator(found, theirs, kernel="linear", degree=1)(points)
 
 
 def regions(points: Float[np.ndarray, "P 3"]) -> dict[str, Bool[np.ndarray, "P"]]:

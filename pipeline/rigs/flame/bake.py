@@ -51,10 +51,10 @@ def bake(path: str | Path) -> tuple[HeadRig, UInt8[np.ndarray, "R R 3"]]:
     half = len(added.blend) // 2
     part = np.concatenate([part, np.repeat([TEETH_UPPER, TEETH_LOWER], half)])
     uv, uv_faces = unwrap(verts, faces, part, eyes, teeth.COLUMNS)
-    own = anatomy.anchors(
+    anchors = anatomy.anchors(
         flame.v_template[part[: source.VERTS] == 0], eyes, flame.v_template[added.ring]
     )
-    places = anatomy.to_makehuman(verts, own)
+    places = anatomy.to_makehuman(verts, anchors)
     masks = _masks(places, part, flame.weights)
     rig = HeadRig(
         "flame",
@@ -126,14 +126,14 @@ def _masks(
     part: Int[np.ndarray, "V"],
     weights: Float[np.ndarray, "N 5"],
 ) -> dict[str, Bool[np.ndarray, "V"]]:
-    """The regions that `anny` has too, all but a tongue. The neck is also what the root holds."""
+    """The regions of `anny` but its tongue. The neck includes what the root joint carries."""
     skin, eyeballs = part == 0, (part == 1) | (part == 2)
     masks = {name: np.zeros(len(part), bool) for name in anatomy.REGIONS}
     for name, inside in anatomy.regions(places[skin]).items():
         masks[name][skin] = inside
-    held = np.zeros(len(part), bool)
-    held[: len(weights)] = weights[:, ROOT] > 0.5
-    neck = skin & (masks["neck"] | held)
+    by_root = np.zeros(len(part), bool)
+    by_root[: len(weights)] = weights[:, ROOT] > 0.5
+    neck = skin & (masks["neck"] | by_root)
     masks = {name: mask & ~neck for name, mask in masks.items()}
     return masks | {
         "neck": neck,

@@ -9,7 +9,7 @@ from PIL import Image
 from avatar.data import jpeg, png
 from avatar.data.__main__ import main
 from avatar.data.dataset import Dataset
-from avatar.data.layout import ALPHA, IMAGE
+from avatar.data.layout import ALPHA, IMAGE, attributes_crc32
 from avatar.data.writer import create
 from tests.subject import Subject
 from tests.unit.avatar.data import stores
@@ -91,6 +91,19 @@ def test_nothing_is_written_outside_the_folder(
     assert len(lines) == 1
     assert "is not allowed" in lines[0]
     assert "\x1b" not in lines[0]
+
+
+@pytest.mark.fault("L6")
+def test_codes_for_the_terminal_in_attributes_are_shown_as_text(
+    packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(packed, "a") as file:
+        file.attrs["subject"] = np.bytes_(b"ann\x1b[2J\nerror: fine")
+        file.attrs["attributes_crc32"] = attributes_crc32(file.attrs)
+    assert main(["info", str(packed)]) == 0
+    shown = capsys.readouterr().out
+    assert "subject: ann\\x1b[2J\\nerror: fine\n" in shown
+    assert "\x1b" not in shown
 
 
 @pytest.mark.fault("M14")
