@@ -3,10 +3,11 @@
 It is not a scene for splat viewers: without the posed mesh every Gaussian lies near the origin.
 Means, scales and rotations are in the frame of the triangle `binding_0`, before activation.
 
-Rotations are those of this package: the world rotation is `q_face (x) q_local`, as the paper of
-GaussianAvatars has it. Its published code composes `q_local (x) q_face`. A local rotation q' with
-`q' (x) q_face = q_face (x) q_local` is `q_face (x) q_local (x) conj(q_face)`: it changes with the
-pose unless q_local is the identity, so no constant column serves both, and the file holds ours.
+Rotations are converted to the order of GaussianAvatars' published code. This package composes
+`q_world = q_face (x) q_local`, as their paper has it; their code `q_world = rot (x) q_face`. Both
+are equal for `rot = q_face (x) q_local (x) conj(q_face)`, which depends on the pose unless q_local
+is the identity, so no constant column is exact. The file has the value of the subject's rest pose:
+exact there, and off by little where the head turns little (docs/outputs.md has the figures).
 """
 
 from pathlib import Path
@@ -14,28 +15,34 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from avatar.base import files
 from avatar.gaussians.model import RiggedGaussians
+from avatar.rig.rotations import quat_multiply
 
 NAME = "local_frame.ply"
+_CONJUGATE = torch.tensor([1.0, -1.0, -1.0, -1.0])
 _REST = 45  # f_rest columns of degree 3, which readers expect whatever degree is used
 _COMMENTS = (
     "Gaussians in the local frames of a head rig's triangles; not a scene for splat viewers",
     "binding_0: triangle of each Gaussian; all columns before activation",
     "to world: mean = k R mean_local + centroid, scale = k exp(scale), alpha = sigmoid(opacity)",
-    "rotation (wxyz): q_world = q_face q_local; GaussianAvatars' code has q_local q_face",
+    "rotation (wxyz): q_world = rot q_face, as in GaussianAvatars' code; exact in the rest pose",
     "an expression basis of the avatar is not in this file",
 )
 
 
-def save_ply(path: Path, gaussians: RiggedGaussians) -> None:
+def save_ply(path: Path, gaussians: RiggedGaussians, rest: Float[Tensor, "F 4"]) -> None:
     """Write the Gaussians, atomically.
+
+    Args:
+        rest: rotation of each face on the subject's unposed, expressionless mesh, wxyz.
 
     Columns, all float32: x y z nx ny nz f_dc_0..2 f_rest_0..44 opacity scale_0..2 rot_0..3
     binding_0. `f_rest` runs over coefficients within a channel; unused degrees are zero.
     """
-    table = ply_table(gaussians)
+    table = ply_table(gaussians, rest)
     header = "ply\nformat binary_little_endian 1.0\n"
     header += "".join(f"comment {line}\n" for line in _COMMENTS)
     header += f"element vertex {len(table)}\n"
@@ -53,13 +60,15 @@ def ply_columns() -> list[str]:
     return [*names, "binding_0"]
 
 
-def ply_table(gaussians: RiggedGaussians) -> Float[np.ndarray, "N 63"]:
-    """One row per Gaussian, in the order of `ply_columns`."""
+def ply_table(gaussians: RiggedGaussians, rest: Float[Tensor, "F 4"]) -> Float[np.ndarray, "N 63"]:
+    """One row per Gaussian, in the order of `ply_columns`; arguments as in `save_ply`."""
     values = gaussians.to("cpu").tensors()
     n = len(gaussians)
-    rest = torch.zeros(n, 3, _REST // 3)
-    rest[:, :, : values["sh_rest"].shape[1]] = values["sh_rest"].transpose(1, 2)
+    sh_rest = torch.zeros(n, 3, _REST // 3)
+    sh_rest[:, :, : values["sh_rest"].shape[1]] = values["sh_rest"].transpose(1, 2)
     place = [values["means_local"], torch.zeros(n, 3)]
-    color = [values["sh_dc"][:, 0], rest.flatten(1)]
-    form = [values["opacity_logits"][:, None], values["log_scales"], values["quats_local"]]
+    color = [values["sh_dc"][:, 0], sh_rest.flatten(1)]
+    face = rest[values["binding"]]
+    quats = quat_multiply(quat_multiply(face, values["quats_local"]), face * _CONJUGATE)
+    form = [values["opacity_logits"][:, None], values["log_scales"], quats]
     return torch.cat([*place, *color, *form, values["binding"][:, None].float()], 1).numpy()

@@ -8,7 +8,7 @@ from torch import Tensor
 from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from avatar.data.layout import TRAIN
-from avatar.gaussians.binding import face_frames
+from avatar.gaussians.binding import FaceFrames, face_frames
 from avatar.gaussians.model import color_to_sh
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
@@ -63,11 +63,10 @@ def training_rows(dataset: Dataset) -> Int[np.ndarray, "R"]:
     return rows
 
 
-def neutral_face_scale(rig: HeadRig, params: RigParams) -> Float[Tensor, "F"]:
-    """k (m) of every face on the subject's unposed, expressionless mesh."""
+def neutral_frames(rig: HeadRig, params: RigParams) -> FaceFrames:
+    """The faces' frames on the subject's unposed, expressionless mesh."""
     neutral = params.shape.new_zeros(rig.num_expr)
-    verts = rig.rest(params.shape, neutral, params.static_offset)
-    return face_frames(verts, rig.faces).scale
+    return face_frames(rig.rest(params.shape, neutral, params.static_offset), rig.faces)
 
 
 def scene_extent(rig: HeadRig, viewmats: Float[np.ndarray, "C 4 4"] | None = None) -> float:

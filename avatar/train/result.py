@@ -13,6 +13,7 @@ from avatar.base.folders import replacing
 from avatar.base.version import code_version
 from avatar.export import flame_params, ply
 from avatar.gaussians.avatar_file import load_avatar, read_about, save_avatar
+from avatar.gaussians.initial import neutral_frames
 from avatar.rig import HeadRig
 from avatar.train.checkpoint import preset_hash
 from avatar.train.presets import Preset
@@ -80,7 +81,8 @@ def write(folder: Path, trainer: Trainer, rig: HeadRig, run: Run) -> None:
     """Write the avatar beside the former one, read it back, and swap it in."""
     avatar = trainer.avatar(run.about(trainer, rig))
     with replacing(folder) as new:
-        ply.save_ply(new / ply.NAME, avatar.gaussians)
+        rest = neutral_frames(rig, avatar.params).quat
+        ply.save_ply(new / ply.NAME, avatar.gaussians, rest)
         if rig.name == FLAME:
             flame_params.save_flame_params(new / flame_params.NAME, rig, avatar.params)
         files.write_text(new / LOG, trainer.log.table())

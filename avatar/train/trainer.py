@@ -20,7 +20,7 @@ from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.basis import ExpressionSpace
 from avatar.gaussians.initial import (
     first_colors,
-    neutral_face_scale,
+    neutral_frames,
     scene_extent,
     training_rows,
 )
@@ -94,7 +94,7 @@ class Trainer:
             timesteps.to(self._device),
             colors,
         )
-        face_scale = neutral_face_scale(self._rig, self._params)
+        face_scale = neutral_frames(self._rig, self._params).scale
         white = batch.background == "white"
         self._density = make_control(preset.density, self.extent, face_scale, white)
         self._lpips = None

@@ -50,7 +50,8 @@ def _read(folder: Path, timestep: int) -> np.ndarray:
 def test_the_folder_loads_by_the_documented_layout(rig: HeadRig, tmp_path: Path) -> None:
     params = _params(rig, offset=0.0)
     gaussians = random_gaussians(len(rig.faces))
-    ply.save_ply(tmp_path / ply.NAME, gaussians)
+    rest = face_frames(rig.rest(params.shape, torch.zeros(100)), rig.faces).quat
+    ply.save_ply(tmp_path / ply.NAME, gaussians, rest)
     save_flame_params(tmp_path / flame_params.NAME, rig, params)
     arrays = np.load(tmp_path / flame_params.NAME)
     shapes = {name: arrays[name].shape for name in arrays.files}
@@ -64,7 +65,7 @@ def test_the_folder_loads_by_the_documented_layout(rig: HeadRig, tmp_path: Path)
         "dynamic_offset": (STEPS, verts, 3),
     }
     assert all(arrays[name].dtype == np.float32 for name in arrays.files)
-    table = ply.ply_table(gaussians)
+    table = ply.ply_table(gaussians, rest)
     binding = table[:, -1].astype(int)
     assert sorted(binding) == list(range(faces))
     # Their mesh carries the Gaussians to the places where ours carries them.

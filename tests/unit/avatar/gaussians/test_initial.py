@@ -12,7 +12,7 @@ from avatar.gaussians.binding import face_frames
 from avatar.gaussians.initial import (
     face_colors,
     first_colors,
-    neutral_face_scale,
+    neutral_frames,
     scene_extent,
     training_rows,
 )
@@ -71,8 +71,9 @@ def test_training_rows_are_the_split_or_an_error(scene: Path) -> None:
             training_rows(dataset)
 
 
-def test_face_scales_are_those_of_the_unposed_mesh(scene: Path, rig: HeadRig) -> None:
+def test_neutral_frames_are_those_of_the_unposed_mesh(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
-        found = neutral_face_scale(rig, dataset.params)
-    expected = face_frames(rig.v_template, rig.faces).scale  # shape and offsets are zero there
-    assert np.allclose(found, expected, atol=1e-7)
+        found = neutral_frames(rig, dataset.params)
+    expected = face_frames(rig.v_template, rig.faces)  # shape and offsets are zero there
+    assert np.allclose(found.scale, expected.scale, atol=1e-7)
+    assert np.allclose(found.quat, expected.quat, atol=1e-6)
