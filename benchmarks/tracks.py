@@ -49,7 +49,7 @@ def run(
         if not (folder / stage).exists():
             folder.mkdir(parents=True, exist_ok=True)
             (folder / stage).symlink_to((home / stage).resolve())
-    track_subject(folder, rig_path, TrackSettings(ready="fit", **settings))
+    track_subject(folder, rig_path, TrackSettings(external="fit", **settings))
     params = RigParams.load(folder / "track" / "params.npz")
     if not offsets:
         nothing = torch.zeros_like(params.static_offset)

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from avatar.base.errors import UserError
+from avatar.data import split
 from avatar.data.layout import SPLITS, TEST, TRAIN, UNUSED, VAL, Tables
 from pipeline.pack.settings import SplitSettings
 
@@ -23,21 +24,21 @@ def split_rows(
     """
     held_camera = _held_camera(tables.camera_ids, settings)
     held_step = _held_timesteps(tables, valid, settings)
-    split = np.where(tables.camera == held_camera, VAL, TRAIN)
-    split[held_step[tables.timestep]] = TEST
-    split[~valid[tables.timestep]] = UNUSED
+    result = np.where(tables.camera == held_camera, VAL, TRAIN)
+    result[held_step[tables.timestep]] = TEST
+    result[~valid[tables.timestep]] = UNUSED
     for part in (TRAIN, TEST):
-        if not (split == part).any():
+        if not (result == part).any():
             raise UserError(
                 f"no frame is left for {SPLITS[part]}: {int(valid.sum())} of {len(valid)} "
                 "timesteps show a face: give a longer clip or change pack.split in the settings"
             )
-    return split.astype(np.uint8)
+    return result.astype(np.uint8)
 
 
 def _held_camera(ids: list[str], settings: SplitSettings) -> int:
     if settings.camera is None:
-        return len(ids) // 2 if len(ids) >= 4 else -1
+        return split.default_camera(len(ids))
     if settings.camera not in ids or len(ids) == 1:
         raise UserError(
             f"settings: pack.split.camera is {settings.camera!r}, expected one of {ids}, "
@@ -53,20 +54,10 @@ def _held_timesteps(
     sequences = sorted(set(tables.sequence.tolist()))
     held = settings.sequence
     if held is None:
-        tracked = sorted(set(tables.sequence[valid].tolist()))
-        if len(tracked) <= 1:
-            return _last(valid, settings.fraction)
-        held = tracked[-1]
+        return split.default_timesteps(tables.sequence, valid, settings.fraction)
     if held not in sequences or len(sequences) == 1:
         raise UserError(
             f"settings: pack.split.sequence is {held!r}, expected one of {sequences}, "
             "of at least two"
         )
     return tables.sequence == held
-
-
-def _last(valid: Bool[np.ndarray, "T"], fraction: float) -> Bool[np.ndarray, "T"]:
-    """The last share of the valid timesteps, at least one."""
-    count = int(valid.sum())
-    order = np.cumsum(valid)  # from 1
-    return valid & (order > count - max(1, round(fraction * count)))

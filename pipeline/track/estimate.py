@@ -1,4 +1,4 @@
-"""The whole fit of one subject: from detections that are believed to a track that is judged."""
+"""The whole fit of one subject: from detections to a graded track."""
 
 import logging
 from dataclasses import dataclass
@@ -24,9 +24,10 @@ from pipeline.track.report import quality
 from pipeline.track.report.quality import Measures
 from pipeline.track.settings import TrackSettings
 from pipeline.track.solve import joint_fit
+from pipeline.track.solve.held_out import WORDS, HeldOut
 from pipeline.track.solve.joint_fit import Fit
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Belief, Observations
+from pipeline.track.solve.problem import Observations, PosePrior
 
 STRETCHES = 8  # named at most, the longest ones
 
@@ -38,7 +39,7 @@ class Tracked:
     """A track, and how good it is.
 
     Attributes:
-        cameras: as solved; found: the detections, those marked that are doubted.
+        cameras: as solved; found: the detections, outliers marked.
         measures: over time; quality: for `quality.json`.
     """
 
@@ -72,16 +73,20 @@ def fitted(
             "upright and not much smaller than the frame"
         )
     model = joint_fit.landmark_model(rig)
+    held = HeldOut.by(settings.hold_out, store, found.found)
+    found = held.unseen(found, store.camera)
     observed = observe.observations(store, given, found, model.ids)
     observed, warnings = _checked(model, observed, known, store)
-    prior = _belief(rig, store, found, settings)
-    track = _by_landmarks(settings, rig, model, observed, known, prior)
+    prior = _score_prior(rig, store, found, settings)
+    track = _by_landmarks(settings, rig, model, observed, known, prior, held)
     if settings.photometric:
         covered = joint_fit.covered(track, store)
         if covered.any():
             observed = occlusion.without(observed, track.valid, covered)
             warnings += _covered_stretches(observed, store)
-            track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors, prior)
+            track = joint_fit.by_landmarks(
+                rig, model, observed, known, settings.priors, prior, held
+            )
     found = outliers.mark(found, observed, store.timestep, store.camera)
     overlaps: dict[str, float] = {}
     if alphas is not None:
@@ -91,12 +96,13 @@ def fitted(
     if alphas is not None:
         track, overlaps = joint_fit.with_offsets(track, store, given, alphas)
     measures = quality.measure(track.problem, track.state, track.valid, store, found)
-    judged = quality.judge(settings.gate, measures, store, rig.expr_names, track.state, overlaps)
+    graded = quality.grade(settings.gate, measures, store, rig.expr_names, track.state, overlaps)
+    graded.metrics |= {"hold_out": settings.hold_out, "fitted_to": WORDS[settings.hold_out]}
     for warning in warnings:
-        judged.warn(warning)
+        graded.warn(warning)
     if not track.static_offset.any():
-        judged.messages.append("static offsets are zero: no matte, or no gain by them")
-    return Tracked(track.params(store), track.cameras(given), found, measures, judged)
+        graded.messages.append("static offsets are zero: no matte, or no gain by them")
+    return Tracked(track.params(store), track.cameras(given), found, measures, graded)
 
 
 def _by_landmarks(
@@ -105,19 +111,20 @@ def _by_landmarks(
     model: LandmarkModel,
     observed: Observations,
     known: bool,
-    belief: Belief | None,
+    pose_prior: PosePrior | None,
+    held: HeldOut,
 ) -> Fit:
     """Solve, and once more without the detections that the solution contradicts.
 
     They are taken out of `observed`.
     """
-    track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors, belief)
-    doubted = outliers.by_fit(track)
-    if not doubted.any():
+    track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors, pose_prior, held)
+    rejected = outliers.by_fit(track)
+    if not rejected.any():
         return track
-    log.info("track: %d detections do not fit: solved without them", doubted.sum())
-    observed.seen[track.valid] &= ~doubted
-    return joint_fit.by_landmarks(rig, model, observed, known, settings.priors, belief)
+    log.info("track: %d detections do not fit: solved without them", rejected.sum())
+    observed.seen[track.valid] &= ~rejected
+    return joint_fit.by_landmarks(rig, model, observed, known, settings.priors, pose_prior, held)
 
 
 def _checked(
@@ -159,11 +166,11 @@ def _covered_stretches(observed: Observations, store: FrameStore) -> list[str]:
     ]
 
 
-def _belief(
+def _score_prior(
     rig: HeadRig, store: FrameStore, found: Detections, settings: TrackSettings
-) -> Belief | None:
+) -> PosePrior | None:
     """What the user's blendshape model says, if there is one and the rig has ARKit's actions."""
     if settings.task_model is None:
         return None
     scores = blendshapes.score_store(store, found, settings.task_model, settings.task_model_sha256)
-    return score_prior.belief(rig, *blendshapes.per_timestep(store, scores))
+    return score_prior.pose_prior(rig, *blendshapes.per_timestep(store, scores))

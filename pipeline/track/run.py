@@ -31,7 +31,7 @@ def track_subject(
     Raises:
         UserError: no face in any frame, a lying head, several cameras without calibration or
             with a mistaken one, a rig without landmarks, a wrong `.task` file, damaged files, or
-            a ready track that does not fit rig or capture.
+            an external track that does not fit rig or capture.
     """
     home, settings = Path(home), settings or TrackSettings()
     with ExitStack() as opened:
@@ -51,7 +51,7 @@ def track_subject(
         if settings.task_model is not None:
             blendshapes.read_model(settings.task_model, settings.task_model_sha256)
         remarks: list[str] = []
-        chosen = external.choose(settings.ready, home.name, capture, rig, remarks)
+        chosen = external.choose(settings.external, home.name, capture, rig, remarks)
         matte = home / "matte" / "alpha.h5"
         alphas = opened.enter_context(AlphaStore(matte)) if matte.is_file() else None
         given, known = observe.cameras(home / "ingest", store, settings.focal)
@@ -62,7 +62,7 @@ def track_subject(
             tracked = estimate.fitted(settings, rig, store, found, given, known, alphas)
         else:
             log.info("track: %s", taken.source)
-            tracked = measured.judge(settings, rig, taken, store, found, alphas)
+            tracked = measured.grade(settings, rig, taken, store, found, alphas)
         tracked.quality.messages += remarks
         out = home / "track"
         tracked.params.save(out / "params.npz")

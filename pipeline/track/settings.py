@@ -1,7 +1,7 @@
 """The settings of track."""
 
 from dataclasses import dataclass, field, fields
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -97,8 +97,12 @@ class TrackSettings:
     """The `track` part of the configuration.
 
     Attributes:
-        ready: `auto` takes tracks that the capture brings and the rig fits, `fit` none; else the
-            path of ready tracks, `{subject}` in it filled in (see pipeline.track.external.choose).
+        external: `auto` takes tracks that the capture brings and the rig fits, `fit` none; else
+            the path of external tracks, in which `{subject}` is filled in.
+        hold_out: what is kept from identity, static offsets, focal length, skin colours and the
+            neck's share: `none`; `sequence`: the timesteps that the default split holds out, whose
+            motion is then solved with these frozen; `camera`: the camera that it holds out, whose
+            images are not used at all.
         workers: processes that detect landmarks side by side.
         focal: focal length of a camera without calibration, over the larger side of the frame
             as filmed: 1.35 is a phone's or a webcam's.
@@ -113,7 +117,8 @@ class TrackSettings:
 
     __pydantic_config__ = NO_OTHER_KEYS
 
-    ready: FilePath = "auto"
+    external: FilePath = "auto"
+    hold_out: Literal["none", "camera", "sequence"] = "none"
     workers: Workers = field(default=2, metadata=NO_EFFECT)
     focal: Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] = 1.35
     photometric: bool = True

@@ -168,7 +168,7 @@ def test_external_tracks_by_path_count(snakemake: Run, project: Path) -> None:
     (project / "tracks/anna").mkdir(parents=True)
     (project / "tracks/anna/params.npz").touch()
     config = project / "config/config.yaml"
-    config.write_text(config.read_text().replace("ready: auto", "ready: tracks/{subject}"))
+    config.write_text(config.read_text().replace("external: auto", "external: tracks/{subject}"))
     first = _made(snakemake("-n", "--cores", "1", "anna"))
     (project / "tracks/anna/params.npz").write_text("x")
     then = _made(snakemake("-n", "--cores", "1", "anna"))

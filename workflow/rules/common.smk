@@ -31,7 +31,7 @@ STAGE_VERSIONS = dict(
     demo_capture=1,
     ingest=4,
     matte=5,
-    track=6,
+    track=7,
     pack=3,
     train=3,
     evaluate=1,
@@ -150,7 +150,7 @@ def rig_key(subject):
 
 def tracks_key(subject):
     """Hash of external tracks that are given by their path."""
-    given = SETTINGS[subject].stages["track"].ready
+    given = SETTINGS[subject].stages["track"].external
     if given in ("auto", "fit"):
         return ""
     return file_hash(given.replace("{subject}", subject))

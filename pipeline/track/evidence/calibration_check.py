@@ -73,7 +73,7 @@ def check_single(model: LandmarkModel, observed: Observations, name: str) -> Non
     if abs(roll) > LYING:
         raise UserError(
             f"camera {name}: the head lies at {roll:.0f} degrees: turn the video upright "
-            f"(by {-90 * round(roll / 90)} degrees, clockwise positive), or mend its rotation tag"
+            f"(by {-90 * round(roll / 90)} degrees, clockwise positive), or fix its rotation tag"
         )
 
 
@@ -223,7 +223,7 @@ def _name_turned_video(
                 raise UserError(
                     f"camera {names[camera]}: its video is turned by {degrees} degrees "
                     "(clockwise positive) against its calibration: turn the video back, or "
-                    "mend its rotation tag"
+                    "fix its rotation tag"
                 )
 
 

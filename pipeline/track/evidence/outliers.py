@@ -1,6 +1,6 @@
-"""Which detections are believed: those that other cameras and the fit do not contradict.
+"""Which detections are used: those that other cameras and the fit do not contradict.
 
-What a clip itself says (leaps, other persons) `pipeline.detect.subject_face` has judged before.
+What a clip itself says (leaps, other persons) `pipeline.detect.subject_face` has graded before.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ def by_fit(fit: Fit) -> Bool[np.ndarray, "N C"]:
     """Detections of the solved timesteps that a solved fit contradicts.
 
     A face that is mirrored, another's or not there fits the rig worse than the rest of its
-    camera's, by far. Far round the head that is common, and no reason for doubt.
+    camera's, by far. Far round the head that is common, and no outlier.
     """
     problem, state = fit.problem, fit.state
     off = 100 * quality.reprojection(problem, state) / quality.eye_distance(problem, state)
@@ -55,7 +55,7 @@ def by_fit(fit: Fit) -> Bool[np.ndarray, "N C"]:
 def mark(
     found: Detections, observed: Observations, timestep: np.ndarray, camera: np.ndarray
 ) -> Detections:
-    """The detections with those that are no longer observed marked as doubted.
+    """The detections with those that are no longer observed marked as rejected.
 
     Args:
         timestep, camera: of every row of `found`.

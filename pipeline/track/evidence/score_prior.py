@@ -1,4 +1,4 @@
-"""Blendshape scores as a belief about expression and jaw."""
+"""Blendshape scores as a prior of expression and jaw."""
 
 import numpy as np
 import torch
@@ -6,17 +6,17 @@ from jaxtyping import Bool, Float
 
 from avatar.rig import HeadRig
 from avatar.rig.arkit import ARKIT_NAMES, EXPR_NAMES, ROTATIONS, from_arkit
-from pipeline.track.solve.problem import EXPR, HINGES, Belief
+from pipeline.track.solve.problem import EXPR, HINGES, PosePrior
 
 DEVIATION = 0.25  # of a score about the coefficient: a network's guess from one picture
 
 
-def belief(
+def pose_prior(
     rig: HeadRig, scores: Float[np.ndarray, "T 52"], known: Bool[np.ndarray, "T 52"]
-) -> Belief | None:
-    """What scores say of the rig's expression and of how far the jaw is open.
+) -> PosePrior | None:
+    """What scores tell of the rig's expression and of how far the jaw is open.
 
-    The gaze is left to the irises, which say more. None for a rig without ARKit's actions.
+    The gaze is left to the irises, which tell more. None for a rig without ARKit's actions.
 
     Args:
         scores: 0..1, in the order of `ARKIT_NAMES`; known: where there is one.
@@ -32,4 +32,4 @@ def belief(
     values[:, 0] = pose["jaw_pose"][:, 0].numpy()
     full = ROTATIONS["jawOpen"][2]
     precision[:, 0] = known[:, ARKIT_NAMES.index("jawOpen")] / (DEVIATION * full) ** 2
-    return Belief(values, precision)
+    return PosePrior(values, precision)

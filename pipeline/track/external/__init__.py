@@ -1,10 +1,10 @@
 """Tracks that another run or another program made, instead of a fit.
 
-`choose` decides by the setting `track.ready` and by what the capture brings; `read` gives rig
+`choose` decides by the setting `track.external` and by what the capture brings; `read` gives rig
 parameters of the rig in use, in our conventions, at the timesteps that ingest stored:
 
     params.npz            a plain track of headsplat, by sequence and index, of this very rig
-    FLAME's parameters    of GaussianAvatars, VHAP or NeRSemble's benchmark (see `ready.flame`)
+    FLAME's parameters    of GaussianAvatars, VHAP or NeRSemble's benchmark (see `external.flame`)
 """
 
 from dataclasses import dataclass, replace
@@ -26,15 +26,15 @@ from pipeline.track.external.assemble import Part, flame_params
 from pipeline.track.external.flame import join, read_rows
 from pipeline.track.external.plain import plain_params
 
-__all__ = ["AUTO", "FIT", "Choice", "ReadyTrack", "choose", "read"]
+__all__ = ["AUTO", "FIT", "Choice", "ExternalTrack", "choose", "read"]
 
-AUTO, FIT = "auto", "fit"  # of the setting track.ready; anything else is a path
+AUTO, FIT = "auto", "fit"  # of the setting track.external; anything else is a path
 FLAME = "flame"  # the rig that FLAME's parameters move
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which ready track is to be used: exactly one of `params` and `flame` is there.
+    """Which external track is to be used: exactly one of `params` and `flame` is there.
 
     Attributes:
         params: a plain track; cameras: those it was fitted with (of the stored frames), or None.
@@ -49,8 +49,8 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class ReadyTrack:
-    """A ready track in our conventions.
+class ExternalTrack:
+    """An external track in our conventions.
 
     Attributes:
         params: of the rig in use; timesteps without a track are held and not valid.
@@ -68,7 +68,7 @@ class ReadyTrack:
 def choose(
     setting: str, subject: str, capture_path: str | Path | None, rig: HeadRig, remarks: list[str]
 ) -> Choice | None:
-    """Find the ready track to use, or None where the subject is to be fitted.
+    """Find the external track to use, or None where the subject is to be fitted.
 
     Args:
         setting: `auto` takes what the capture brings, `fit` nothing; a path (`{subject}` in it is
@@ -95,7 +95,7 @@ def choose(
         remarks.append(f"the capture brings FLAME tracks: set rig: {FLAME} to use them")
         return None
     raise UserError(
-        f"settings: track.ready is {setting!r}, tracks of FLAME, but the rig is {rig.name}: set "
+        f"settings: track.external is {setting!r}, tracks of FLAME, but the rig is {rig.name}: set "
         f"rig: {FLAME}"
     )
 
@@ -113,7 +113,7 @@ def _at_path(path: Path, capture: Capture | None) -> Choice:
     found: dict[str, Path | dict[int, Path]] = {p.stem: p for p in sorted(path.glob("*.npz"))}
     if not found:
         raise UserError(
-            f"settings: track.ready is '{path}': expected params.npz, an npz of FLAME's "
+            f"settings: track.external is '{path}': expected params.npz, an npz of FLAME's "
             "parameters, or a folder with <sequence>.npz"
         )
     return Choice(flame=FlameTracks(found), capture=capture)
@@ -121,7 +121,7 @@ def _at_path(path: Path, capture: Capture | None) -> Choice:
 
 def read(
     chosen: Choice, home: Path, store: FrameStore, rig: HeadRig, given: Cameras, known: bool
-) -> ReadyTrack:
+) -> ExternalTrack:
     """Read the chosen track.
 
     Args:
@@ -135,15 +135,15 @@ def read(
     cameras = _cameras(chosen, store, given, known)
     if chosen.params is not None:
         params = plain_params(chosen.params, rig, store, remarks)
-        return ReadyTrack(params, cameras, f"ready tracks: {chosen.params}", remarks)
+        return ExternalTrack(params, cameras, f"external tracks: {chosen.params}", remarks)
     parts = _parts(chosen, home / "ingest" / "index.json", store, rig, remarks)
     params, scale = flame_params(rig, parts, store.tables, remarks)
     if scale != 1:
         remarks.append(f"the world is in units of the tracks' scale, {scale:.4g} m")
     viewmats = cameras.viewmats.copy()
     viewmats[:, :3, 3] /= scale
-    source = f"ready tracks: FLAME's parameters as of {parts[0].rows.kind}"
-    return ReadyTrack(params, replace(cameras, viewmats=viewmats), source, remarks)
+    source = f"external tracks: FLAME's parameters as of {parts[0].rows.kind}"
+    return ExternalTrack(params, replace(cameras, viewmats=viewmats), source, remarks)
 
 
 def _cameras(chosen: Choice, store: FrameStore, given: Cameras, known: bool) -> Cameras:
@@ -151,9 +151,9 @@ def _cameras(chosen: Choice, store: FrameStore, given: Cameras, known: bool) -> 
     if chosen.cameras is None:
         if not known:
             raise UserError(
-                f"camera {given.ids[0]!r} has no calibration, and a ready track means little "
+                f"camera {given.ids[0]!r} has no calibration, and an external track means little "
                 "without its camera: give a folder with params.npz and the cameras.json of its fit "
-                "as track.ready, or set track.ready: fit"
+                "as track.external, or set track.external: fit"
             )
         return given
     cameras = Cameras.load(chosen.cameras)
@@ -177,7 +177,7 @@ def _parts(
         if len(sequences) > 1:
             raise UserError(
                 f"{tracked['']} is one file, but there are {len(sequences)} sequences: give a "
-                "folder with <sequence>.npz as track.ready"
+                "folder with <sequence>.npz as track.external"
             )
         tracked = {sequences[0]: tracked[""]}
     place, name, length = _source_frames(index, chosen.capture, len(store.sequence))
@@ -202,7 +202,7 @@ def _parts(
         remarks += [r for r in rows.remarks if r not in remarks]
         parts.append(Part(sequence, rows, found, tracks.worlds.get(sequence, np.eye(4))))
     if not parts:
-        raise UserError(f"{store.path}: no timestep has a ready track: set track.ready: fit")
+        raise UserError(f"{store.path}: no timestep has an external track: set track.external: fit")
     return parts
 
 

@@ -95,8 +95,8 @@ def _joints(
     rig: HeadRig, rows: FlameRows, shape: Float[np.ndarray, "S"] | None = None
 ) -> Float[np.ndarray, "N 5 3"]:
     """Joints at rest (m) with each row's expression, without static offsets."""
-    own = torch.from_numpy(np.float32(rows.shape if shape is None else shape))
-    return rig.joints(own, torch.from_numpy(np.float32(rows.expr))).double().numpy()
+    identity = torch.from_numpy(np.float32(rows.shape if shape is None else shape))
+    return rig.joints(identity, torch.from_numpy(np.float32(rows.expr))).double().numpy()
 
 
 def _joint_shift(rig: HeadRig, rows: FlameRows) -> Float[np.ndarray, "5 3"]:
@@ -145,8 +145,8 @@ def _remark_joints(rig: HeadRig, rows: FlameRows, remarks: list[str]) -> None:
 
 def _remark_person(rig: HeadRig, part: Part, person: FlameRows, remarks: list[str]) -> None:
     """How far a sequence's own head departs from the one that is used."""
-    own, used = (_head(rig, rows, rows.scale / person.scale) for rows in (part.rows, person))
-    apart = float(np.linalg.norm(own - used, axis=1).max())
+    theirs, used = (_head(rig, rows, rows.scale / person.scale) for rows in (part.rows, person))
+    apart = float(np.linalg.norm(theirs - used, axis=1).max())
     if apart > WORTH_SAYING:
         remarks.append(
             f"sequence {part.sequence} has another identity, by up to {1000 * apart:.1f} mm: the "

@@ -155,11 +155,11 @@ def _offset(
     path: Path, arrays: dict[str, Float[np.ndarray, "..."]], rig: HeadRig, remarks: list[str]
 ) -> Float[np.ndarray, "V 3"]:
     """Static offsets of FLAME's own vertices; teeth differ from program to program."""
-    own = np.zeros((rig.num_verts, 3))
+    result = np.zeros((rig.num_verts, 3))
     if "dynamic_offset" in arrays:
         remarks.append("dynamic offsets are left out: a rig has static ones only")
     if "static_offset" not in arrays:
-        return own
+        return result
     offset = arrays["static_offset"]
     if offset.shape[-1:] != (3,) or offset.size // 3 not in (VERTS, rig.num_verts):
         raise UserError(
@@ -167,10 +167,10 @@ def _offset(
             f"({rig.num_verts}, 3) with teeth"
         )
     offset = offset.reshape(-1, 3)
-    own[:VERTS] = offset[:VERTS]
+    result[:VERTS] = offset[:VERTS]
     if (teeth := np.abs(offset[VERTS:]).max(initial=0)) > 0:
         remarks.append(f"static offsets of teeth are left out: up to {1000 * teeth:.1f} mm")
-    return own
+    return result
 
 
 def _check_matrices(

@@ -1,4 +1,4 @@
-"""A ready track as the tracker's own problem and state, so that the same gate judges both."""
+"""An external track as the tracker's own problem and state, so that the same gate grades both."""
 
 import copy
 
@@ -10,7 +10,7 @@ from avatar.rig import HeadRig
 from pipeline.detect.landmarks import Detections
 from pipeline.track.estimate import Tracked
 from pipeline.track.evidence import observe
-from pipeline.track.external import ReadyTrack
+from pipeline.track.external import ExternalTrack
 from pipeline.track.outline import overlap, silhouette
 from pipeline.track.report import quality
 from pipeline.track.settings import TrackSettings
@@ -18,15 +18,15 @@ from pipeline.track.solve import joint_fit, stages, timeline
 from pipeline.track.solve.problem import Problem, State
 
 
-def judge(
+def grade(
     settings: TrackSettings,
     rig: HeadRig,
-    track: ReadyTrack,
+    track: ExternalTrack,
     store: FrameStore,
     found: Detections,
     alphas: AlphaStore | None,
 ) -> Tracked:
-    """Measure a ready track against detected landmarks and, where there is a matte, its outline.
+    """Measure an external track against detected landmarks and, with a matte, its outline.
 
     Raises:
         UserError: the head is not in the frames: other cameras, another unit, another capture.
@@ -38,24 +38,24 @@ def judge(
         rows = silhouette.choose_rows(alphas, track.params.valid)[::2]
         overlaps = overlap.measure(rig, track.params, track.cameras, alphas, rows).metrics()
     measures = quality.measure(problem, state, track.params.valid, store, found)
-    judged = quality.judge(
-        settings.gate, measures, store, rig.expr_names, state, overlaps, ready=True
+    graded = quality.grade(
+        settings.gate, measures, store, rig.expr_names, state, overlaps, external=True
     )
-    judged.metrics |= {"source": track.source, "rig_source_sha256": rig.source_sha256 or None}
-    judged.messages += track.remarks
+    graded.metrics |= {"source": track.source, "rig_source_sha256": rig.source_sha256 or None}
+    graded.messages += track.remarks
     if not found.found.any():
-        judged.warn(f"no face in any of {len(store)} frames: the track could not be checked")
-    return Tracked(track.params, track.cameras, found, measures, judged)
+        graded.warn(f"no face in any of {len(store)} frames: the track could not be checked")
+    return Tracked(track.params, track.cameras, found, measures, graded)
 
 
 def as_problem(
     settings: TrackSettings,
     rig: HeadRig,
-    track: ReadyTrack,
+    track: ExternalTrack,
     store: FrameStore,
     found: Detections,
 ) -> tuple[Problem, State]:
-    """What the solver would have been given, and where the ready track is in it."""
+    """What the solver would have been given, and where the external track is in it."""
     shaped = copy.deepcopy(rig)
     shaped.v_template = rig.v_template + track.params.static_offset
     model = joint_fit.landmark_model(shaped)
@@ -70,7 +70,7 @@ def as_problem(
     return problem, state
 
 
-def _check_in_view(problem: Problem, state: State, track: ReadyTrack, store: FrameStore) -> None:
+def _check_in_view(problem: Problem, state: State, track: ExternalTrack, store: FrameStore) -> None:
     """The middle of the face must lie in some camera's frame, most of the time."""
     points = problem.in_cameras(state)
     pixel = problem.project(state, points).mean(2)

@@ -26,10 +26,10 @@ def plain_params(path: Path, rig: HeadRig, store: FrameStore, remarks: list[str]
     if track.rig_sha256 != rig.sha256:
         raise UserError(
             f"{path} was tracked with the rig {track.rig} {track.rig_sha256[:12]}, the rig in use "
-            f"is {rig.name} {rig.sha256[:12]}: use that very rig, or set track.ready: fit"
+            f"is {rig.name} {rig.sha256[:12]}: use that very rig, or set track.external: fit"
         )
     if misfit := track.misfit(rig, np.size(track.sequence)):
-        raise UserError(f"{path}: {misfit}: mend it, or set track.ready: fit")
+        raise UserError(f"{path}: {misfit}: fix it, or set track.external: fit")
     there = zip(track.sequence.tolist(), track.index.tolist(), strict=True)
     row_of = {step: row for row, step in enumerate(there)}
     here = zip(store.sequence.tolist(), store.index.tolist(), strict=True)

@@ -19,7 +19,7 @@ REACH = 0.025  # m; how far from the rim an edge of the alpha is sought
 STEPS = 41  # samples across
 CLOTHES = 0.06  # m; the same from the neck and the shoulders, where clothes stand off
 FLAT = 0.5  # of a normal's length at least lies across the view at the rim
-NOISE, OUTLIER = 0.0015, 0.008  # m; deviation of a measured outline, and where it loses its say
+NOISE, OUTLIER = 0.0015, 0.008  # m; deviation of a measured outline, and where it is an outlier
 EVIDENCE = 0.2  # neighbours on an outline err together: each counts as this much of one
 INNER = {"eyeballs", "inner_mouth", "teeth", "tongue", "mouth", "eyes"}  # masks that stay put
 
@@ -188,10 +188,10 @@ def shape_hint(rig: HeadRig, rim: Rim, shape: Float[np.ndarray, "S"]) -> Hint:
 
     Where hair may be, the alpha only says that the head is not larger than it.
     """
-    trusted = ~hair(rig)[rim.vertices] | (rim.distances < 0)
-    vertices, distances = rim.vertices[trusted], rim.distances[trusted]
+    bare = ~hair(rig)[rim.vertices] | (rim.distances < 0)
+    vertices, distances = rim.vertices[bare], rim.distances[bare]
     basis = rig.shapedirs.numpy()[vertices].astype(np.float64)
-    slopes = np.einsum("ni,nis->ns", rim.directions[trusted], basis)
+    slopes = np.einsum("ni,nis->ns", rim.directions[bare], basis)
     robust = 1 / (1 + (distances / OUTLIER) ** 2) ** 2
     weight = EVIDENCE * robust / NOISE**2
     return Hint(shape, slopes.T @ (slopes * weight[:, None]), -slopes.T @ (weight * distances))

@@ -25,7 +25,7 @@ from pipeline.track.solve import rotations
 START = 0.5  # share of the neck at which outlines are measured, and which is expected
 SHARE = 0.5  # deviation of the share from what is expected
 DRIFT, HOLD = 0.03, 0.5  # rad, s: deviation of the drift, and how long it mostly stays
-NOISE, OUTLIER = 0.003, 0.015  # m; deviation of an outline, and where it loses its say
+NOISE, OUTLIER = 0.003, 0.015  # m; deviation of an outline, and where it is an outlier
 EVIDENCE = 0.1  # neighbours on an outline err together: each counts as this much of one
 CLOTHES, SEAMS = 0.02, 0.04  # m; deviation of the clothes' thickness, and between its places
 LIMITS = (0.9, 1.2, 0.7)  # rad; how far a neck bends forwards, turns and leans to the side
@@ -45,10 +45,10 @@ class Heading:
         """Of a head's rotation; `clip` numbers each timestep's sequence."""
         mean = np.empty_like(rotation)
         for number in np.unique(clip):
-            own = clip == number
+            chosen = clip == number
             # The chordal mean (Hartley et al. 2013): the rotation nearest to the matrices' mean.
-            u, _, vt = np.linalg.svd(rotation[own].mean(0))
-            mean[own] = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+            u, _, vt = np.linalg.svd(rotation[chosen].mean(0))
+            mean[chosen] = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
         return cls(mean, rotations.log(mean.swapaxes(1, 2) @ rotation))
 
     def nod(
@@ -90,8 +90,8 @@ def solve(
     pull[free] = START / SHARE**2
     weight = np.ones(count)
     for _ in range(ROUNDS):
-        voiced = slopes * (EVIDENCE / NOISE**2 * weight)[:, None]
-        matrix, vector = prior + slopes.T @ voiced, pull + voiced.T @ target
+        weighted = slopes * (EVIDENCE / NOISE**2 * weight)[:, None]
+        matrix, vector = prior + slopes.T @ weighted, pull + weighted.T @ target
         found = np.linalg.solve(matrix, vector)
         if not 0 <= found[free] <= 1:
             # A torso turns neither more than its head nor against it.
@@ -143,7 +143,7 @@ def _between(
     """Linear in time between the knots of a sequence, held before and after; 0 without any."""
     result = np.zeros((len(time), 3))
     for number in np.unique(clip[knots]):
-        own, mine = clip == number, clip[knots] == number
+        chosen, known = clip == number, clip[knots] == number
         for axis in range(3):
-            result[own, axis] = np.interp(time[own], time[knots[mine]], drift[mine, axis])
+            result[chosen, axis] = np.interp(time[chosen], time[knots[known]], drift[known, axis])
     return result

@@ -8,21 +8,21 @@ from jaxtyping import Bool, Float
 FLOOR = (0.02, 0.01)  # least deviation of log brightness and of log red to green
 ROUNDS = 5  # of reweighting
 SWEEPS = 2  # over albedo, gains and light in each
-LEAST = 4  # looks at a point below which its colour is not trusted
-STIFF = 1e-3  # prior precision of the light's coefficients, per look
+LEAST = 4  # samples at a point below which its colour is ignored
+STIFF = 1e-3  # prior precision of the light's coefficients, per sample
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """How N points look in C cameras in D channels, logarithms all.
+    """Colours of N points in C cameras in D channels, logarithms all.
 
-    A look at a point with normal n is `albedo + harmonics(n) @ light + gain`: reflected light is
+    A sample of a point with normal n is `albedo + harmonics(n) @ light + gain`: reflected light is
     albedo times what falls on the surface, and that is a smooth function of the normal (Ramamoorthi
     and Hanrahan 2001), here of the world's, where lamps stand still.
 
     Attributes:
         albedo [N,D]; light [8,D]; gain [C,D].
-        deviation [N,D]: of looks from that, without outliers; infinite for a point seen too
+        deviation [N,D]: of samples from that, without outliers; infinite for a point seen too
             rarely.
     """
 
@@ -52,7 +52,7 @@ def learn(
 
     Args:
         values: logarithms of the channels where the points were seen.
-        visible: which looks count.
+        visible: which samples count.
         normals: unit, world.
     """
     basis = harmonics(normals).astype(np.float32)
@@ -74,7 +74,7 @@ def _learn_channel(
         by_point, by_camera = weight.sum((0, 1)) + 1e-6, weight.sum((0, 2)) + 1e-6
         once = weight.sum(1)
         middle = np.einsum("tn,tnk->nk", once, basis) / by_point[:, None]
-        centred = basis - middle  # the albedo takes up what is the same in all looks at a point
+        centred = basis - middle  # the albedo takes up what is the same in all samples at a point
         stiff = STIFF * once.sum() * np.eye(8)
         system = np.einsum("tn,tnk,tnl->kl", once, centred, centred, optimize=True) + stiff
         for _ in range(SWEEPS):

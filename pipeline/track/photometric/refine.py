@@ -3,7 +3,7 @@
 Landmarks say where the face is, but their amplitudes come out too small and their habits change
 with the view. Points of the skin, once their colours are learnt from tracked frames, tell how the
 face moves from frame to frame to a fraction of a pixel. What they cannot tell is where on the
-head a colour belongs: that stays the landmarks' word, so they are kept in the cost.
+head a colour belongs: that only the landmarks tell, so they are kept in the cost.
 """
 
 import logging
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from pipeline.common.parallel import threaded
 from pipeline.track.photometric import appearance, samples
 from pipeline.track.photometric.appearance import Appearance
-from pipeline.track.photometric.samples import Frames, Looks, View, Views, look
+from pipeline.track.photometric.samples import Frames, Samples, View, Views, sample
 from pipeline.track.photometric.skin import Skin
 from pipeline.track.solve import kernels, solver, stages, windows
 from pipeline.track.solve.problem import (
@@ -33,8 +33,8 @@ from pipeline.track.solve.problem import (
 log = logging.getLogger(__name__)
 
 SHARE = 0.06  # neighbouring points err together: each counts as this much of one
-OUTLIER = 2.5  # residual in standard deviations from which a point loses its say
-LOOKS = 128  # frames that colours are learnt from, spread over time
+OUTLIER = 2.5  # residual in standard deviations from which a point is an outlier
+FRAMES = 128  # frames that colours are learnt from, spread over time
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,13 @@ class Round:
 ROUNDS = (Round(2.0, 1), Round(1.0, 2))
 
 
-def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
+def refine(
+    problem: Problem,
+    state: State,
+    skin: Skin,
+    frame: Frames,
+    training: Int[np.ndarray, "K"] | None = None,
+) -> State:
     """Refine the motion by the colours of the skin; what is shared stays.
 
     The rounds are gone through with a sample of the timesteps first, whose frames teach the
@@ -62,8 +68,11 @@ def refine(problem: Problem, state: State, skin: Skin, frame: Frames) -> State:
     Args:
         problem: of landmarks, which stay in the cost with the priors and smoothness.
         state: solved by landmarks, within a few pixels of the truth.
+        training: timesteps whose frames may teach the colours; all by default.
     """
-    observed, chosen = problem.observations, _spread(problem.observations)
+    observed = problem.observations
+    everything = np.arange(len(observed)) if training is None else training
+    chosen = everything[_spread(observed.at(everything))]
 
     def cut(steps: Int[np.ndarray, "B"]) -> dict[int, dict[int, View]]:
         views = cut_views(
@@ -131,14 +140,14 @@ def learn(observed: Observations, state: State, skin: Skin, seen: Views, blur: f
 def gather(
     problem: Problem, state: State, skin: Skin, seen: Views, learnt: Appearance, blur: float
 ) -> Evidence:
-    """What every frame says of the motion, given the colours."""
+    """What every frame tells about the motion, given the colours."""
     count, columns = len(problem.observations), EXPR + skin.points.num_expr
     hessian = np.empty((count, columns, columns), np.float32)
     gradient = np.empty((count, columns), np.float32)
 
     def work(part: Int[np.ndarray, "B"]) -> None:
         observed, piece = problem.observations.at(part), state.at(part)
-        found = look(skin, observed, piece, [seen[t] for t in part], blur)
+        found = sample(skin, observed, piece, [seen[t] for t in part], blur)
         pixels = Pixels(skin, observed, problem, found, learnt)
         hessian[part], gradient[part] = pixels.quadratic(piece)
 
@@ -159,15 +168,15 @@ class Pixels(Problem):
         skin: Skin,
         observed: Observations,
         problem: Problem,
-        found: Looks,
+        found: Samples,
         learnt: Appearance,
     ) -> None:
-        """Set up; `observed` are the timesteps of the looks."""
+        """Set up; `observed` are the timesteps of the samples."""
         nowhere = np.zeros((*observed.seen.shape, len(skin), 2))
         super().__init__(
             skin.points, replace(observed, points=nowhere), problem.priors, problem.bounds
         )
-        self.looks = found
+        self.samples = found
         difference = found.values - learnt.predict(found.normals)
         relative = difference / learnt.deviation
         weight = SHARE / learnt.deviation**2 / (1 + (relative / OUTLIER) ** 2) ** 2
@@ -194,7 +203,7 @@ class Pixels(Problem):
         part: Int[np.ndarray, "B"],
         seen: Float[np.ndarray, "B C L 3"],
     ) -> tuple[Float[np.ndarray, "B L 4 4"], Float[np.ndarray, "B L 4"]]:
-        rows = self.looks.slopes[part] @ self._pixel_jacobian(piece, seen)
+        rows = self.samples.slopes[part] @ self._pixel_jacobian(piece, seen)
         return kernels.information(rows, self.weight[part], self.difference[part])
 
 
@@ -215,7 +224,7 @@ def difference(
 
 
 def _spread(observed: Observations) -> Int[np.ndarray, "B"]:
-    count = int(LOOKS / observed.seen.sum(1).mean())
+    count = int(FRAMES / observed.seen.sum(1).mean())
     return np.unique(np.linspace(0, len(observed) - 1, count).round().astype(int))
 
 
@@ -237,9 +246,9 @@ def cut_views(
 
 def samples_of(
     observed: Observations, state: State, skin: Skin, seen: Views, blur: float
-) -> Iterator[Looks]:
-    """As `samples.look`, in threads, part by part."""
+) -> Iterator[Samples]:
+    """As `samples.sample`, in threads, part by part."""
     return threaded(
-        lambda part: look(skin, observed.at(part), state.at(part), [seen[t] for t in part], blur),
+        lambda part: sample(skin, observed.at(part), state.at(part), [seen[t] for t in part], blur),
         parts(len(observed)),
     )

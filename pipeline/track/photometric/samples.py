@@ -42,13 +42,13 @@ Views = list[dict[int, View]]  # of some timesteps, by camera
 
 
 @dataclass(frozen=True)
-class Looks:
+class Samples:
     """At N points, T timesteps, C cameras, D channels.
 
     Attributes:
         values [T,C,N,D]: logarithms of the channels.
         slopes [T,C,N,D,2]: their change per pixel of the frame to the right and down.
-        visible [T,C,N]: which looks count; the others are zero.
+        visible [T,C,N]: which samples count; the others are zero.
         normals [T,N,3]: of the points, unit, world.
     """
 
@@ -104,33 +104,33 @@ def views(
     return found
 
 
-def look(skin: Skin, observed: Observations, state: State, views: Views, blur: float) -> Looks:
-    """Look at the skin where a state puts it.
+def sample(skin: Skin, observed: Observations, state: State, views: Views, blur: float) -> Samples:
+    """Sample the skin where a state puts it.
 
     Args:
         state: a few pixels from where the views were cut at most, of the same zoom.
         blur: deviation of the Gaussian, in pixels of frames of at most `DENSITY`.
     """
     count, cameras, points = len(views), observed.seen.shape[1], len(skin)
-    looks = Looks(
+    result = Samples(
         np.zeros((count, cameras, points, CHANNELS), np.float32),
         np.zeros((count, cameras, points, CHANNELS, 2), np.float32),
         np.zeros((count, cameras, points), bool),
         np.zeros((count, points, 3), np.float32),
     )
     for place, verts in enumerate(skin.world(state)):
-        looks.normals[place] = normals = skin.normals(verts)
+        result.normals[place] = normals = skin.normals(verts)
         for camera, view in views[place].items():
             viewmat = observed.viewmats[camera]
             visible = skin.visible(
                 verts, normals, viewmat, view.K, view.depth, max(2, round(1.5 * blur))
             )
-            looks.visible[place, camera] = visible
+            result.visible[place, camera] = visible
             _gather(
                 features(view.image, blur), project(verts[skin.chosen], viewmat, view.K), visible,
-                looks.values[place, camera], looks.slopes[place, camera], view.scale,
+                result.values[place, camera], result.slopes[place, camera], view.scale,
             )  # fmt: skip
-    return looks
+    return result
 
 
 def crop(

@@ -21,7 +21,7 @@ from pipeline.detect.landmarks import Detections
 FRAME_RATE = 15  # of the video, about: what a browser shows and a reader can follow
 MAX_CAMERAS = 4  # shown side by side, spread over all
 WIRE, BRIDGED = (90, 220, 120), (160, 160, 160)
-DETECTED, DOUBTED = (255, 60, 40), (255, 200, 0)  # landmarks that were believed, and not
+DETECTED, OUTLIER = (255, 60, 40), (255, 200, 0)  # landmarks: used, outliers
 HIDDEN = ("inner_mouth", "teeth", "tongue")  # masks of what lies behind the lips
 CRF = 26  # x264's, at its fastest preset: a fifth of the time of `veryfast`, a file twice as large
 SMALL, MAGNIFY = 400, 1.5  # frames of fewer pixels are enlarged, this much at most
@@ -105,7 +105,7 @@ def _frames(
                 image = cv2.resize(image, None, fx=scale, fy=scale)
             pixels = project(verts, cameras.viewmats[camera], cameras.Ks[camera]) * scale
             colour = WIRE if params.valid[timestep] else BRIDGED
-            dots = DETECTED if found.found[row] else DOUBTED
+            dots = DETECTED if found.found[row] else OUTLIER
             draw_frame(image, pixels, wire, found.points[row] * scale, colour, dots)
             part = image[:height, :width]
             top, left = place // columns * height, place % columns * width

@@ -24,7 +24,7 @@ class Measures:
 
     Attributes:
         valid [T]: whether a timestep was solved; what follows is NaN or False where not.
-        frames, found, doubted [T,C]: whether there is a frame, a face that is believed in it,
+        frames, found, outliers [T,C]: whether there is a frame, a face in it that is used,
             one that is not.
         pixels, per_cent [T,C]: mean distance of detected and fitted landmarks, and in per cent
             of the eye distance.
@@ -37,7 +37,7 @@ class Measures:
     valid: Bool[np.ndarray, "T"]
     frames: Bool[np.ndarray, "T C"]
     found: Bool[np.ndarray, "T C"]
-    doubted: Bool[np.ndarray, "T C"]
+    outliers: Bool[np.ndarray, "T C"]
     pixels: Float[np.ndarray, "T C"]
     per_cent: Float[np.ndarray, "T C"]
     shake: Float[np.ndarray, "T C"]
@@ -103,7 +103,7 @@ def reprojection(problem: Problem, state: State) -> Float[np.ndarray, "T C"]:
     """
     plain = replace(state, bias=np.zeros_like(state.bias))
     distance = np.linalg.norm(problem.pixels(plain) - problem.points, axis=-1)
-    visible = problem.trust > 0
+    visible = problem.confidence > 0
     total = np.where(visible, distance, 0).sum(2)
     count = visible.sum(2)
     seen = problem.observations.seen & (count > 0)
@@ -138,21 +138,21 @@ def jitter(shaken: Float[np.ndarray, "T C"]) -> float:
     return float(np.sqrt((still**2).mean() / 6)) if len(still) else np.nan
 
 
-def judge(
+def grade(
     gate: Gate,
     measures: Measures,
     store: FrameStore,
     actions: Sequence[str],
     state: State,
     overlaps: dict[str, float],
-    ready: bool = False,
+    external: bool = False,
 ) -> Quality:
     """Measures of a track, with remarks where they pass a limit.
 
     Args:
         actions: names of the expression coefficients.
         overlaps: of mesh and alpha, `silhouette_iou` among them; empty without a matte.
-        ready: the track was not fitted to the detections, which only measure it.
+        external: the track was not fitted to the detections, which only measure it.
     """
     names = store.camera_ids
     where = [f"{name} {index}" for name, index in zip(store.sequence, store.index, strict=True)]
@@ -165,7 +165,7 @@ def judge(
             "face_share": float(measures.valid.mean()),
             "face_share_per_camera": dict(zip(names, shares.tolist(), strict=True)),
             "lost_between": lost_between(measures.valid, sequence),
-            "doubted_detections": dict(zip(names, measures.doubted.sum(0).tolist(), strict=True)),
+            "outlier_detections": dict(zip(names, measures.outliers.sum(0).tolist(), strict=True)),
             "reprojection_px": _per_camera(measures.pixels, names),
             "reprojection_percent": _per_camera(measures.per_cent, names),
             "reprojection_percent_mean": _mean(measures.per_cent),
@@ -187,7 +187,7 @@ def judge(
     }
     absent = (
         f"a track of {{:.0%}} of the timesteps, none of {gaps}"
-        if ready
+        if external
         else f"a face in {{:.0%}} of the timesteps, none in {gaps} (camera "
         f"{names[int(shares.argmin())]} sees it least): is it in view?"
     )

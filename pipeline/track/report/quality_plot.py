@@ -9,7 +9,7 @@ from avatar.data.reader import FrameStore
 from pipeline.track.report.quality import Measures
 from pipeline.track.settings import Gate
 
-NONE, DOUBTED, FOUND = (0.82, 0.3, 0.25), (0.95, 0.75, 0.2), (0.35, 0.7, 0.4)
+NONE, OUTLIER, FOUND = (0.82, 0.3, 0.25), (0.95, 0.75, 0.2), (0.35, 0.7, 0.4)
 SHOWN = 6  # coefficients, those most often at their limit
 
 
@@ -33,14 +33,14 @@ def write_plot(
     image = np.ones((len(names), count, 3))
     for flags, colour in (
         (measures.frames & ~measures.found, NONE),
-        (measures.doubted, DOUBTED),
+        (measures.outliers, OUTLIER),
         (measures.found, FOUND),
     ):
         image[flags.T] = colour
     faces.imshow(image, aspect="auto", interpolation="nearest", extent=(0, count, len(names), 0))
     faces.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=7)
     faces.set_ylabel("camera")
-    faces.set_title("face: found green, doubted yellow, none red", fontsize=9, loc="left")
+    faces.set_title("face: found green, outliers yellow, none red", fontsize=9, loc="left")
     middle = np.arange(count) + 0.5
     for camera, name in enumerate(names):
         errors.plot(middle, measures.per_cent[:, camera], lw=0.8, label=name)

@@ -14,8 +14,9 @@ from pipeline.track.outline import offsets, overlap, silhouette, torso
 from pipeline.track.outline.silhouette import Rim
 from pipeline.track.photometric import occlusion, refine, samples, skin
 from pipeline.track.solve import initial, stages, timeline
+from pipeline.track.solve.held_out import HeldOut
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Belief, Observations, Priors, Problem, State
+from pipeline.track.solve.problem import Observations, PosePrior, Priors, Problem, State
 
 MAX_SPREAD = 0.003  # m; landmarks that the rig knows less well cost time and gain nothing
 OUTLINE_ROUNDS = 2  # times that outlines are measured and the identity refined by them
@@ -27,7 +28,7 @@ class Fit:
 
     Attributes:
         problem, state: of the N timesteps at which a face was found.
-        valid: whether each of the T timesteps is one of them.
+        valid: whether each of the T timesteps is one of them; held: what is held out.
         static_offset: personal shape beyond the identity basis, metres.
         nod: the head's turn against the torso at each of the T timesteps, axis-angle.
     """
@@ -36,6 +37,7 @@ class Fit:
     problem: Problem
     state: State
     valid: Bool[np.ndarray, "T"]
+    held: HeldOut
     static_offset: Float[np.ndarray, "V 3"]
     nod: Float[np.ndarray, "T 3"]
 
@@ -69,14 +71,16 @@ def by_landmarks(
     observed: Observations,
     known: bool,
     priors: Priors,
-    belief: Belief | None = None,
+    pose_prior: PosePrior | None = None,
+    held: HeldOut | None = None,
 ) -> Fit:
     """Fit the rig to the landmarks of every timestep in which a face was found.
 
     Args:
         known: whether the cameras are calibrated. Where not, the focal length is estimated, and
             the world's origin is put where the head mostly is.
-        belief: what else is known of every timestep's expression.
+        pose_prior: what else is known of every timestep's expression.
+        held: what may not determine identity and focal length; nothing by default.
     Raises:
         UserError: no detection is a head that faces a camera.
     """
@@ -95,10 +99,13 @@ def by_landmarks(
         solved, centre = replace(solved, viewmats=viewmats), centre - middle
     problem = Problem(
         model, solved, priors, stages.bounds(rig), stages.blinks(rig), stages.ease(rig),
-        belief=belief.at(np.flatnonzero(valid)) if belief else None,
+        pose_prior=pose_prior.at(np.flatnonzero(valid)) if pose_prior else None,
     )  # fmt: skip
-    state = stages.run(problem, problem.initial(rotation, centre), known)
-    return Fit(rig, problem, state, valid, np.zeros((rig.num_verts, 3)), np.zeros((len(valid), 3)))
+    held = held or HeldOut.nothing(len(valid))
+    first = problem.initial(rotation, centre)
+    state = stages.run(problem, first, known, training=held.training(valid))
+    flat, still = np.zeros((rig.num_verts, 3)), np.zeros((len(valid), 3))
+    return Fit(rig, problem, state, valid, held, flat, still)
 
 
 def by_outlines(
@@ -110,14 +117,22 @@ def by_outlines(
     depth as of the identity, so there nothing changes.
     """
     cameras = fit.cameras(given)
-    rows = silhouette.choose_rows(alphas, fit.valid)
+    rows = _outline_rows(fit, alphas)
     for _ in range(OUTLINE_ROUNDS if known else 0):
         rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
         head = rim.on(~fit.rig.masks["neck"].numpy())
         problem = fit.problem.hinted(silhouette.shape_hint(fit.rig, head, fit.state.shape))
-        state = stages.run(problem, fit.state, known, stages.BY_OUTLINES)
+        training = fit.held.training(fit.valid)
+        state = stages.run(problem, fit.state, known, stages.BY_OUTLINES, training)
         fit = replace(fit, problem=problem, state=state)
     return fit
+
+
+def _outline_rows(fit: Fit, alphas: AlphaStore) -> Int[np.ndarray, "R"]:
+    """Frames whose outlines are measured: of training timesteps and cameras."""
+    training = fit.valid & ~fit.held.timesteps
+    rows = silhouette.choose_rows(alphas, training if training.any() else fit.valid)
+    return fit.held.rows(alphas, rows)
 
 
 def covered(fit: Fit, store: FrameStore) -> Bool[np.ndarray, "N C L"]:
@@ -131,7 +146,8 @@ def by_colours(fit: Fit, store: FrameStore) -> Fit:
     """Refine a fit's motion by the colours of the face's skin."""
     points = skin.skin(fit.rig, fit.problem.model.pivot)
     frame = samples.frames(store, np.flatnonzero(fit.valid))
-    return replace(fit, state=refine.refine(fit.problem, fit.state, points, frame))
+    training = fit.held.training(fit.valid)
+    return replace(fit, state=refine.refine(fit.problem, fit.state, points, frame, training))
 
 
 def with_offsets(
@@ -144,7 +160,7 @@ def with_offsets(
         and for quality.json the overlaps of mesh and alpha and the neck's share.
     """
     cameras = fit.cameras(given)
-    rows = silhouette.choose_rows(alphas, fit.valid)
+    rows = _outline_rows(fit, alphas)
     heading = torso.Heading.of(fit.whole(store).rotation, _clips(store))
     turning = replace(fit, nod=heading.nod(torso.START))
     rim = silhouette.measure(fit.rig, turning.params(store), cameras, alphas, rows)

@@ -63,7 +63,7 @@ class LandmarkModel:
 
     Attributes:
         ids [L]: MediaPipe indices; spread [L] m; normals [L,3] on the template.
-        rigid and hinges: `B_0` and the `B_j`; bases: both as `sums.pull_back` takes them;
+        rigid and hinges: `B_0` and the `B_j`; bases: both as `kernels.pull_back` takes them;
             root, neck [3,K]: joints, from `k`.
         pivot [3]: the point (rest frame, m) that a state's `centre` places and its rotation
             turns about: the mean landmark, which decouples the two.

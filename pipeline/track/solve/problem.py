@@ -95,16 +95,16 @@ class Hint:
 
 
 @dataclass(frozen=True)
-class Belief:
+class PosePrior:
     """What another source says of each timestep's hinges and blendshapes: `values` and the
     `precision` (inverse variance) of each; 0 where it says nothing."""
 
     values: Float[np.ndarray, "T D"]
     precision: Float[np.ndarray, "T D"]
 
-    def at(self, timesteps: Int[np.ndarray, "B"]) -> "Belief":
+    def at(self, timesteps: Int[np.ndarray, "B"]) -> "PosePrior":
         """What it says of some of the timesteps."""
-        return Belief(self.values[timesteps], self.precision[timesteps])
+        return PosePrior(self.values[timesteps], self.precision[timesteps])
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Problem:
         blinks: tuple[int, int] | None = None,
         ease: Float[np.ndarray, "E"] | None = None,
         hint: Hint | None = None,
-        belief: Belief | None = None,
+        pose_prior: PosePrior | None = None,
     ) -> None:
         """Set up.
 
@@ -162,19 +162,19 @@ class Problem:
             ease: how freely each blendshape moves, as a factor on the deviations that the
                 priors give it; 1 by default.
             hint: what else is known of the shape.
-            belief: what else is known of each timestep.
+            pose_prior: what else is known of each timestep.
         """
         self.model, self.observations, self.priors = model, observations, priors
         self.bounds, self.blinks = bounds, blinks
         self.ease = np.ones(model.num_expr) if ease is None else ease
         nothing = np.zeros(model.num_shape)
-        self.belief = belief
+        self.pose_prior = pose_prior
         self.hint = hint or Hint(nothing, np.zeros((model.num_shape, model.num_shape)), nothing)
         self.evidence: Evidence | None = None
         self.deviation = np.hypot(model.spread, priors.noise)
         self.points = np.nan_to_num(observations.points)
         # In single precision: of long captures these and the points are what memory holds.
-        self.trust: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3], np.float32)
+        self.confidence: Float[np.ndarray, "T C L"] = np.zeros(self.points.shape[:3], np.float32)
         self.precision = np.zeros(self.points.shape[:3], np.float32)
         self.smooth = _triples(observations)
         pace = np.median(np.diff(observations.time)) * 30 if len(observations) > 1 else 1.0
@@ -184,18 +184,18 @@ class Problem:
         """The same problem at some of the timesteps, with weights still to be fixed."""
         return Problem(
             self.model, self.observations.at(timesteps), self.priors, self.bounds, self.blinks,
-            self.ease, self.hint, self.belief.at(timesteps) if self.belief else None,
+            self.ease, self.hint, self.pose_prior.at(timesteps) if self.pose_prior else None,
         )  # fmt: skip
 
     def window(self, start: int, stop: int) -> "Problem":
         """The same problem from one timestep to another, weights and all."""
         other, part = copy.copy(self), slice(start, stop)
         other.observations = self.observations.at(np.arange(start, stop))
-        other.points, other.trust = self.points[part], self.trust[part]
+        other.points, other.confidence = self.points[part], self.confidence[part]
         other.precision = self.precision[part]
         inside = (self.smooth > start) & (self.smooth < stop - 1)
         other.smooth = self.smooth[inside] - start
-        other.belief = self.belief.at(np.arange(start, stop)) if self.belief else None
+        other.pose_prior = self.pose_prior.at(np.arange(start, stop)) if self.pose_prior else None
         if self.evidence is not None:
             hessian, gradient = self.evidence.hessian[part], self.evidence.gradient[part]
             state = self.evidence.state.at(np.arange(start, stop))
@@ -206,7 +206,7 @@ class Problem:
         """The same problem with another hint."""
         return Problem(
             self.model, self.observations, self.priors, self.bounds, self.blinks, self.ease,
-            hint, self.belief,
+            hint, self.pose_prior,
         )  # fmt: skip
 
     def with_evidence(self, evidence: Evidence) -> "Problem":
@@ -267,17 +267,20 @@ class Problem:
 
     def reweight(self, state: State) -> None:
         """Fix each landmark's weight from the present pose, for the solves that follow."""
-        self.trust, self.precision = np.empty_like(self.trust), np.empty_like(self.precision)
+        self.confidence, self.precision = (
+            np.empty_like(self.confidence),
+            np.empty_like(self.precision),
+        )
         for part in self.parts():
             piece = state.at(part)
             seen = self.in_cameras(piece)
             scale = self._focal(piece)[:, :1] / seen[..., 2]
             self.precision[part] = 1 / (self.deviation * scale) ** 2
-            trust = self.priors.evidence * self._visible(piece, seen)
-            trust *= self.observations.seen[part, :, None]
+            confidence = self.priors.evidence * self._visible(piece, seen)
+            confidence *= self.observations.seen[part, :, None]
             if self.observations.covered is not None:
-                trust *= ~self.observations.covered[part]
-            self.trust[part] = trust * self._open(piece)[:, None]
+                confidence *= ~self.observations.covered[part]
+            self.confidence[part] = confidence * self._open(piece)[:, None]
 
     def _visible(
         self, state: State, seen: Float[np.ndarray, "T C L 3"]
@@ -313,16 +316,16 @@ class Problem:
             residual = self.project(piece, self.in_cameras(piece)) - self.points[part]
             square = (residual**2).sum(-1) * self.precision[part]
             total += float(
-                (self.trust[part] * square / (1 + square / self.priors.outlier**2)).sum()
+                (self.confidence[part] * square / (1 + square / self.priors.outlier**2)).sum()
             )
         frame, shared = self._prior_precision()
         values = self._values(state)
         total += float(np.einsum("tp,pq,tq->", values, frame, values))
         total += float((self._shared(state) ** 2 * shared).sum())
         total += float((self.second_differences(state) ** 2 * self.smooth_precision).sum())
-        if self.belief is not None:
-            off = self._values(state)[:, HINGES.start :] - self.belief.values
-            total += float((self.belief.precision * off**2).sum())
+        if self.pose_prior is not None:
+            off = self._values(state)[:, HINGES.start :] - self.pose_prior.values
+            total += float((self.pose_prior.precision * off**2).sum())
         change = state.shape - self.hint.shape
         total += float(change @ self.hint.hessian @ change + 2 * self.hint.gradient @ change)
         if self.evidence is not None:
@@ -380,7 +383,7 @@ class Problem:
         residual = self.project(piece, seen) - self.points[part]
         square = (residual**2).sum(-1) * self.precision[part]
         robust = 1 / (1 + square / self.priors.outlier**2) ** 2
-        weight = self.trust[part] * self.precision[part] * robust
+        weight = self.confidence[part] * self.precision[part] * robust
         jacobian = self._pixel_jacobian(piece, seen)
         return kernels.information(jacobian, np.repeat(weight[..., None], 2, -1), residual)
 
@@ -420,11 +423,11 @@ class Problem:
             normal.frame += self.evidence.hessian[:, free.frame[:, None], free.frame]
             gradient += self.evidence.gradient
             gradient += (self.evidence.hessian @ step[..., None])[..., 0]
-        if self.belief is not None:
+        if self.pose_prior is not None:
             certain = np.zeros_like(gradient)
-            certain[:, HINGES.start :] = self.belief.precision
-            gradient[:, HINGES.start :] += self.belief.precision * (
-                self._values(state)[:, HINGES.start :] - self.belief.values
+            certain[:, HINGES.start :] = self.pose_prior.precision
+            gradient[:, HINGES.start :] += self.pose_prior.precision * (
+                self._values(state)[:, HINGES.start :] - self.pose_prior.values
             )
             columns = np.arange(len(free.frame))
             normal.frame[:, columns, columns] += certain[:, free.frame]

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from avatar.rig import HeadRig
 from pipeline.track.solve import windows
@@ -118,9 +118,18 @@ def run(
     state: State,
     known_focal: bool,
     shared: tuple[Stage, ...] = SHARED,
+    training: Int[np.ndarray, "K"] | None = None,
 ) -> State:
-    """Solve from a first guess: what is shared at a sample of timesteps, the motion at all."""
-    state = _at_sample(SAMPLE, shared, problem, state, known_focal)
+    """Solve from a first guess: what is shared at a sample of timesteps, the motion at all.
+
+    Args:
+        training: timesteps that may determine what is shared; all by default.
+    """
+    if training is None:
+        state = _at_sample(SAMPLE, shared, problem, state, known_focal)
+    else:
+        part = problem.at(training), state.at(training)
+        state = state.with_part(training, _at_sample(SAMPLE, shared, *part, known_focal))
     return _follow(MOTION, problem, state, known_focal)
 
 
@@ -173,7 +182,7 @@ def learn_bias(problem: Problem, state: State) -> Float[np.ndarray, "C L 2"]:
         residual = problem.points[part] - problem.project(piece, seen)
         remaining = residual - state.bias / metres
         square = (remaining**2).sum(-1) * problem.precision[part]
-        weight = problem.trust[part] / (1 + square / problem.priors.outlier**2) ** 2
+        weight = problem.confidence[part] / (1 + square / problem.priors.outlier**2) ** 2
         total += weight.sum(0)
         pull += (weight[..., None] * residual * metres).sum(0)
     return pull / total[..., None]

@@ -70,14 +70,14 @@ def test_a_subject_from_frames_to_files(
     written = Cameras.load(home / "track" / "cameras.json")
     assert written.Ks[0, 0, 0] == pytest.approx(1.35 * SIZE, rel=0.15)
     assert len(list(media.read_video(home / "track" / "overlay.mp4"))) == STEPS // 2
-    judged = json.loads((home / "track" / "quality.json").read_text())
-    assert judged["status"] == "warn"  # for the missing frame
-    assert judged["metrics"]["face_share"] == 7 / 8
-    assert judged["metrics"]["reprojection_percent_mean"] < 3
-    assert judged["metrics"]["silhouette_iou"] > 0.85
+    graded = json.loads((home / "track" / "quality.json").read_text())
+    assert graded["status"] == "warn"  # for the missing frame
+    assert graded["metrics"]["face_share"] == 7 / 8
+    assert graded["metrics"]["reprojection_percent_mean"] < 3
+    assert graded["metrics"]["silhouette_iou"] > 0.85
 
 
-def test_a_fit_given_as_a_ready_track_comes_out_the_same(
+def test_a_fit_given_as_an_external_track_comes_out_the_same(
     anny_rig: HeadRig, anny_rig_path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """One uncalibrated camera: the fit's own cameras lie beside its params."""
@@ -88,7 +88,7 @@ def test_a_fit_given_as_a_ready_track_comes_out_the_same(
     arguments = ["--subject", "ann", "--results", str(tmp_path), "--rig", str(anny_rig_path)]
     assert main(arguments) == 0
     given = (home / "track").rename(tmp_path / "given")
-    settings = ["--settings", json.dumps({"ready": str(given)})]
+    settings = ["--settings", json.dumps({"external": str(given)})]
     assert main([*arguments, *settings]) == 0
 
     fitted = RigParams.load(given / "params.npz")
@@ -99,7 +99,7 @@ def test_a_fit_given_as_a_ready_track_comes_out_the_same(
         json.loads((folder / "quality.json").read_text())["metrics"]
         for folder in (given, home / "track")
     )
-    assert after["source"] == f"ready tracks: {given / 'params.npz'}"
+    assert after["source"] == f"external tracks: {given / 'params.npz'}"
     # Static offsets lie on the face, too, where only the second measure has them.
     assert after["reprojection_percent_mean"] == pytest.approx(
         before["reprojection_percent_mean"], abs=0.5
@@ -183,10 +183,10 @@ def test_a_face_in_three_of_many_frames_fails_the_gate(
     _write_capture(tmp_path / "rare", frames, 60)
     arguments = ["--subject", "rare", "--results", str(tmp_path), "--rig", str(anny_rig_path)]
     assert main(arguments) == 0
-    judged = json.loads((tmp_path / "rare" / "track" / "quality.json").read_text())
-    assert judged["status"] == "fail"
-    assert judged["messages"][0].startswith("a face in 5% of the timesteps, none in main 23 to")
-    assert judged["metrics"]["lost_between"] == 0
+    graded = json.loads((tmp_path / "rare" / "track" / "quality.json").read_text())
+    assert graded["status"] == "fail"
+    assert graded["messages"][0].startswith("a face in 5% of the timesteps, none in main 23 to")
+    assert graded["metrics"]["lost_between"] == 0
     assert (tmp_path / "rare" / "track" / "quality.png").stat().st_size > 5000
     with pytest.raises(UserError, match="tracking failed: a face in 5%"):
         check_gate(tmp_path / "rare" / "track", "strict")

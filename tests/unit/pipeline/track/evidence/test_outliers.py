@@ -4,6 +4,7 @@ import numpy as np
 
 from pipeline.detect.landmarks import Detections
 from pipeline.track.evidence import outliers
+from pipeline.track.solve.held_out import HeldOut
 from pipeline.track.solve.joint_fit import Fit
 from tests.unit.pipeline.track.capture import SIZE, Toy, toy
 
@@ -29,11 +30,12 @@ def _fit(scene: Toy) -> Fit:
     scene.problem.reweight(scene.truth)
     zero = np.zeros((scene.rig.num_verts, 3))
     return Fit(
-        scene.rig, scene.problem, scene.truth, np.ones(count, bool), zero, np.zeros((count, 3))
-    )
+        scene.rig, scene.problem, scene.truth, np.ones(count, bool),
+        HeldOut.nothing(count), zero, np.zeros((count, 3)),
+    )  # fmt: skip
 
 
-def test_what_does_not_fit_is_doubted() -> None:
+def test_what_does_not_fit_is_an_outlier() -> None:
     scene = toy(timesteps=20, cams=2, noise=0.5)
     assert not outliers.by_fit(_fit(scene)).any()
     middle = scene.problem.points[7, 0].mean(0)

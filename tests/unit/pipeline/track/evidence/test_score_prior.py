@@ -7,7 +7,7 @@ from avatar.rig import HeadRig
 from avatar.rig.arkit import ARKIT_NAMES, JAW_OPEN
 from pipeline.track.evidence import score_prior
 from pipeline.track.solve import solver
-from pipeline.track.solve.problem import EXPR, HINGES, Belief, Free, Problem
+from pipeline.track.solve.problem import EXPR, HINGES, Free, PosePrior, Problem
 from tests.unit.pipeline.track.capture import toy
 
 
@@ -16,13 +16,13 @@ def test_scores_become_expression_and_jaw(anny_rig: HeadRig) -> None:
     for name, value in (("jawOpen", 0.5), ("mouthSmileLeft", 0.8), ("eyeLookUpLeft", 0.9)):
         scores[1, ARKIT_NAMES.index(name)] = value
         known[1, ARKIT_NAMES.index(name)] = True
-    belief = score_prior.belief(anny_rig, scores, known)
-    assert belief is not None
+    pose_prior = score_prior.pose_prior(anny_rig, scores, known)
+    assert pose_prior is not None
     smile = 9 + list(anny_rig.expr_names).index("mouthSmileLeft")
-    assert np.argwhere(belief.precision).tolist() == [[1, 0], [1, smile]]  # no gaze
-    assert belief.values[1, 0] == pytest.approx(0.5 * JAW_OPEN)
-    assert belief.values[1, smile] == pytest.approx(0.8)
-    assert score_prior.belief(replace_names(anny_rig), scores, known) is None
+    assert np.argwhere(pose_prior.precision).tolist() == [[1, 0], [1, smile]]  # no gaze
+    assert pose_prior.values[1, 0] == pytest.approx(0.5 * JAW_OPEN)
+    assert pose_prior.values[1, smile] == pytest.approx(0.8)
+    assert score_prior.pose_prior(replace_names(anny_rig), scores, known) is None
 
 
 def replace_names(rig: HeadRig) -> HeadRig:
@@ -33,7 +33,7 @@ def replace_names(rig: HeadRig) -> HeadRig:
     return other
 
 
-def _with_belief(precision: float) -> tuple[Problem, float]:
+def _with_score_prior(precision: float) -> tuple[Problem, float]:
     """A problem whose first action is said to be 0.9 at all times, and what it truly is."""
     scene = toy(timesteps=6, cams=2, noise=3.0)
     problem = scene.problem
@@ -42,7 +42,7 @@ def _with_belief(precision: float) -> tuple[Problem, float]:
     values[:, 9], weight[:, 9] = 0.9, precision
     believed = Problem(
         problem.model, problem.observations, problem.priors, problem.bounds,
-        belief=Belief(values, weight),
+        pose_prior=PosePrior(values, weight),
     )  # fmt: skip
     truth = scene.truth
     state = replace(
@@ -54,13 +54,13 @@ def _with_belief(precision: float) -> tuple[Problem, float]:
 
 
 def test_a_belief_pulls_the_fit_its_way() -> None:
-    got = [_with_belief(precision)[1] for precision in (0.0, 16.0, 1e3, 1e8)]
+    got = [_with_score_prior(precision)[1] for precision in (0.0, 16.0, 1e3, 1e8)]
     assert got[0] < got[1] < got[2] < got[3]
     assert got[3] == pytest.approx(0.9, abs=1e-3)
 
 
 def test_a_beliefs_gradient_is_the_costs_slope() -> None:
-    problem, _ = _with_belief(50.0)
+    problem, _ = _with_score_prior(50.0)
     scene = toy(timesteps=6, cams=2, noise=3.0)
     state = scene.truth
     problem.reweight(state)
@@ -83,6 +83,6 @@ def test_a_beliefs_gradient_is_the_costs_slope() -> None:
 
 
 def test_the_belief_follows_a_choice_of_timesteps() -> None:
-    problem, _ = _with_belief(1.0)
-    problem.belief.values[3, 9] = 0.3
-    assert problem.at(np.array([3, 5])).belief.values[:, 9].tolist() == [0.3, 0.9]
+    problem, _ = _with_score_prior(1.0)
+    problem.pose_prior.values[3, 9] = 0.3
+    assert problem.at(np.array([3, 5])).pose_prior.values[:, 9].tolist() == [0.3, 0.9]

@@ -1,4 +1,4 @@
-"""Which ready track is taken, plain ones, and the stage's files with either kind."""
+"""Which external track is taken, plain ones, and the stage's files with either kind."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -94,11 +94,11 @@ def test_a_participant_with_tracks(
     np.testing.assert_allclose(params.neck_pose, given["neck_pose"], atol=1e-6)
     distance = Cameras.load(home / "track/cameras.json").viewmats[0, 2, 3]
     assert distance == pytest.approx(1.0 / SCALE)
-    judged = json.loads((home / "track/quality.json").read_text())
-    assert judged["metrics"]["source"].endswith("as of NeRSemble's benchmark")
-    assert judged["metrics"]["rig_source_sha256"] == rig.source_sha256 != ""
-    assert judged["metrics"]["reprojection_percent_mean"] < 5
-    assert judged["status"] != "fail"
+    graded = json.loads((home / "track/quality.json").read_text())
+    assert graded["metrics"]["source"].endswith("as of NeRSemble's benchmark")
+    assert graded["metrics"]["rig_source_sha256"] == rig.source_sha256 != ""
+    assert graded["metrics"]["reprojection_percent_mean"] < 5
+    assert graded["status"] != "fail"
     assert (home / "track/overlay.mp4").stat().st_size > 0
 
     # The same tracks 2 m aside are of another capture, and that is noticed.
@@ -108,5 +108,5 @@ def test_a_participant_with_tracks(
     assert main(arguments) == 2
     assert "the head is in some frame at 0% of the timesteps only" in capfd.readouterr().err
     # A fit is still to be had.
-    assert main([*arguments, "--settings", '{"ready": "fit"}']) == 0
+    assert main([*arguments, "--settings", '{"external": "fit"}']) == 0
     assert "source" not in json.loads((home / "track/quality.json").read_text())["metrics"]

@@ -44,8 +44,8 @@ def test_evidence_against_finite_differences(head: Painted) -> None:
     views = samples.views(head.skin, every, head.truth, head.frame)
     learnt = refine.learn(every, head.truth, head.skin, views, blur)
 
-    def seen(at: State) -> samples.Looks:
-        return samples.look(head.skin, observed, at, views[5:6], blur)
+    def seen(at: State) -> samples.Samples:
+        return samples.sample(head.skin, observed, at, views[5:6], blur)
 
     here = seen(state)
     pixels = refine.Pixels(head.skin, observed, head.problem, here, learnt)

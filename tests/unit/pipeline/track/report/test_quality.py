@@ -21,7 +21,7 @@ def scene() -> Toy:
     return scene
 
 
-def _judged(
+def _graded(
     scene: Toy,
     folder: Path,
     gate: Gate | None = None,
@@ -37,7 +37,7 @@ def _judged(
         measures = quality.measure(scene.problem, scene.truth, valid, store, detections)
         names = ["smile", "frown", "blink", "puff"]
         write_plot(folder / "quality.png", measures, store, names, gate or Gate())
-        return quality.judge(gate or Gate(), measures, store, names, scene.truth, overlaps or {})
+        return quality.grade(gate or Gate(), measures, store, names, scene.truth, overlaps or {})
 
 
 def test_eye_distance_of_a_head_that_faces_the_camera(scene: Toy) -> None:
@@ -83,12 +83,12 @@ def test_a_head_that_never_rests_has_no_jitter(scene: Toy) -> None:
 
 
 def test_a_good_track_passes(scene: Toy, tmp_path: Path) -> None:
-    judged = _judged(scene, tmp_path)
-    assert judged.status == "pass"
-    assert judged.messages == []
-    assert judged.metrics["face_share"] == 1
-    assert judged.metrics["reprojection_px"]["0"] == pytest.approx(0, abs=1e-4)
-    assert judged.metrics["doubted_detections"] == {"0": 0, "1": 0}
+    graded = _graded(scene, tmp_path)
+    assert graded.status == "pass"
+    assert graded.messages == []
+    assert graded.metrics["face_share"] == 1
+    assert graded.metrics["reprojection_px"]["0"] == pytest.approx(0, abs=1e-4)
+    assert graded.metrics["outlier_detections"] == {"0": 0, "1": 0}
     height, width, _ = cv2.imread(str(tmp_path / "quality.png")).shape
     assert 300 < height < width
 
@@ -99,34 +99,34 @@ def test_face_share_decides(scene: Toy, tmp_path: Path, count: int, status: str)
     scene.problem = scene.problem.at(np.arange(count))
     scene.truth = scene.truth.at(np.arange(count))
     scene.problem.reweight(scene.truth)
-    judged = _judged(scene, tmp_path, valid=valid)
-    assert judged.status == status
+    graded = _graded(scene, tmp_path, valid=valid)
+    assert graded.status == status
     if status != "pass":
-        assert f"none in main {count} to main 19" in judged.messages[0]
-        assert "camera 0 sees it least" in judged.messages[0]
+        assert f"none in main {count} to main 19" in graded.messages[0]
+        assert "camera 0 sees it least" in graded.messages[0]
 
 
 def test_the_message_names_the_worst_camera_and_stretch(scene: Toy, tmp_path: Path) -> None:
     scene.problem.points[2:18, 1] += 40.0
-    judged = _judged(scene, tmp_path)
-    assert judged.status == "fail"
-    assert "camera 1, main 2 to main 16" in judged.messages[0]
+    graded = _graded(scene, tmp_path)
+    assert graded.status == "fail"
+    assert "camera 1, main 2 to main 16" in graded.messages[0]
 
 
 @pytest.mark.parametrize(("overlap", "status"), [(0.9, "pass"), (0.6, "warn"), (0.3, "fail")])
 def test_the_silhouette_decides(scene: Toy, tmp_path: Path, overlap: float, status: str) -> None:
-    judged = _judged(scene, tmp_path, overlaps={"silhouette_iou": overlap})
-    assert judged.status == status
+    graded = _graded(scene, tmp_path, overlaps={"silhouette_iou": overlap})
+    assert graded.status == status
 
 
-def test_a_ready_track_without_any_face_is_not_judged_by_landmarks(
+def test_an_external_track_without_any_face_is_not_graded_by_landmarks(
     scene: Toy, tmp_path: Path
 ) -> None:
     nothing = np.zeros_like(scene.problem.observations.seen)
     scene.problem.observations = replace(scene.problem.observations, seen=nothing)
-    judged = _judged(scene, tmp_path, found=np.zeros(40, bool))
-    assert judged.status == "pass"
-    assert np.isnan(judged.metrics["reprojection_percent_mean"])
+    graded = _graded(scene, tmp_path, found=np.zeros(40, bool))
+    assert graded.status == "pass"
+    assert np.isnan(graded.metrics["reprojection_percent_mean"])
 
 
 def test_saturated_blendshapes_are_remarked(scene: Toy, tmp_path: Path) -> None:
@@ -134,12 +134,12 @@ def test_saturated_blendshapes_are_remarked(scene: Toy, tmp_path: Path) -> None:
     expr[:, 0] = 1.0
     scene.truth = replace(scene.truth, expr=expr)
     loose = Gate(reprojection=(98, 99), jitter=(98, 99))
-    judged = _judged(scene, tmp_path, gate=loose)
-    assert judged.metrics["saturation"] == 0.25
-    assert judged.status == "warn"
-    assert "25%" in judged.messages[0]
-    assert "most often smile (100%)" in judged.messages[0]
-    assert judged.metrics["most_saturated"] == {"smile": 1.0}
+    graded = _graded(scene, tmp_path, gate=loose)
+    assert graded.metrics["saturation"] == 0.25
+    assert graded.status == "warn"
+    assert "25%" in graded.messages[0]
+    assert "most often smile (100%)" in graded.messages[0]
+    assert graded.metrics["most_saturated"] == {"smile": 1.0}
 
 
 def test_frames_lost_between_the_first_and_the_last_found() -> None:
@@ -152,8 +152,8 @@ def test_jitter_in_pixels_of_a_frame_of_512(scene: Toy, tmp_path: Path) -> None:
     still = scene.problem.initial(np.tile(np.eye(3), (20, 1, 1)), np.zeros((20, 3)))
     rng = np.random.default_rng(0)
     scene.truth = replace(still, centre=1e-4 * rng.normal(size=(20, 3)))
-    judged = _judged(scene, tmp_path, gate=Gate(reprojection=(998, 999)))
+    graded = _graded(scene, tmp_path, gate=Gate(reprojection=(998, 999)))
     eyes = quality.eye_distance(scene.problem, scene.truth).mean()
     # The frames on file are 4 pixels wide.
-    expected = judged.metrics["jitter_per_mille"] / 1000 * eyes * 512 / 4
-    assert judged.metrics["jitter_px_at_512"] == pytest.approx(expected, rel=0.02)
+    expected = graded.metrics["jitter_per_mille"] / 1000 * eyes * 512 / 4
+    assert graded.metrics["jitter_px_at_512"] == pytest.approx(expected, rel=0.02)

@@ -6,6 +6,7 @@ from avatar.data.reader import FrameStore
 from pipeline.track.outline import torso
 from pipeline.track.outline.silhouette import Rim
 from pipeline.track.solve import joint_fit
+from pipeline.track.solve.held_out import HeldOut
 from pipeline.track.solve.joint_fit import Fit
 from tests.unit.pipeline.track.capture import toy, write_store
 
@@ -16,7 +17,10 @@ def test_a_torso_that_is_hardly_seen_turns_with_the_head(tmp_path: Path) -> None
     scene = toy(timesteps=count, cams=1)
     write_store(tmp_path / "frames.h5", [np.zeros((8, 8, 3), np.uint8)] * count, 1, count)
     offset, nod = np.zeros((scene.rig.num_verts, 3)), np.zeros((count, 3))
-    track = Fit(scene.rig, scene.problem, scene.truth, np.ones(count, bool), offset, nod)
+    track = Fit(
+        scene.rig, scene.problem, scene.truth, np.ones(count, bool), HeldOut.nothing(count), offset,
+        nod,
+    )  # fmt: skip
     low = int(np.flatnonzero(scene.rig.masks["neck"].numpy())[0])
     enough = torso.ENOUGH * count
     with FrameStore(tmp_path / "frames.h5") as store:

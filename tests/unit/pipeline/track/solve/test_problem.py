@@ -73,7 +73,7 @@ def test_hessian_without_outliers_is_the_square_of_the_residuals_jacobian(scene:
         frame[2] = step[:3]
         moved = problem.moved(state, free, frame, step[3:])
         residual = problem.project(moved, problem.in_cameras(moved)) - problem.points
-        weight = problem.trust * problem.precision
+        weight = problem.confidence * problem.precision
         weight[[0, 1, 3, 4]] = 0
         return (residual * np.sqrt(weight)[..., None]).ravel()
 
@@ -91,12 +91,12 @@ def test_trust_fades_towards_profile(yaw: float, most: float) -> None:
     scene = toy(timesteps=1, cams=1)
     turn = rotations.exp(np.array([[0, yaw, 0.0]]))
     scene.problem.reweight(replace(scene.truth, rotation=turn, centre=np.zeros((1, 3))))
-    trust = scene.problem.trust[0, 0] / scene.problem.priors.evidence
-    assert trust.max() == pytest.approx(most, rel=0.3)
+    confidence = scene.problem.confidence[0, 0] / scene.problem.priors.evidence
+    assert confidence.max() == pytest.approx(most, rel=0.3)
     # The side that looks away has no say at all.
     away = (scene.problem.model.normals @ turn[0].T)[:, 2] < np.cos(np.radians(88))
     assert away.any() == (yaw > 0)
-    assert (trust[away] == 0).all()
+    assert (confidence[away] == 0).all()
 
 
 def test_a_closed_eye_silences_its_iris() -> None:
@@ -106,8 +106,10 @@ def test_a_closed_eye_silences_its_iris() -> None:
     expr = np.array([[1.0, 0, 0, 0], [0.5, 0, 0, 0]])
     problem.reweight(replace(state, expr=expr, rotation=np.tile(np.eye(3), (2, 1, 1))))
     left, right = (problem.model.ids.tolist().index(iris) for iris in (473, 468))
-    assert problem.trust[0, 0, left] == 0
-    assert problem.trust[1, 0, left] == pytest.approx(0.25 * problem.trust[1, 0, right], rel=0.2)
+    assert problem.confidence[0, 0, left] == 0
+    assert problem.confidence[1, 0, left] == pytest.approx(
+        0.25 * problem.confidence[1, 0, right], rel=0.2
+    )
 
 
 def test_second_differences_of_an_even_turn_vanish() -> None:

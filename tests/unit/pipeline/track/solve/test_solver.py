@@ -89,7 +89,7 @@ def test_same_minimum_as_scipy() -> None:
     def whitened(step: np.ndarray) -> np.ndarray:
         moved = problem.moved(state, free, step[None, :9], step[9:])
         residual = problem.project(moved, problem.in_cameras(moved)) - problem.points
-        data = residual * np.sqrt(problem.trust * problem.precision)[..., None]
+        data = residual * np.sqrt(problem.confidence * problem.precision)[..., None]
         prior = np.concatenate(
             [
                 moved.hinges[0, :1] / problem.priors.jaw,

@@ -78,7 +78,7 @@ def test_learnt_bias_is_the_shrunken_mean_of_the_residuals() -> None:
     depth = problem.in_cameras(truth)[:, :, :, 2:]
     problem.points = problem.points + np.array([0.003, 0.0]) / depth * 400  # 3 mm to the right
     bias = stages.learn_bias(problem, truth)
-    full = problem.trust.sum(0)[0] > 3.9  # four full votes against one of the prior: 4 / 5
+    full = problem.confidence.sum(0)[0] > 3.9  # four full votes against one of the prior: 4 / 5
     assert full.any()
     assert bias[0, full, 0] == pytest.approx(0.003 * 4 / 5, rel=0.02)
     assert bias[0, :, 1] == pytest.approx(0, abs=1e-9)
