@@ -68,7 +68,7 @@ class ColourCorrection:
         """
         try:
             matrix = np.asarray(value, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             matrix = np.empty(0)
         if matrix.ndim != 2 or len(matrix) != 3 or matrix.shape[1] not in WIDTHS:
             widths = ", ".join(map(str, WIDTHS))

@@ -22,6 +22,7 @@ def read_transforms(path: Path) -> Cameras:
     if not isinstance(listed, list) or not all(isinstance(frame, dict) for frame in listed):
         raise UserError(f"{path}: expected a list 'frames'")
     cameras: dict[str, dict] = {}
+    first: dict[str, dict] = {}
     for frame in ({**value, **frame} for frame in listed):
         check_model(frame, f"{path}: {str(frame.get('file_path'))!r}")
         camera = transforms.camera_of(frame, Path(str(frame.get("file_path", "0"))))
@@ -30,7 +31,7 @@ def read_transforms(path: Path) -> Cameras:
         same = cameras.setdefault(camera.removeprefix("cam_"), entry)
         if not np.allclose(same["viewmat"], viewmat, atol=transforms.STILL):
             raise UserError(f"{path}: camera {camera!r} moves: only cameras at rest are read")
-        if same | {"viewmat": None} != entry | {"viewmat": None}:
+        if not transforms.same_optics(first.setdefault(camera, frame), frame):
             raise UserError(f"{path}: camera {camera!r} changes its lens: expected one a camera")
     return Cameras.from_json({"version": VERSION, "units": "m", "cameras": cameras}, path)
 

@@ -53,5 +53,5 @@ def _scaled(K: Any, serial: str, size: tuple[int, int], path: Path) -> Any:
         )
     try:
         return (np.diag([scale, scale, 1]) @ np.asarray(K, np.float64)).tolist()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return K  # Cameras.from_json reports the error

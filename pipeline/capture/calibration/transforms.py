@@ -13,6 +13,7 @@ from pipeline.capture.lens import TERMS
 
 # How far poses of one camera may differ: metres, and entries of the rotation.
 STILL = 1e-3
+_OPTICS = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y", *TERMS)
 
 
 def camera_of(frame: dict[str, Any], path: Path) -> str:
@@ -25,17 +26,25 @@ def pose(frame: dict[str, Any], where: Path) -> Float[np.ndarray, "4 4"]:
     """Camera to world, OpenCV axes."""
     try:
         matrix = np.asarray(frame.get("transform_matrix"), np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matrix = np.empty(0)
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
         raise UserError(f"{where}: a frame's transform_matrix is no 4x4 pose: export it again")
     return matrix * [1, -1, -1, 1]
 
 
-def optics(frame: dict[str, Any]) -> dict[str, Any]:
-    """What a frame says about its lens, to compare with other frames of its camera."""
-    keys = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y", *TERMS)
-    return {key: frame[key] for key in keys if key in frame}
+def same_optics(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two frames have the same size and lens, up to rounding."""
+    return all(
+        one.get(key) == other.get(key) or _close(one.get(key), other.get(key)) for key in _OPTICS
+    )
+
+
+def _close(one: Any, other: Any) -> bool:
+    try:
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
+    except (TypeError, OverflowError):  # no numbers, or too large for one
+        return False
 
 
 def entry_of(frame: dict[str, Any], viewmat: np.ndarray, where: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from avatar.base.errors import UserError
 from avatar.data.cameras import VERSION, Cameras
-from pipeline.capture.calibration.transforms import STILL, camera_of, entry_of, optics, pose
+from pipeline.capture.calibration.transforms import STILL, camera_of, entry_of, pose, same_optics
 from pipeline.capture.clip import LAST_NUMBER, Clip
 from pipeline.capture.foreign import clean, read_object
 from pipeline.capture.layouts.headsplat import CAMERAS_FILE, absent_clips
@@ -55,7 +55,7 @@ def read(folder: Path, image_fps: float) -> Capture:
         same = entries[sequence].setdefault(camera, frame)
         if not np.allclose(pose(same, folder), pose(frame, folder), atol=STILL):
             raise UserError(f"{folder}: camera {camera!r} moves: only cameras at rest are read")
-        if optics(same) != optics(frame):
+        if not same_optics(same, frame):
             raise UserError(f"{folder}: camera {camera!r} changes its lens: expected one a camera")
     first = {name: min(t for (s, _), ts in images.items() if s == name for t in ts)
              for name in entries}  # fmt: skip

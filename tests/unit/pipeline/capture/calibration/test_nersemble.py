@@ -37,6 +37,7 @@ def test_a_matrix_a_camera_is_taken_as_it_is(tmp_path: Path) -> None:
         ({"intrinsics": {"8": K}}, (550, 802), "lacks camera '7'"),
         ({}, (802, 802), "a whole fraction of it"),
         ({"intrinsics": "x"}, (550, 802), "K is not numbers"),
+        ({"intrinsics": [[10**400] * 3] * 3}, (550, 802), "K is not numbers"),
         ({"intrinsics": [[8200.0, 99, 1100], *K[1:]]}, (550, 802), "K has a skew of 24.75 pixels"),
     ],
 )

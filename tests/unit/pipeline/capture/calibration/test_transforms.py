@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from avatar.base.errors import UserError
-from pipeline.capture.calibration.transforms import camera_of, entry_of, optics, pose
+from pipeline.capture.calibration.transforms import camera_of, entry_of, pose, same_optics
 
 FRAME = {"w": 640, "h": 480, "fl_x": 500.0}
 HERE = Path("t.json")
@@ -27,7 +27,14 @@ def test_axes_of_opengl_become_ours() -> None:
 
 @pytest.mark.parametrize(
     "matrix",
-    [None, "x", [[1, 0], [0, 1]], np.zeros((4, 4)).tolist(), np.full((4, 4), 1e400).tolist()],
+    [
+        None,
+        "x",
+        [[1, 0], [0, 1]],
+        np.zeros((4, 4)).tolist(),
+        [[10**400] * 4] * 4,
+        np.full((4, 4), 1e400).tolist(),
+    ],
 )
 def test_what_is_no_pose_is_refused(matrix: Any) -> None:
     with pytest.raises(UserError, match=r"t\.json: a frame's transform_matrix is no 4x4 pose"):
@@ -50,6 +57,15 @@ def test_numbers_that_are_none_are_refused(changes: dict[str, Any]) -> None:
         entry_of(FRAME | changes, np.eye(4), HERE)
 
 
-def test_optics_are_what_frames_of_a_camera_share() -> None:
-    assert optics(FRAME | {"file_path": "a", "timestep_index": 3}) == FRAME
-    assert optics(FRAME | {"k1": 0.1}) != optics(FRAME)
+def test_frames_of_a_camera_share_their_optics_up_to_rounding() -> None:
+    assert same_optics(FRAME, FRAME | {"file_path": "a", "timestep_index": 3})
+    assert same_optics(FRAME, FRAME | {"fl_x": 500 * (1 + 1e-9)})
+    for change in (
+        {"k1": 0.1},
+        {"fl_x": 501},
+        {"fl_x": "500"},
+        {"w": 320},
+        {"cx": 3},
+        {"w": 10**400},
+    ):
+        assert not same_optics(FRAME, FRAME | change)
