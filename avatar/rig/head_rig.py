@@ -243,9 +243,7 @@ class HeadRig(torch.nn.Module):
             for name, array in arrays.items()
             if array.dtype.kind not in TEXT
         }
-        landmarks = None
-        if "landmark_ids" in tensors:
-            landmarks = Landmarks(**_prefixed(tensors, "landmark_"))
+        landmarks = Landmarks(**_prefixed(tensors, "landmark_"))
         expr_names = [str(name) for name in arrays["expr_names"]]
         source = str(arrays["source_sha256"])
         masks = _prefixed(tensors, "mask_")

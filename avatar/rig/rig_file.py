@@ -64,9 +64,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _check(arrays: dict[str, np.ndarray]) -> None:
-    needed = [*TENSORS, *ABOUT, *(f"mask_{name}" for name in MASKS)]
-    if "landmark_ids" in arrays:
-        needed += LANDMARKS
+    needed = [*TENSORS, *ABOUT, *LANDMARKS, *(f"mask_{name}" for name in MASKS)]
     if missing := [name for name in needed if name not in arrays]:
         raise ValueError(f"it lacks {', '.join(missing)}")
     tensors = {name: arrays[name] for name in (*TENSORS, *OPTIONAL) if name in arrays}
@@ -74,13 +72,11 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
     sizes["K"] = 1 + sizes["S"] + sizes["E"] + 9
     masks = {name: _MASK for name in arrays if name.startswith("mask_")}
     for name, spec in (ABOUT | LANDMARKS | masks).items():
-        if name in arrays:
-            check(name, arrays[name], spec, sizes)
-    if "landmark_ids" in arrays:
-        _check_range("landmark_ids", arrays["landmark_ids"], _MEDIAPIPE)
-        _check_range("landmark_faces", arrays["landmark_faces"], sizes["F"])
-        if not (arrays["landmark_spread"] > 0).all():
-            raise ValueError("landmark_spread is not above 0")
+        check(name, arrays[name], spec, sizes)
+    _check_range("landmark_ids", arrays["landmark_ids"], _MEDIAPIPE)
+    _check_range("landmark_faces", arrays["landmark_faces"], sizes["F"])
+    if not (arrays["landmark_spread"] > 0).all():
+        raise ValueError("landmark_spread is not above 0")
 
 
 def check_tensors(tensors: dict[str, np.ndarray], expr_names: list[str]) -> dict[str, int]:

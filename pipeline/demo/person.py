@@ -15,6 +15,7 @@ from avatar.rig.rotations import axis_angle_to_matrix
 from pipeline.demo import hair
 from pipeline.rigs import painted_face
 from pipeline.rigs.anny import head as anny_head
+from pipeline.rigs.anny.identity import Identity, identity_basis, sample_identity
 
 SKIN, EYE, WET, HAIR = range(4)  # materials
 SEED = 23
@@ -108,10 +109,10 @@ def make_person(tracker: HeadRig, texture_size: int) -> Person:
 
 def _person_rig(tracker: HeadRig, head: anny_head.HeadMesh) -> HeadRig:
     """The tracker's rig with a face from MakeHuman's full set of changes, and free bumps."""
-    basis = anny_head.identity_basis()
+    basis = identity_basis()
     rng = np.random.default_rng(SEED)
-    sampled = anny_head.sample_identity(basis.pairs, rng)
-    identity = anny_head.Identity(0.35, 0.12, 0.0, -0.1, (0.15, 0.2, 0.65), sampled.local)
+    sampled = sample_identity(basis.pairs, rng)
+    identity = Identity(0.35, 0.12, 0.0, -0.1, (0.15, 0.2, 0.65), sampled.local)
     base = basis.verts(identity)
     joints, verts = head.joints(base), base[head.index]
     fixed = (tracker.masks["skin"] & ~tracker.masks["neck"]).numpy()

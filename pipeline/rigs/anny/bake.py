@@ -11,14 +11,8 @@ from avatar.rig import HeadRig, arkit
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK, ROOT
 from avatar.rig.rotations import axis_angle_to_matrix
 from pipeline.rigs import painted_face
-from pipeline.rigs.anny.head import (
-    PARTS,
-    HeadMesh,
-    identity_basis,
-    load_head,
-    rigid_align,
-    sample_identity,
-)
+from pipeline.rigs.anny.head import PARTS, HeadMesh, load_head, rigid_align
+from pipeline.rigs.anny.identity import identity_basis, sample_identity
 
 SAMPLES, SHAPES = 600, 60
 BUST_WEIGHT = 0.05  # of a vertex's squared error in the identity basis; a head's is 1

@@ -63,6 +63,7 @@ def filled(value: float) -> Callable[[np.ndarray], np.ndarray]:
         (without("v_template"), "lacks v_template"),
         (without("expr_names"), "lacks expr_names"),
         (without("mask_neck"), "lacks mask_neck"),
+        (lambda arrays: {k: v for k, v in arrays.items() if "landmark" not in k}, "landmark_ids"),
         (without("landmark_spread"), "lacks landmark_spread"),
         (changed("v_template", filled(np.nan)), "v_template holds NaN"),
         (changed("v_template", lambda a: a[0, 0]), r"v_template has shape \(\)"),

@@ -6,6 +6,7 @@ from avatar.rig import HeadRig, arkit
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW
 from pipeline.rigs.anny import bake as anny_bake
 from pipeline.rigs.anny import head as anny_head
+from pipeline.rigs.anny import identity
 from pipeline.rigs.landmark_embedding import pose
 
 
@@ -107,13 +108,13 @@ def test_expressions_are_makehumans_face_units(anny_rig: HeadRig):
 
 def test_the_basis_holds_unseen_faces(anny_rig: HeadRig):
     """A head sampled anew is within a millimetre of the basis, and its coefficients are about 1."""
-    head, basis = anny_head.load_head(), anny_head.identity_basis()
+    head, basis = anny_head.load_head(), identity.identity_basis()
     fixed = (anny_rig.masks["skin"] & ~anny_rig.masks["neck"]).numpy()
     template = anny_rig.v_template.double().numpy()
     directions = anny_rig.shapedirs[fixed].flatten(0, 1).double().numpy()
     rng, errors, coefficients = np.random.default_rng(77), [], []
     for _ in range(4):
-        verts = basis.verts(anny_head.sample_identity(basis.pairs, rng))[head.index]
+        verts = basis.verts(identity.sample_identity(basis.pairs, rng))[head.index]
         turn, shift = anny_head.rigid_align(verts[fixed], template[fixed])
         offset = (verts @ turn.T + shift - template)[fixed].ravel()
         shape, *_ = np.linalg.lstsq(directions, offset, rcond=None)

@@ -41,36 +41,6 @@ def test_triangles_of_a_quad_by_hand() -> None:
     assert anny_head.triangles(np.array([[4, 5, 6, 7]])).tolist() == [[4, 5, 6], [4, 6, 7]]
 
 
-def test_macro_shares_of_an_identity_sum_to_one_each() -> None:
-    identity = anny_head.Identity(0.3, 0.6, -0.4, 0.2, (0.2, 0.3, 0.5), np.zeros(1))
-    weights = anny_head.IdentityBasis._macro_weights(identity)
-    races = {name: w for name, w in weights.items() if "universal" not in name}
-    assert sum(races.values()) == pytest.approx(1)
-    assert sum(weights.values()) == pytest.approx(2)
-    assert weights["macrodetails/asian-male-old"] == pytest.approx(0.3 * 0.3 * 0.6)
-    body = "macrodetails/universal-female-young-minmuscle-averageweight"
-    assert weights[body] == pytest.approx(0.7 * 0.4 * 0.4 * 0.8)
-
-
-def test_sampled_identities_are_within_their_ranges() -> None:
-    pairs = [("nose/l-a-decr", "nose/l-a-incr"), ("nose/r-a-decr", "nose/r-a-incr")] * 30
-    rng = np.random.default_rng(0)
-    samples = [anny_head.sample_identity(pairs, rng) for _ in range(200)]
-    local = np.array([sample.local for sample in samples])
-    assert abs(local).max() <= 1
-    assert local.std() == pytest.approx(0.3, rel=0.1)
-    assert np.corrcoef(local[:, 0], local[:, 1])[0, 1] > 0.8, "sides have much in common"
-    for sample in samples:
-        assert 0 <= sample.gender <= 1
-        assert sum(sample.race) == pytest.approx(1)
-
-
-def test_changes_that_are_no_face_shape_are_damped() -> None:
-    assert anny_head.damping("neck/neck-trans-up") == 0.15
-    assert anny_head.damping("head/head-trans-up") == 0.0
-    assert anny_head.damping("nose/nose-hump-incr") == 1.0
-
-
 def test_rigid_align_by_hand():
     points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]])
     quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
