@@ -84,8 +84,9 @@ def check_gate(track: Path, gate: Literal["strict", "warn"]) -> None:
     if gate == "strict" and quality.status == "fail":
         reasons = "; ".join(quality.messages) or "no reason given"
         raise UserError(
-            f"tracking failed: {reasons} (see {track}/overlay.mp4; "
-            "to train all the same set pack.gate to warn)"
+            f"tracking failed: {reasons} (see {track}/overlay.mp4; to train all the same set "
+            "pack.gate to warn; limits changed in track.gate apply after 'snakemake "
+            f"{track.parent.name} --forcerun track')"
         )
 
 
