@@ -1,13 +1,14 @@
 """Matting in processes side by side: MediaPipe and the kernels keep to one core each."""
 
 import itertools
+import logging
 import math
 import os
 import shutil
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from multiprocessing import get_context, parent_process, util
@@ -24,6 +25,8 @@ from avatar.data.reader import FrameStore
 from pipeline.detect.persons import Persons
 from pipeline.matte.backends import Alpha, Choice, start
 from pipeline.matte.given import GivenAlpha
+
+log = logging.getLogger(__name__)
 
 PIECE = 128  # frames of a clip in one go: fixed, so that the workers' number changes nothing
 LEAD_IN = 8  # frames before a piece that starts inside a clip: the steadying remembers so many
@@ -150,57 +153,93 @@ def matted(pieces: list[Piece], workers: int) -> Iterator[Matted]:
     """All pieces in order, few in flight, so that memory stays bounded.
 
     Raises:
-        UserError: as `matte_piece`, or a process was killed.
+        UserError: as `matte_piece`, or a process was killed, or crashed twice.
     """
     if workers == 1 or sum(len(piece.rows) for piece in pieces) <= PIECE:
         # A process takes some seconds to start.
         yield from map(matte_piece, pieces)
         return
-    crew = [_hire() for _ in range(min(workers, len(pieces)))]
+    crew = dict(_hire() for _ in range(min(workers, len(pieces))))
+
+    def replace(line: Connection) -> Connection | None:
+        process = crew.pop(line)
+        line.close()
+        process.join()
+        assert process.exitcode is not None
+        if process.exitcode in (0, -signal.SIGKILL):
+            return None
+        log.warning("a matting process ended with code %d: started once more", process.exitcode)
+        line, process = _hire()
+        crew[line] = process
+        return line
+
     try:
-        yield from _shared([line for _, line in crew], pieces)
+        yield from _shared(list(crew), pieces, replace)
     finally:
-        for process, line in crew:
+        for line, process in crew.items():
             line.close()
             process.terminate()
             process.join()
 
 
-def _shared(crew: list[Connection], pieces: list[Piece]) -> Iterator[Matted]:
-    """Hand the pieces to whoever is idle; their results in order.
+def _shared(
+    crew: list[Connection],
+    pieces: list[Piece],
+    replace: Callable[[Connection], Connection | None],
+) -> Iterator[Matted]:
+    """Hand the pieces to idle workers; their results in order.
 
+    Args:
+        replace: gives the line to a new worker for one that crashed; None: it was killed.
     Raises:
         UserError: as `matted`.
     """
     idle, busy, done = list(crew), dict[Connection, int](), dict[int, Matted]()
-    begun = 0
+    to_do, crashed = list(range(len(pieces)))[::-1], set[int]()
+
+    def do_again(piece: int, line: Connection) -> None:
+        if piece in crashed:
+            raise UserError(
+                "a matting process crashed twice on the same frames: run again, or choose another "
+                "matte.backend"
+            )
+        another = replace(line)
+        if another is None:
+            raise UserError(
+                "a matting process was killed, most likely for want of memory: "
+                "give the job more, or set matte.workers to 1"
+            )
+        crashed.add(piece)
+        to_do.append(piece)
+        idle.append(another)
+
     for place in range(len(pieces)):
         while place not in done:
-            try:
-                # Nobody runs far ahead of a slow piece: results wait in memory.
-                while idle and begun < min(len(pieces), place + 3 * len(crew)):
-                    line = idle.pop()
-                    line.send(pieces[begun])
-                    busy[line] = begun
-                    begun += 1
-                answered = wait(list(busy))
-                readable = [line for line in busy if line in answered]
-                results = [line.recv() for line in readable]
-            except (EOFError, OSError):  # before, or in the middle of a message
-                raise UserError(
-                    "a matting process was killed, most likely for want of memory: "
-                    "give the job more, or set matte.workers to 1"
-                ) from None
-            for line, result in zip(readable, results, strict=True):
+            # Nobody runs far ahead of a slow piece: results wait in memory.
+            while idle and to_do and to_do[-1] < place + 3 * len(crew):
+                line, piece = idle.pop(), to_do.pop()
+                try:
+                    line.send(pieces[piece])
+                    busy[line] = piece
+                except OSError:
+                    do_again(piece, line)
+            answered = wait(list(busy))
+            for line in [line for line in busy if line in answered]:
+                piece = busy.pop(line)
+                try:
+                    result = line.recv()
+                except (EOFError, OSError):  # before, or in the middle of a message
+                    do_again(piece, line)
+                    continue
                 if isinstance(result, Exception):
                     raise result
-                done[busy.pop(line)] = result
+                done[piece] = result
                 idle.append(line)
         yield done.pop(place)
 
 
-def _hire() -> tuple[ForkServerProcess, Connection]:
-    """A worker and the line to it.
+def _hire() -> tuple[Connection, ForkServerProcess]:
+    """The line to a new worker, and the worker.
 
     A line each, whose other end only the worker holds: if it is killed, at any moment, the line
     ends. In a `ProcessPoolExecutor` all share one: killed while it hands over a result, a worker
@@ -217,7 +256,7 @@ def _hire() -> tuple[ForkServerProcess, Connection]:
     process = context.Process(target=_work, args=(theirs, util.get_temp_dir()), daemon=True)
     process.start()
     theirs.close()
-    return process, ours
+    return ours, process
 
 
 def _work(line: Connection, folder: str) -> None:
