@@ -10,20 +10,9 @@ from avatar.evaluate.scores import score_frame
 from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.model import RiggedGaussians, color_to_sh
 from avatar.rig import HeadRig
-from tests.rigs import toy_rig
-from tests.scenes import paint, write_scene
+from tests.scenes import paint
 
 WHITE = np.ones(3, np.float32)
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
-
-
-@pytest.fixture(scope="module")
-def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_scene(tmp_path_factory.mktemp("scene") / "dataset.h5", rig)
 
 
 def _painted_avatar(rig: HeadRig, dataset: Dataset) -> Avatar:

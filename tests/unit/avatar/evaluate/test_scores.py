@@ -4,15 +4,9 @@ import pytest
 from avatar.evaluate.renders import RenderedFrame
 from avatar.evaluate.scores import rig_regions, score_frame
 from avatar.rig import HeadRig
-from tests.rigs import toy_rig
 from tests.scenes import SIZE, ring_of_cameras
 
 WHITE = np.ones(3, np.float32)
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
 
 
 def test_regions_lie_where_the_rig_says(rig: HeadRig) -> None:

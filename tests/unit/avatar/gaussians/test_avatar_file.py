@@ -17,15 +17,9 @@ from avatar.gaussians.avatar_file import Avatar, load_avatar, read_about, save_a
 from avatar.gaussians.basis import ExpressionSpace
 from avatar.rig import HeadRig, RigParams
 from tests.gaussians import random_gaussians
-from tests.rigs import toy_rig
 from tests.scenes import moving_params
 
 STEPS = 6
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
 
 
 def _avatar(rig: HeadRig, seed: int = 0) -> Avatar:

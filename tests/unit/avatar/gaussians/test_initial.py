@@ -18,18 +18,7 @@ from avatar.gaussians.initial import (
 )
 from avatar.gaussians.model import SH_C0
 from avatar.rig import HeadRig
-from tests.rigs import toy_rig
-from tests.scenes import paint, ring_of_cameras, write_scene
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
-
-
-@pytest.fixture(scope="module")
-def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_scene(tmp_path_factory.mktemp("scene") / "dataset.h5", rig)
+from tests.scenes import paint, ring_of_cameras
 
 
 def test_colours_of_the_faces_come_from_the_frames(scene: Path, rig: HeadRig) -> None:

@@ -11,13 +11,7 @@ from avatar.gaussians.basis import ExpressionSpace
 from avatar.gaussians.validate import find_problem
 from avatar.rig import HeadRig
 from tests.gaussians import random_gaussians
-from tests.rigs import toy_rig
 from tests.scenes import moving_params
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
 
 
 def _tensors(rig: HeadRig, degree: int = 1, basis: int = 2) -> tuple[dict, dict]:

@@ -12,7 +12,6 @@ from avatar.rig import HeadRig
 from avatar.train.checkpoint import Checkpoints, run_key
 from avatar.train.presets import QUICK, Preset, override
 from avatar.train.trainer import Trainer
-from tests.rigs import toy_rig
 from tests.scenes import write_scene
 from tests.unit.avatar.train.runs import (
     BUDGET,
@@ -23,16 +22,6 @@ from tests.unit.avatar.train.runs import (
     assert_same,
     finished,
 )
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
-
-
-@pytest.fixture(scope="module")
-def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_scene(tmp_path_factory.mktemp("scene") / "dataset.h5", rig)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:

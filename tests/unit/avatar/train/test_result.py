@@ -17,15 +17,9 @@ from avatar.train.presets import QUICK, TrainSettings, override
 from avatar.train.result import Run, is_finished, write
 from avatar.train.run import train
 from avatar.train.trainer import Trainer
-from tests.rigs import toy_rig
 from tests.scenes import write_scene
 
 SHORT = {"images": 8, "start": {"color_frames": 2}}
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
 
 
 @pytest.fixture(scope="module")

@@ -21,19 +21,7 @@ from avatar.train.checkpoint import Checkpoints, run_key
 from avatar.train.presets import override
 from avatar.train.run import run
 from avatar.train.trainer import Trainer
-from tests.rigs import toy_rig
-from tests.scenes import write_scene
 from tests.unit.avatar.train.runs import EVERYTHING, KEY, a_snapshot, assert_same, finished
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
-
-
-@pytest.fixture(scope="module")
-def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_scene(tmp_path_factory.mktemp("scene") / "dataset.h5", rig)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])

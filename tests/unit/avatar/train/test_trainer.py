@@ -22,8 +22,6 @@ from avatar.train.__main__ import main
 from avatar.train.presets import QUICK, override
 from avatar.train.trainer import Trainer
 from tests.networks import random_weights
-from tests.rigs import toy_rig
-from tests.scenes import write_scene
 
 TINY = override(
     QUICK,
@@ -34,16 +32,6 @@ TINY = override(
         "rates": {"means_first": 5e-3},
     },
 )
-
-
-@pytest.fixture(scope="module")
-def rig() -> HeadRig:
-    return toy_rig()
-
-
-@pytest.fixture(scope="module")
-def scene(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_scene(tmp_path_factory.mktemp("scene") / "dataset.h5", rig)
 
 
 def _train(scene: Path, rig: HeadRig, preset=TINY, seed: int = 0) -> Trainer:
