@@ -4,7 +4,7 @@
 class UserError(Exception):
     """Something the user can fix: printed as one `error:` line, exit code 2.
 
-    The message says what, where, expected, got, and what to do, on one line.
+    The message states what, where, expected, got, and what to do, on one line.
     """
 
     exit_code = 2

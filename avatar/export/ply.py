@@ -7,7 +7,7 @@ Rotations are converted to the order of GaussianAvatars' published code. This pa
 `q_world = q_face (x) q_local`, as their paper has it; their code `q_world = rot (x) q_face`. Both
 are equal for `rot = q_face (x) q_local (x) conj(q_face)`, which depends on the pose unless q_local
 is the identity, so no constant column is exact. The file has the value of the subject's rest pose:
-exact there, and off by little where the head turns little (docs/outputs.md has the figures).
+exact there, and off by little where the head turns little (docs/outputs.md).
 """
 
 from pathlib import Path
