@@ -10,15 +10,17 @@
     /blobs      per channel one uint8 array; row m is offset[m]:offset[m+1]
 
 Channels are `image` (JPEG, RGB, no alpha baked in), `alpha` (PNG, grey) and, in dataset.h5,
-`region` (PNG of 0 background, 1 torso, 2 neck, 3 head); readers ignore those they do not know. Rows
-are sorted by sequence, camera and index. Every byte is checked: blobs by their crc32 at every read,
-all other arrays by fletcher32 (Fletcher's 1982 sum, as HDF5 has it), attributes by a crc32 among
-them. Any number of threads and processes may read a file, also one opened before a fork.
+`region` (PNG of 0 background, 1 torso, 2 neck, 3 head); readers ignore those they do not know,
+`verify` refuses them. Rows are sorted by sequence, camera and index.
 
-    python -m avatar.data verify FILE...       reads every byte
-    python -m avatar.data info FILE            what is in it
-    python -m avatar.data export FILE FOLDER   images, alphas, regions, cameras, parameters;
-                                                  with --cutouts RGBA images too
+Every byte is checked: blobs by their crc32 at every read, all other arrays by fletcher32
+(Fletcher's 1982 sum, as HDF5 has it), attributes by a crc32 among them. Any number of threads and
+processes may read a file, also one opened before a fork.
+
+    headsplat dataset verify FILE...       reads every byte
+    headsplat dataset info FILE            what is in it
+    headsplat dataset export FILE FOLDER   images, alphas, regions, cameras, parameters;
+                                           with --cutouts RGBA images too
 """
 
 import zlib

@@ -66,7 +66,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 def _check(arrays: dict[str, np.ndarray]) -> None:
     needed = [*TENSORS, *ABOUT, *LANDMARKS, *(f"mask_{name}" for name in MASKS)]
     if missing := [name for name in needed if name not in arrays]:
-        raise ValueError(f"it lacks {', '.join(missing)}")
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ValueError(f"it lacks {', '.join(missing[:3])}{more}")
     tensors = {name: arrays[name] for name in (*TENSORS, *OPTIONAL) if name in arrays}
     sizes = check_tensors(tensors, [str(name) for name in arrays["expr_names"].ravel()])
     sizes["K"] = 1 + sizes["S"] + sizes["E"] + 9
