@@ -28,7 +28,8 @@ from pipeline.track.photometric import refine, samples, skin
 from pipeline.track.report import quality
 from pipeline.track.settings import TrackSettings
 from pipeline.track.solve import joint_fit
-from pipeline.track.solve.problem import Problem, State
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 
 EVERY = 10
 BLUR = 1.0  # pixels

@@ -24,9 +24,9 @@ from avatar.rig import HeadRig, RigParams
 from benchmarks import report
 from benchmarks.track import score
 from pipeline.track.evidence import observe
-from pipeline.track.settings import TrackSettings
+from pipeline.track.settings import Priors, TrackSettings
 from pipeline.track.solve import joint_fit
-from pipeline.track.solve.problem import Observations, Priors
+from pipeline.track.solve.observations import Observations
 
 DISTANCE = 1.15  # m, about; of the demo's cameras
 # White noise is independent, so with known cameras every landmark has full weight. The guessed

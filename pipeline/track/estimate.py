@@ -27,7 +27,8 @@ from pipeline.track.solve import joint_fit
 from pipeline.track.solve.held_out import WORDS, HeldOut
 from pipeline.track.solve.joint_fit import Fit
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations, PosePrior
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.priors import PosePrior
 
 STRETCHES = 8  # named at most, the longest ones
 

@@ -14,7 +14,7 @@ from avatar.base.errors import UserError
 from pipeline.track.solve import initial, rotations
 from pipeline.track.solve.initial import Poses
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations
+from pipeline.track.solve.observations import Observations
 
 MOMENTS = 40  # timesteps looked at, spread over the capture
 NEAR_FRONT = 50.0  # degrees; farther round, a camera's own pose is a guess

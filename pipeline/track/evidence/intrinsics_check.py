@@ -21,7 +21,7 @@ from pipeline.track.evidence.calibration_check import moments, near_front
 from pipeline.track.solve import initial
 from pipeline.track.solve.initial import Poses
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations
+from pipeline.track.solve.observations import Observations
 
 LANDMARKS, MOMENTS = 20, 10  # evenly spread, for the search of a factor that all cameras share
 NEAR_FRONT, ROUND = 50.0, 75.0  # degrees: poses that place landmarks, and that may be explained

@@ -10,7 +10,7 @@ from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from avatar.data.reader import FrameStore
 from pipeline.detect.landmarks import LEFT_EYE, NUM_LANDMARKS, RIGHT_EYE, Detections
-from pipeline.track.solve.problem import Observations
+from pipeline.track.solve.observations import Observations
 
 CUT = 0.2  # eye distances between two frames of a thirtieth of a second, for a cut
 SUDDEN = 3.0  # times the steps before and after it

@@ -14,7 +14,7 @@ from pipeline.track.report import quality
 from pipeline.track.solve import initial
 from pipeline.track.solve.joint_fit import Fit
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations
+from pipeline.track.solve.observations import Observations
 
 WIDE = 2.0  # times the tolerance between cameras: beyond, two cameras see different things
 NEAR_FRONT = 50.0  # degrees: beyond, a detection is a guess and weighs little as it is

@@ -6,7 +6,9 @@ from jaxtyping import Bool, Float
 
 from avatar.rig import HeadRig
 from avatar.rig.arkit import ARKIT_NAMES, EXPR_NAMES, ROTATIONS, from_arkit
-from pipeline.track.solve.problem import EXPR, HINGES, PosePrior
+from pipeline.track.solve.kernels import EXPR
+from pipeline.track.solve.priors import PosePrior
+from pipeline.track.solve.state import HINGES
 
 DEVIATION = 0.25  # of a score about the coefficient: a network's guess from one picture
 

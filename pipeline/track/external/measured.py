@@ -15,7 +15,8 @@ from pipeline.track.outline import overlap, silhouette
 from pipeline.track.report import quality
 from pipeline.track.settings import TrackSettings
 from pipeline.track.solve import joint_fit, stages, timeline
-from pipeline.track.solve.problem import Problem, State
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 
 
 def grade(

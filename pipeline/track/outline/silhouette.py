@@ -12,7 +12,7 @@ from avatar.data.reader import AlphaStore
 from avatar.render import mesh
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.rotations import axis_angle_to_matrix
-from pipeline.track.solve.problem import Hint
+from pipeline.track.solve.priors import ShapePrior
 
 ROWS = 96  # frames that are looked at, spread over time and cameras
 REACH = 0.025  # m; how far from the rim an edge of the alpha is sought
@@ -183,7 +183,7 @@ def hair(rig: HeadRig) -> Bool[np.ndarray, "V"]:
     return ~(rig.masks["face"] | rig.masks["neck"]).numpy()
 
 
-def shape_hint(rig: HeadRig, rim: Rim, shape: Float[np.ndarray, "S"]) -> Hint:
+def shape_prior(rig: HeadRig, rim: Rim, shape: Float[np.ndarray, "S"]) -> ShapePrior:
     """What the outlines say of the identity, poses held: least squares on bare skin.
 
     Where hair may be, the alpha only says that the head is not larger than it.
@@ -194,4 +194,6 @@ def shape_hint(rig: HeadRig, rim: Rim, shape: Float[np.ndarray, "S"]) -> Hint:
     slopes = np.einsum("ni,nis->ns", rim.directions[bare], basis)
     robust = 1 / (1 + (distances / OUTLIER) ** 2) ** 2
     weight = EVIDENCE * robust / NOISE**2
-    return Hint(shape, slopes.T @ (slopes * weight[:, None]), -slopes.T @ (weight * distances))
+    return ShapePrior(
+        shape, slopes.T @ (slopes * weight[:, None]), -slopes.T @ (weight * distances)
+    )

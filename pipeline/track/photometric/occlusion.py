@@ -16,7 +16,9 @@ from pipeline.track.photometric.appearance import learn
 from pipeline.track.photometric.samples import Frames
 from pipeline.track.photometric.skin import Skin
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations, Problem, State
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 
 INTERVAL = 0.2  # s between two frames that are looked at: hands move slowly in and out
 BLUR = 2.0  # pixels: small errors of the pose do not matter

@@ -19,16 +19,11 @@ from pipeline.track.photometric.appearance import Appearance
 from pipeline.track.photometric.samples import Frames, Samples, View, Views, sample
 from pipeline.track.photometric.skin import Skin
 from pipeline.track.solve import kernels, solver, stages, windows
-from pipeline.track.solve.problem import (
-    EXPR,
-    Evidence,
-    Free,
-    Normal,
-    Observations,
-    Problem,
-    State,
-    parts,
-)
+from pipeline.track.solve.kernels import EXPR
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.priors import Evidence
+from pipeline.track.solve.problem import Problem, parts
+from pipeline.track.solve.state import Free, Normal, State
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from numba import njit
 from avatar.data.reader import FrameStore
 from avatar.render.mesh import project
 from pipeline.track.photometric.skin import Skin
-from pipeline.track.solve.problem import Observations, State
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.state import State
 
 Frames = Callable[[int, int], UInt8[np.ndarray, "H W 3"] | None]
 

@@ -11,7 +11,7 @@ from avatar.render.mesh import rasterize_mesh, vertex_normals
 from avatar.rig import HeadRig
 from avatar.rig.landmarks import Landmarks
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import State
+from pipeline.track.solve.state import State
 
 GAP = 0.005  # m; one point for every cube of this size that the face passes through
 WET = ("inner_mouth", "teeth", "tongue", "eyeballs")  # masks whose vertices are no skin

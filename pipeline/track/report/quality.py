@@ -10,7 +10,8 @@ from avatar.data.reader import FrameStore
 from pipeline.common.gate import Quality
 from pipeline.detect.landmarks import LEFT_EYE, RIGHT_EYE, Detections
 from pipeline.track.settings import Gate
-from pipeline.track.solve.problem import Problem, State
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 
 WINDOW = 15  # timesteps over which the worst range is sought
 SATURATED = 0.995  # share of its bound at which a blendshape coefficient is at its limit

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from pipeline.track.solve import rotations
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations
+from pipeline.track.solve.observations import Observations
 
 STEADY = 60  # landmarks that place the head: those the rig knows best
 

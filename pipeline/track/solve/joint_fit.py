@@ -13,10 +13,14 @@ from pipeline.common.parallel import threaded
 from pipeline.track.outline import offsets, overlap, silhouette, torso
 from pipeline.track.outline.silhouette import Rim
 from pipeline.track.photometric import occlusion, refine, samples, skin
+from pipeline.track.settings import Priors
 from pipeline.track.solve import initial, stages, timeline
 from pipeline.track.solve.held_out import HeldOut
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations, PosePrior, Priors, Problem, State
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.priors import PosePrior
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 
 MAX_SPREAD = 0.003  # m; landmarks that the rig knows less well cost time and gain nothing
 OUTLINE_ROUNDS = 2  # times that outlines are measured and the identity refined by them
@@ -121,7 +125,9 @@ def by_outlines(
     for _ in range(OUTLINE_ROUNDS if known else 0):
         rim = silhouette.measure(fit.rig, fit.params(store), cameras, alphas, rows)
         head = rim.on(~fit.rig.masks["neck"].numpy())
-        problem = fit.problem.hinted(silhouette.shape_hint(fit.rig, head, fit.state.shape))
+        problem = fit.problem.with_shape_prior(
+            silhouette.shape_prior(fit.rig, head, fit.state.shape)
+        )
         training = fit.held.training(fit.valid)
         state = stages.run(problem, fit.state, known, stages.BY_OUTLINES, training)
         fit = replace(fit, problem=problem, state=state)

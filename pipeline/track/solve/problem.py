@@ -1,142 +1,21 @@
-"""What the tracker minimises: reprojection of landmarks, priors, smoothness in time.
-
-The unknowns of a timestep are 15 + E numbers: a turn of the head about its pivot (3, rad, in the
-head's frame), the pivot's place (3, m, world), the hinges (9, rad: jaw, left eye, right eye) and
-E expression coefficients. Shared by all timesteps are the S shape coefficients and the
-logarithm of the zoom (one factor on every focal length).
-"""
+"""What the tracker minimises: reprojection of landmarks, priors, smoothness in time."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from pipeline.detect.landmarks import LEFT_IRIS, RIGHT_IRIS
 from pipeline.track.settings import Priors
 from pipeline.track.solve import kernels, rotations
-from pipeline.track.solve.kernels import EXPR, HINGE
+from pipeline.track.solve.kernels import EXPR
 from pipeline.track.solve.model import LandmarkModel
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.priors import Evidence, PosePrior, ShapePrior
+from pipeline.track.solve.state import CENTRE, EYES, HINGES, ROTATION, Free, Normal, State
 
-ROTATION, CENTRE, JAW, EYES = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 15)
-HINGES = slice(HINGE, EXPR)
 CHUNK = 8  # timesteps worked on at once: keeps their points in the cache
-
-
-@dataclass(frozen=True)
-class Observations:
-    """Landmarks of T timesteps in C cameras.
-
-    Attributes:
-        points [T,C,L,2] px; seen [T,C]: whether the camera found a face.
-        Ks [C,3,3], viewmats [C,4,4]; time [T] s; clip [T]: number of the sequence.
-        covered [T,C,L]: landmarks that something hides, which are ignored; None: unknown.
-    """
-
-    points: Float[np.ndarray, "T C L 2"]
-    seen: Bool[np.ndarray, "T C"]
-    Ks: Float[np.ndarray, "C 3 3"]
-    viewmats: Float[np.ndarray, "C 4 4"]
-    time: Float[np.ndarray, "T"]
-    clip: Int[np.ndarray, "T"]
-    covered: Bool[np.ndarray, "T C L"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.time)
-
-    def at(self, timesteps: Int[np.ndarray, "B"]) -> "Observations":
-        """The same cameras at some of the timesteps."""
-        per_timestep = ("points", "seen", "time", "clip")
-        part = {name: getattr(self, name)[timesteps] for name in per_timestep}
-        covered = None if self.covered is None else self.covered[timesteps]
-        return replace(self, **part, covered=covered)
-
-
-@dataclass(frozen=True)
-class State:
-    """A guess at the unknowns.
-
-    `bias [C,L,2]` (m at the head's depth, image axes) is what a camera's detections of a
-    landmark are off by at all times: the detector's habit, not the head's shape.
-    """
-
-    shape: Float[np.ndarray, "S"]
-    zoom: float
-    rotation: Float[np.ndarray, "T 3 3"]
-    centre: Float[np.ndarray, "T 3"]
-    hinges: Float[np.ndarray, "T 9"]
-    expr: Float[np.ndarray, "T E"]
-    bias: Float[np.ndarray, "C L 2"]
-
-    def at(self, timesteps: Int[np.ndarray, "B"]) -> "State":
-        """The guess at some of the timesteps."""
-        per_timestep = ("rotation", "centre", "hinges", "expr")
-        return replace(self, **{name: getattr(self, name)[timesteps] for name in per_timestep})
-
-    def with_part(self, timesteps: Int[np.ndarray, "B"], part: "State") -> "State":
-        """The guess with that of a part in place of its own at some of the timesteps."""
-        arrays = {}
-        for name in ("rotation", "centre", "hinges", "expr"):
-            arrays[name] = getattr(self, name).copy()
-            arrays[name][timesteps] = getattr(part, name)
-        return replace(part, **arrays)
-
-
-@dataclass(frozen=True)
-class Hint:
-    """What another source says of the shape: a quadratic cost about `shape`.
-
-    `hessian [S,S]` and `gradient [S]` are those of the cost there.
-    """
-
-    shape: Float[np.ndarray, "S"]
-    hessian: Float[np.ndarray, "S S"]
-    gradient: Float[np.ndarray, "S"]
-
-
-@dataclass(frozen=True)
-class PosePrior:
-    """What another source says of each timestep's hinges and blendshapes: `values` and the
-    `precision` (inverse variance) of each; 0 where it says nothing."""
-
-    values: Float[np.ndarray, "T D"]
-    precision: Float[np.ndarray, "T D"]
-
-    def at(self, timesteps: Int[np.ndarray, "B"]) -> "PosePrior":
-        """What it says of some of the timesteps."""
-        return PosePrior(self.values[timesteps], self.precision[timesteps])
-
-
-@dataclass(frozen=True)
-class Free:
-    """Which unknowns a solve may move: indices into a timestep's and the shared ones."""
-
-    frame: Int[np.ndarray, "P"]
-    shared: Int[np.ndarray, "Q"]
-
-
-@dataclass
-class Normal:
-    """A quadratic model of the cost about a state; smoothness is kept apart (it is banded)."""
-
-    frame: Float[np.ndarray, "T P P"]
-    cross: Float[np.ndarray, "T P Q"]
-    shared: Float[np.ndarray, "Q Q"]
-    frame_gradient: Float[np.ndarray, "T P"]
-    shared_gradient: Float[np.ndarray, "Q"]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What images say of the motion beside the landmarks: a quadratic cost about `state`.
-
-    `hessian [T,P0,P0]` and `gradient [T,P0]` are those of the cost there, by all unknowns of a
-    timestep; what is shared counts as known.
-    """
-
-    state: State
-    hessian: Float[np.ndarray, "T P0 P0"]
-    gradient: Float[np.ndarray, "T P0"]
 
 
 class Problem:
@@ -150,7 +29,7 @@ class Problem:
         bounds: Float[np.ndarray, "2 D"],
         blinks: tuple[int, int] | None = None,
         ease: Float[np.ndarray, "E"] | None = None,
-        hint: Hint | None = None,
+        shape_prior: ShapePrior | None = None,
         pose_prior: PosePrior | None = None,
     ) -> None:
         """Set up.
@@ -158,10 +37,10 @@ class Problem:
         Args:
             bounds: lowest and highest value of hinges and expression coefficients.
             blinks: which coefficients close the left and the right eye, where the rig has
-                them: an iris behind a lid says nothing.
+                them: an iris behind a lid is ignored.
             ease: how freely each blendshape moves, as a factor on the deviations that the
                 priors give it; 1 by default.
-            hint: what else is known of the shape.
+            shape_prior: what else is known of the shape.
             pose_prior: what else is known of each timestep.
         """
         self.model, self.observations, self.priors = model, observations, priors
@@ -169,7 +48,9 @@ class Problem:
         self.ease = np.ones(model.num_expr) if ease is None else ease
         nothing = np.zeros(model.num_shape)
         self.pose_prior = pose_prior
-        self.hint = hint or Hint(nothing, np.zeros((model.num_shape, model.num_shape)), nothing)
+        self.shape_prior = shape_prior or ShapePrior(
+            nothing, np.zeros((model.num_shape, model.num_shape)), nothing
+        )
         self.evidence: Evidence | None = None
         self.deviation = np.hypot(model.spread, priors.noise)
         self.points = np.nan_to_num(observations.points)
@@ -184,7 +65,7 @@ class Problem:
         """The same problem at some of the timesteps, with weights still to be fixed."""
         return Problem(
             self.model, self.observations.at(timesteps), self.priors, self.bounds, self.blinks,
-            self.ease, self.hint, self.pose_prior.at(timesteps) if self.pose_prior else None,
+            self.ease, self.shape_prior, self.pose_prior.at(timesteps) if self.pose_prior else None,
         )  # fmt: skip
 
     def window(self, start: int, stop: int) -> "Problem":
@@ -202,11 +83,11 @@ class Problem:
             other.evidence = Evidence(state, hessian, gradient)
         return other
 
-    def hinted(self, hint: Hint) -> "Problem":
-        """The same problem with another hint."""
+    def with_shape_prior(self, shape_prior: ShapePrior) -> "Problem":
+        """The same problem with another prior of the shape."""
         return Problem(
             self.model, self.observations, self.priors, self.bounds, self.blinks, self.ease,
-            hint, self.pose_prior,
+            shape_prior, self.pose_prior,
         )  # fmt: skip
 
     def with_evidence(self, evidence: Evidence) -> "Problem":
@@ -326,8 +207,10 @@ class Problem:
         if self.pose_prior is not None:
             off = self._values(state)[:, HINGES.start :] - self.pose_prior.values
             total += float((self.pose_prior.precision * off**2).sum())
-        change = state.shape - self.hint.shape
-        total += float(change @ self.hint.hessian @ change + 2 * self.hint.gradient @ change)
+        change = state.shape - self.shape_prior.shape
+        total += float(
+            change @ self.shape_prior.hessian @ change + 2 * self.shape_prior.gradient @ change
+        )
         if self.evidence is not None:
             step = self._step(self.evidence.state, state)
             force = (self.evidence.hessian @ step[..., None])[..., 0]
@@ -432,10 +315,10 @@ class Problem:
             columns = np.arange(len(free.frame))
             normal.frame[:, columns, columns] += certain[:, free.frame]
         normal.frame_gradient += gradient[:, free.frame]
-        hint, full = self.hint, np.diag(shared)
-        full[:-1, :-1] += hint.hessian
+        shape_prior, full = self.shape_prior, np.diag(shared)
+        full[:-1, :-1] += shape_prior.hessian
         pull = self._shared(state) * shared
-        pull[:-1] += hint.hessian @ (state.shape - hint.shape) + hint.gradient
+        pull[:-1] += shape_prior.hessian @ (state.shape - shape_prior.shape) + shape_prior.gradient
         normal.shared += full[np.ix_(free.shared, free.shared)]
         normal.shared_gradient += pull[free.shared]
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import cho_factor, cho_solve, cho_solve_banded, cholesky_banded
 
-from pipeline.track.solve.problem import Free, Normal, Problem, State
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import Free, Normal, State
 
 FIXED = 1e12  # times the diagonal: an unknown with this much inertia goes where it is put
 ENOUGH = 5e-3  # share of the cost; a step that gains less is the last

@@ -8,7 +8,9 @@ from jaxtyping import Float, Int
 
 from avatar.rig import HeadRig
 from pipeline.track.solve import windows
-from pipeline.track.solve.problem import CENTRE, EXPR, EYES, JAW, ROTATION, Free, Problem, State
+from pipeline.track.solve.kernels import EXPR
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import CENTRE, EYES, JAW, ROTATION, Free, State
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
 from pipeline.track.solve import rotations
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import State
+from pipeline.track.solve.state import State
 
 
 def bridge(

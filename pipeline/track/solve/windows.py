@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.common.parallel import threaded
 from pipeline.track.solve import solver
-from pipeline.track.solve.problem import Free, Problem, State
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import Free, State
 
 SIZE = 256  # timesteps of a window at most; fixed, so that threads do not change results
 CONTEXT = 16  # timesteps solved on either side and not kept: smoothness forgets what is beyond

@@ -10,9 +10,12 @@ from avatar.data import jpeg, png
 from avatar.data.layout import ALPHA, IMAGE, Tables
 from avatar.data.writer import create
 from avatar.rig import HeadRig
+from pipeline.track.settings import Priors
 from pipeline.track.solve import rotations, stages
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations, Priors, Problem, State
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 from tests.rigs import toy_rig
 
 SIZE, FOCAL = 256, 400.0  # pixels

@@ -7,8 +7,11 @@ import numpy as np
 from avatar.render.mesh import interpolate, rasterize_mesh, vertex_normals
 from avatar.rig import HeadRig
 from pipeline.track.photometric.skin import Skin, skin
+from pipeline.track.settings import Priors
 from pipeline.track.solve import joint_fit, rotations, stages
-from pipeline.track.solve.problem import Observations, Priors, Problem, State
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 from tests.unit.pipeline.track.capture import cameras
 
 STEPS, SIZE, FOCAL = 24, 200, 520.0

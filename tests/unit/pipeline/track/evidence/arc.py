@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.track.solve.problem import Observations
+from pipeline.track.solve.observations import Observations
 
 NAMES = [f"cam{number}" for number in range(8)]
 

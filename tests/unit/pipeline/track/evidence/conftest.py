@@ -7,9 +7,11 @@ import pytest
 
 from avatar.rig import HeadRig
 from pipeline.demo.studio import make_cameras
+from pipeline.track.settings import Priors
 from pipeline.track.solve import joint_fit, rotations, stages
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations, Priors, Problem
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.problem import Problem
 
 STEPS, SIZE = 12, 256
 

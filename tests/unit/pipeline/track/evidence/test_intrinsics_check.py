@@ -9,7 +9,7 @@ import pytest
 from avatar.base.errors import UserError
 from pipeline.track.evidence import intrinsics_check
 from pipeline.track.solve.model import LandmarkModel
-from pipeline.track.solve.problem import Observations
+from pipeline.track.solve.observations import Observations
 from tests.unit.pipeline.track.evidence.arc import NAMES, some
 
 ALL, PAIR, THREE = [*range(8)], [3, 4], [2, 3, 5]

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from avatar.rig import HeadRig
+from pipeline.track.settings import Priors
 from pipeline.track.solve import joint_fit, rotations, stages
-from pipeline.track.solve.problem import Observations, Priors, Problem, State
+from pipeline.track.solve.observations import Observations
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 from tests.rigs import without_response
 from tests.unit.pipeline.track.capture import cameras
 

@@ -7,7 +7,10 @@ from avatar.rig import HeadRig
 from avatar.rig.arkit import ARKIT_NAMES, JAW_OPEN
 from pipeline.track.evidence import score_prior
 from pipeline.track.solve import solver
-from pipeline.track.solve.problem import EXPR, HINGES, Free, PosePrior, Problem
+from pipeline.track.solve.kernels import EXPR
+from pipeline.track.solve.priors import PosePrior
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import HINGES, Free
 from tests.unit.pipeline.track.capture import toy
 
 

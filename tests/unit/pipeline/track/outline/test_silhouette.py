@@ -66,7 +66,7 @@ def test_the_outline_tells_the_shape(rig: HeadRig, rigged: Cameras, tmp_path: Pa
     alphas = alphas_of(tmp_path, rig, still(rig, [1.0, 0, 0]), rigged)
     rim = silhouette.measure(rig, still(rig, [0.0, 0, 0]), rigged, alphas, np.arange(2))
     rim = rim.on(~rig.masks["neck"].numpy())
-    hint = silhouette.shape_hint(rig, rim, np.zeros(3))
+    hint = silhouette.shape_prior(rig, rim, np.zeros(3))
     best = -np.linalg.solve(hint.hessian + 1e-3 * np.eye(3), hint.gradient)
     assert best == pytest.approx([1, 0, 0], abs=0.4)
 
@@ -77,8 +77,8 @@ def test_hair_may_be_outside_but_the_head_not(rig: HeadRig) -> None:
         np.array([3, 4]), np.array([[1.0, 0, 0], [1, 0, 0]]), np.array([0.004, -0.004]),
         np.zeros(2, int),
     )  # fmt: skip
-    hint = silhouette.shape_hint(rig, rim, np.zeros(3))
-    inner = silhouette.shape_hint(rig, rim.on(np.arange(rig.num_verts) == 4), np.zeros(3))
+    hint = silhouette.shape_prior(rig, rim, np.zeros(3))
+    inner = silhouette.shape_prior(rig, rim.on(np.arange(rig.num_verts) == 4), np.zeros(3))
     assert hint.gradient == pytest.approx(inner.gradient)
     assert np.abs(hint.gradient).max() > 0
 

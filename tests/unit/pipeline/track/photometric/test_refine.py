@@ -8,7 +8,9 @@ import pytest
 from avatar.rig import HeadRig
 from pipeline.track.photometric import refine, samples
 from pipeline.track.solve import rotations, stages
-from pipeline.track.solve.problem import EXPR, Evidence, Free, State
+from pipeline.track.solve.kernels import EXPR
+from pipeline.track.solve.priors import Evidence
+from pipeline.track.solve.state import Free, State
 from tests.unit.pipeline.track.painted import Painted, lit, painted, seen_at
 
 

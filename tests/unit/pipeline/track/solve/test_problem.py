@@ -3,8 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.track.settings import Priors
 from pipeline.track.solve import rotations
-from pipeline.track.solve.problem import EXPR, Free, Hint, Priors, Problem
+from pipeline.track.solve.kernels import EXPR
+from pipeline.track.solve.priors import ShapePrior
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import Free
 from tests.unit.pipeline.track.capture import Toy, toy
 
 EVERYTHING = Free(np.arange(EXPR + 4), np.arange(4))
@@ -19,7 +23,7 @@ def scene() -> Toy:
     scene = toy(timesteps=5, cams=2, noise=2.0, priors=Priors(sparse=0.3, turn=1e6))
     scene.problem.bounds = np.tile([[-9.0], [9.0]], 13)
     rng = np.random.default_rng(7)
-    scene.problem.hint = Hint(np.full(3, 0.5), np.diag([4.0, 2, 1]), np.array([0.1, 0, -0.2]))
+    scene.problem.hint = ShapePrior(np.full(3, 0.5), np.diag([4.0, 2, 1]), np.array([0.1, 0, -0.2]))
     scene.truth = replace(
         scene.truth,
         zoom=0.03,

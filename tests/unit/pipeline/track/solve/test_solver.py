@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from pipeline.track.settings import Priors
 from pipeline.track.solve import rotations, solver
-from pipeline.track.solve.problem import EXPR, Free, Normal, Priors
+from pipeline.track.solve.kernels import EXPR
+from pipeline.track.solve.state import Free, Normal
 from tests.unit.pipeline.track.capture import toy
 
 NOTHING = np.zeros(0, int)

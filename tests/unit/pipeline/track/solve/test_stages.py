@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.track.settings import Priors
 from pipeline.track.solve import rotations, stages
-from pipeline.track.solve.problem import EXPR, Priors, Problem
+from pipeline.track.solve.kernels import EXPR
+from pipeline.track.solve.problem import Problem
 from tests.unit.pipeline.track.capture import toy
 
 LOOSE = Priors(evidence=1.0, shape=3.0, expr=3.0, sparse=0.0, jaw=1.0, gaze=1.0, vergence=1.0)

@@ -4,8 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.track.settings import Priors
 from pipeline.track.solve import rotations, solver, stages, windows
-from pipeline.track.solve.problem import Priors, Problem, State
+from pipeline.track.solve.problem import Problem
+from pipeline.track.solve.state import State
 from tests.unit.pipeline.track.capture import toy
 
 MOVING = stages.Stage("", stages.MOVING, 30)
