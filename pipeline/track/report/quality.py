@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,6 +17,7 @@ from pipeline.track.solve.state import State
 WINDOW = 15  # timesteps over which the worst range is sought
 SATURATED = 0.995  # share of its bound at which a blendshape coefficient is at its limit
 STILL = 0.004  # eye distances a frame: slower is a still stretch
+OUTLIERS = (0.2, 0.5)  # warn, fail: share of the detected faces that are outliers
 REFERENCE = 512  # pixels of the longer side of a frame, at which jitter is also given
 
 
@@ -148,63 +150,18 @@ def grade(
     overlaps: dict[str, float],
     external: bool = False,
 ) -> Quality:
-    """Measures of a track, with remarks where they pass a limit.
+    """Measures of a track, with messages where they pass a limit.
 
     Args:
         actions: names of the expression coefficients.
         overlaps: of mesh and alpha, `silhouette_iou` among them; empty without a matte.
         external: the track was not fitted to the detections, which only measure it.
     """
-    names = store.camera_ids
-    where = [f"{name} {index}" for name, index in zip(store.sequence, store.index, strict=True)]
-    sequence = np.unique(store.sequence, return_inverse=True)[1]
-    shares = measures.found.sum(0) / np.maximum(measures.frames.sum(0), 1)
-    at_limit = measures.saturated[measures.valid].mean(0)
-    larger = store.sizes.max(1) / REFERENCE
-    quality = Quality(
-        {
-            "face_share": float(measures.valid.mean()),
-            "face_share_per_camera": dict(zip(names, shares.tolist(), strict=True)),
-            "lost_between": lost_between(measures.valid, sequence),
-            "outlier_detections": dict(zip(names, measures.outliers.sum(0).tolist(), strict=True)),
-            "reprojection_px": _per_camera(measures.pixels, names),
-            "reprojection_percent": _per_camera(measures.per_cent, names),
-            "reprojection_percent_mean": _mean(measures.per_cent),
-            "jitter_per_mille": 1000 * jitter(measures.shake),
-            "jitter_px_at_512": jitter(measures.shake * measures.eyes / larger),
-            "saturation": float(measures.saturated[measures.valid].mean()),
-            "most_saturated": {actions[int(at_limit.argmax())]: float(at_limit.max())},
-            "shape_largest": float(np.abs(state.shape).max()),
-            "focal_factor": float(np.exp(state.zoom)),
-        }
-        | overlaps
-    )
-    gaps = ", ".join(_ranges(~measures.valid, where)[:3])
-    saturated = measures.saturated.mean(1, keepdims=True).repeat(len(names), 1)
-    worst = {
-        "reprojection": worst_range(measures.per_cent, names, where),
-        "jitter": worst_range(1000 * measures.shake / np.sqrt(6), names, where),
-        "saturation": worst_range(saturated, names, where),
-    }
-    absent = (
-        f"a track of {{:.0%}} of the timesteps, none of {gaps}"
-        if external
-        else f"a face in {{:.0%}} of the timesteps, none in {gaps} (camera "
-        f"{names[int(shares.argmin())]} sees it least): is it in view?"
-    )
-    remarks = {
-        "face_share": absent,
-        "reprojection_percent_mean": "landmarks miss by {:.1f} % of the eye distance, worst "
-        f"camera {worst['reprojection']}",
-        "jitter_per_mille": "landmarks jitter by {:.1f} thousandths of the eye distance, worst "
-        f"camera {worst['jitter']}",
-        "saturation": "{:.0%} of blendshape values are at their limit, most often "
-        f"{actions[int(at_limit.argmax())]} ({at_limit.max():.0%}), worst in "
-        f"{worst['saturation'].partition(', ')[2]}: the rig does not fit",
-        "silhouette_iou": "head mesh and alpha overlap by {:.2f}: look at overlay.mp4",
-    }
+    quality = Quality(_metrics(measures, store, actions, state) | overlaps)
+    messages = _messages(measures, store, actions, external)
     limits = {
         "face_share": gate.face_share,
+        "outlier_share": (np.inf, np.inf) if external else OUTLIERS,
         "reprojection_percent_mean": gate.reprojection,
         "jitter_per_mille": gate.jitter,
         "saturation": gate.saturation,
@@ -214,10 +171,72 @@ def grade(
         value = quality.metrics.get(name, np.nan)  # NaN passes: nothing was measured
         sign = 1 if warn < fail else -1  # whether a great or a small value is bad
         if sign * value > sign * fail:
-            quality.fail(remarks[name].format(value))
+            quality.fail(messages[name].format(value))
         elif sign * value > sign * warn:
-            quality.warn(remarks[name].format(value))
+            quality.warn(messages[name].format(value))
     return quality
+
+
+def _metrics(
+    measures: Measures, store: FrameStore, actions: Sequence[str], state: State
+) -> dict[str, Any]:
+    """What quality.json reports of a track."""
+    names = store.camera_ids
+    sequence = np.unique(store.sequence, return_inverse=True)[1]
+    shares = measures.found.sum(0) / np.maximum(measures.frames.sum(0), 1)
+    at_limit = measures.saturated[measures.valid].mean(0)
+    larger = store.sizes.max(1) / REFERENCE
+    faces = (measures.found | measures.outliers).sum()
+    return {
+        "face_share": float(measures.valid.mean()),
+        "face_share_per_camera": dict(zip(names, shares.tolist(), strict=True)),
+        "lost_between": lost_between(measures.valid, sequence),
+        "outlier_detections": dict(zip(names, measures.outliers.sum(0).tolist(), strict=True)),
+        "outlier_share": float(measures.outliers.sum() / max(faces, 1)),
+        "reprojection_px": _per_camera(measures.pixels, names),
+        "reprojection_percent": _per_camera(measures.per_cent, names),
+        "reprojection_percent_mean": _mean(measures.per_cent),
+        "jitter_per_mille": 1000 * jitter(measures.shake),
+        "jitter_px_at_512": jitter(measures.shake * measures.eyes / larger),
+        "saturation": float(measures.saturated[measures.valid].mean()),
+        "most_saturated": {actions[int(at_limit.argmax())]: float(at_limit.max())},
+        "shape_largest": float(np.abs(state.shape).max()),
+        "focal_factor": float(np.exp(state.zoom)),
+    }
+
+
+def _messages(
+    measures: Measures, store: FrameStore, actions: Sequence[str], external: bool
+) -> dict[str, str]:
+    """By metric the message where it passes a limit, with a place for the value."""
+    names = store.camera_ids
+    where = [f"{name} {index}" for name, index in zip(store.sequence, store.index, strict=True)]
+    shares = measures.found.sum(0) / np.maximum(measures.frames.sum(0), 1)
+    at_limit = measures.saturated[measures.valid].mean(0)
+    gaps = ", ".join(_ranges(~measures.valid, where)[:3])
+    saturated = measures.saturated.mean(1, keepdims=True).repeat(len(names), 1)
+    camera = int(measures.outliers.sum(0).argmax())
+    reprojection = worst_range(measures.per_cent, names, where)
+    shaking = worst_range(1000 * measures.shake / np.sqrt(6), names, where)
+    absent = (
+        f"a track of {{:.0%}} of the timesteps, none of {gaps}"
+        if external
+        else f"a face in {{:.0%}} of the timesteps, none in {gaps} (camera "
+        f"{names[int(shares.argmin())]} sees it least): is it in view?"
+    )
+    return {
+        "face_share": absent,
+        "outlier_share": "{:.0%} of the detected faces are outliers, most of them in camera "
+        f"{names[camera]}: another person, a covered face, or a mistaken calibration",
+        "reprojection_percent_mean": "landmarks miss by {:.1f} % of the eye distance, worst "
+        f"camera {reprojection}",
+        "jitter_per_mille": "landmarks jitter by {:.1f} thousandths of the eye distance, worst "
+        f"camera {shaking}",
+        "saturation": "{:.0%} of blendshape values are at their limit, most often "
+        f"{actions[int(at_limit.argmax())]} ({at_limit.max():.0%}), worst in "
+        f"{worst_range(saturated, names, where).partition(', ')[2]}: the rig does not fit",
+        "silhouette_iou": "head mesh and alpha overlap by {:.2f}: look at overlay.mp4",
+    }
 
 
 def lost_between(valid: Bool[np.ndarray, "T"], sequence: Int[np.ndarray, "T"]) -> int:

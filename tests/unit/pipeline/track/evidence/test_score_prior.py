@@ -43,7 +43,7 @@ def _with_score_prior(precision: float) -> tuple[Problem, float]:
     values = np.zeros((6, 9 + problem.model.num_expr))
     weight = np.zeros_like(values)
     values[:, 9], weight[:, 9] = 0.9, precision
-    believed = Problem(
+    known = Problem(
         problem.model, problem.observations, problem.priors, problem.bounds,
         pose_prior=PosePrior(values, weight),
     )  # fmt: skip
@@ -51,9 +51,9 @@ def _with_score_prior(precision: float) -> tuple[Problem, float]:
     state = replace(
         problem.initial(truth.rotation, truth.centre), shape=truth.shape, hinges=truth.hinges
     )
-    believed.reweight(state)
+    known.reweight(state)
     free = Free(np.arange(EXPR, EXPR + problem.model.num_expr), np.zeros(0, int))
-    return believed, float(solver.solve(believed, state, free, 15).expr[:, 0].mean())
+    return known, float(solver.solve(known, state, free, 15).expr[:, 0].mean())
 
 
 def test_a_belief_pulls_the_fit_its_way() -> None:

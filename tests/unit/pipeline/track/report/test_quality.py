@@ -28,6 +28,7 @@ def _graded(
     found: np.ndarray | None = None,
     valid: np.ndarray | None = None,
     overlaps: dict[str, float] | None = None,
+    external: bool = False,
 ) -> Quality:
     write_store(folder / "frames.h5", [np.zeros((4, 4, 3), np.uint8)] * 40, 2, 20)
     found = np.ones(40, bool) if found is None else found
@@ -37,7 +38,9 @@ def _graded(
         measures = quality.measure(scene.problem, scene.truth, valid, store, detections)
         names = ["smile", "frown", "blink", "puff"]
         write_plot(folder / "quality.png", measures, store, names, gate or Gate())
-        return quality.grade(gate or Gate(), measures, store, names, scene.truth, overlaps or {})
+        return quality.grade(
+            gate or Gate(), measures, store, names, scene.truth, overlaps or {}, external
+        )
 
 
 def test_eye_distance_of_a_head_that_faces_the_camera(scene: Toy) -> None:
@@ -113,6 +116,15 @@ def test_the_message_names_the_worst_camera_and_stretch(scene: Toy, tmp_path: Pa
     assert "camera 1, main 2 to main 16" in graded.messages[0]
 
 
+@pytest.mark.fault("H3")
+@pytest.mark.parametrize(("outliers", "status"), [(4, "pass"), (12, "warn"), (21, "fail")])
+def test_many_outliers_do_not_pass(scene: Toy, tmp_path: Path, outliers: int, status: str) -> None:
+    graded = _graded(scene, tmp_path, found=np.arange(40) >= outliers)
+    assert graded.metrics["outlier_share"] == outliers / 40
+    assert graded.status == status
+    assert status == "pass" or "in camera 0: another person" in graded.messages[0]
+
+
 @pytest.mark.parametrize(("overlap", "status"), [(0.9, "pass"), (0.6, "warn"), (0.3, "fail")])
 def test_the_silhouette_decides(scene: Toy, tmp_path: Path, overlap: float, status: str) -> None:
     graded = _graded(scene, tmp_path, overlaps={"silhouette_iou": overlap})
@@ -124,7 +136,7 @@ def test_an_external_track_without_any_face_is_not_graded_by_landmarks(
 ) -> None:
     nothing = np.zeros_like(scene.problem.observations.seen)
     scene.problem.observations = replace(scene.problem.observations, seen=nothing)
-    graded = _graded(scene, tmp_path, found=np.zeros(40, bool))
+    graded = _graded(scene, tmp_path, found=np.zeros(40, bool), external=True)
     assert graded.status == "pass"
     assert np.isnan(graded.metrics["reprojection_percent_mean"])
 

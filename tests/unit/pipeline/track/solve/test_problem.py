@@ -97,7 +97,7 @@ def test_trust_fades_towards_profile(yaw: float, most: float) -> None:
     scene.problem.reweight(replace(scene.truth, rotation=turn, centre=np.zeros((1, 3))))
     confidence = scene.problem.confidence[0, 0] / scene.problem.priors.evidence
     assert confidence.max() == pytest.approx(most, rel=0.3)
-    # The side that looks away has no say at all.
+    # The side that looks away has no weight at all.
     away = (scene.problem.model.normals @ turn[0].T)[:, 2] < np.cos(np.radians(88))
     assert away.any() == (yaw > 0)
     assert (confidence[away] == 0).all()
