@@ -5,7 +5,9 @@ that call with the subject's lock and the failure record that `tables` reads.
 """
 
 import argparse
+import atexit
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
@@ -133,6 +135,8 @@ def _finish(work: Callable[[], object], interrupted: str) -> int:
         if expected is None:
             raise
         log.debug("the exception behind the next line", exc_info=problem)
+        if system_errors.is_out_of_memory(problem):
+            atexit.register(_silence)  # libraries fail once more at their end
         return report(expected)
     return 0
 
@@ -163,6 +167,10 @@ def report(problem: UserError) -> int:
     with suppress(BrokenPipeError):  # its reader has ended; the exit code remains
         print(f"error: {one_line(problem)}", file=sys.stderr, flush=True)
     return problem.exit_code
+
+
+def _silence() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -43,7 +43,7 @@ def as_user_error(problem: BaseException) -> UserError | None:
         return problem
     if error_number(problem) in FULL:
         return no_space(problem)
-    if isinstance(problem, OSError):
+    if isinstance(problem, OSError) and problem.errno != errno.ENOMEM:
         return UserError(_describe(problem))
     if is_out_of_memory(problem):
         reason = str(problem) or type(problem).__name__
@@ -63,7 +63,9 @@ def error_number(problem: BaseException) -> int | None:
 
 def is_out_of_memory(problem: BaseException) -> bool:
     """Whether an exception of any library says that memory is used up."""
-    return isinstance(problem, MemoryError) or any(word in str(problem) for word in _NO_MEMORY)
+    if isinstance(problem, MemoryError) or error_number(problem) == errno.ENOMEM:
+        return True
+    return any(word in str(problem) for word in _NO_MEMORY)
 
 
 def no_space(
