@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.base import cli
-from avatar.base.errors import UserError
+from avatar.base.errors import UserError, printable
 from pipeline.capture.clip import Clip
 from pipeline.capture.images import read_image
 from pipeline.capture.lens import check_distortion
@@ -138,7 +138,7 @@ def report(found: Inspection) -> str:
         lines += ["  ".join(f"{c:<{w}}" for c, w in zip(r, widths, strict=True)) for r in table]
     lines += [f"warning: {text}" for text in found.warnings]
     lines += [f"error: {text}" for text in found.errors]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(printable(line.rstrip()) for line in lines)
 
 
 def _tracks(capture: Capture) -> str:

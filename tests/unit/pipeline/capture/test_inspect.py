@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.capture.inspect import inspect, main
 from tests.hard_cases import encode, nersemble_folder, two_cameras
+from tests.media_files import write_clip
 
 
 def test_a_capture_in_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,3 +54,16 @@ def test_nersemble_is_named(tmp_path: Path) -> None:
     assert found.capture.layout == "NeRSemble"
     assert len(found.rows) == 4
     assert found.errors == []
+
+
+@pytest.mark.fault("L6")
+def test_escape_codes_in_a_name_reach_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "\x1b[31manna\x07"
+    folder.mkdir()
+    write_clip(folder / "a.mp4", [90] * 3)
+    assert main([str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert r"\x1b[31manna\x07: layout" in out
+    assert out.replace("\n", "").isprintable()
