@@ -20,7 +20,7 @@ from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
 from benchmarks.track import score
 from pipeline.track.run import track_subject
-from pipeline.track.settings import TrackSettings
+from pipeline.track.settings import HoldOut, TrackSettings
 from pipeline.track.solve.held_out import WORDS
 
 
@@ -33,7 +33,7 @@ def some(params: RigParams, chosen: np.ndarray) -> RigParams:
     return replace(params, **poses, **arrays)
 
 
-def tracked(home: Path, rig: Path, setting: str) -> RigParams:
+def tracked(home: Path, rig: Path, setting: HoldOut) -> RigParams:
     """The track of a subject with a setting of `hold_out`."""
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / home.name

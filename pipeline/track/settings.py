@@ -16,6 +16,8 @@ from avatar.base.settings import (
     Workers,
 )
 
+HoldOut = Literal["none", "camera", "sequence"]
+
 
 @dataclass
 class Gate:
@@ -118,7 +120,7 @@ class TrackSettings:
     __pydantic_config__ = NO_OTHER_KEYS
 
     external: FilePath = "auto"
-    hold_out: Literal["none", "camera", "sequence"] = "none"
+    hold_out: HoldOut = "none"
     workers: Workers = field(default=2, metadata=NO_EFFECT)
     focal: Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] = 1.35
     photometric: bool = True

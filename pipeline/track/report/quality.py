@@ -18,6 +18,7 @@ WINDOW = 15  # timesteps over which the worst range is sought
 SATURATED = 0.995  # share of its bound at which a blendshape coefficient is at its limit
 STILL = 0.004  # eye distances a frame: slower is a still stretch
 OUTLIERS = (0.2, 0.5)  # warn, fail: share of the detected faces that are outliers
+NEVER = (1.0, 2.0)  # limits that no share passes
 REFERENCE = 512  # pixels of the longer side of a frame, at which jitter is also given
 
 
@@ -161,7 +162,7 @@ def grade(
     messages = _messages(measures, store, actions, external)
     limits = {
         "face_share": gate.face_share,
-        "outlier_share": (np.inf, np.inf) if external else OUTLIERS,
+        "outlier_share": NEVER if external else OUTLIERS,
         "reprojection_percent_mean": gate.reprojection,
         "jitter_per_mille": gate.jitter,
         "saturation": gate.saturation,

@@ -8,8 +8,9 @@ from jaxtyping import Bool, Int
 from avatar.data import split
 from avatar.data.reader import AlphaStore, FrameStore
 from pipeline.detect.landmarks import Detections
+from pipeline.track.settings import HoldOut
 
-WORDS = {
+WORDS: dict[HoldOut, str] = {
     "none": "all frames, those that the split holds out included",
     "camera": "all frames but those of the held-out camera",
     "sequence": "the training timesteps",
