@@ -1,5 +1,6 @@
 """Matting in processes side by side: MediaPipe and the kernels keep to one core each."""
 
+import contextlib
 import itertools
 import logging
 import math
@@ -260,19 +261,20 @@ def _hire() -> tuple[Connection, ForkServerProcess]:
 
 
 def _work(line: Connection, folder: str) -> None:
-    """Matte what comes until the line ends; `folder` is multiprocessing's own temporary one."""
+    """Matte what comes until the stage ends; `folder` is multiprocessing's temporary one."""
     _settle_in(folder)
-    while True:
-        try:
-            piece = line.recv()
-        except EOFError:
-            return
-        try:
-            result: Matted | Exception = matte_piece(piece)
-        except Exception as problem:
-            problem.add_note(traceback.format_exc())  # it does not travel by itself
-            result = problem
-        line.send(result)
+    with contextlib.suppress(EOFError, OSError):  # the line has ended
+        while True:
+            line.send(_answer(line.recv()))
+    signal.pause()  # the stage terminates this process, or has ended itself: see `_settle_in`
+
+
+def _answer(piece: Piece) -> Matted | Exception:
+    try:
+        return matte_piece(piece)
+    except Exception as problem:
+        problem.add_note(traceback.format_exc())  # it does not travel by itself
+        return problem
 
 
 def _settle_in(folder: str) -> None:
