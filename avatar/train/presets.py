@@ -100,6 +100,13 @@ class Density:
     reset_opacity: ProperShare = 0.01
     noise: NonNegative = 0.0  # steps of faint Gaussians, units of the means' rate over the extent
 
+    def __post_init__(self) -> None:
+        if self.interval and self.first > self.last:
+            raise ValueError(
+                f"first is {self.first} and last {self.last}: expected first at most last, or "
+                "interval 0"
+            )
+
 
 @dataclass(frozen=True)
 class Basis:

@@ -90,6 +90,7 @@ def test_settings_come_as_json() -> None:
         ({"rates": {"scales": float("nan")}}, "rates.scales"),
         ({"basis": {"size": -1}}, "basis.size"),
         ({"rig": {"tracked_share": 2}}, "rig.tracked_share"),
+        ({"density": {"first": 9000, "last": 8000}}, "density: first is 9000"),
     ],
 )
 def test_a_wrong_override_is_named(overrides: dict, named: str) -> None:
