@@ -80,7 +80,7 @@ def test_a_named_pipe_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     """Nobody writes into it: opening it would wait for ever."""
     path, out = tmp_path / "flame.pkl", tmp_path / "rig.npz"
     os.mkfifo(path)
-    assert stage.main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 2
+    assert main(["--name", "flame", "--flame", str(path), "--out", str(out)]) == 2
     assert "flame.pkl cannot be read (it is not a plain file)" in capsys.readouterr().err
 
 
