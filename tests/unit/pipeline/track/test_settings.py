@@ -1,21 +1,26 @@
-from dataclasses import fields
-
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from pipeline.track.settings import Gate
+from pipeline.track.settings import TrackSettings
 
-
-def test_every_limit_warns_before_it_fails() -> None:
-    """`face_share` and `silhouette` are bad when small, the others when large."""
-    gate = Gate()
-    falling = {e.name for e in fields(gate) if getattr(gate, e.name)[0] > getattr(gate, e.name)[1]}
-    assert falling == {"face_share", "silhouette"}
+READ = TypeAdapter(TrackSettings).validate_python
 
 
-@pytest.mark.fault("M11")
-def test_limits_the_wrong_way_round_are_refused() -> None:
-    for entry in fields(Gate):
-        warn, fail = getattr(Gate(), entry.name)
-        assert getattr(Gate(**{entry.name: (warn, warn)}), entry.name) == (warn, warn)
-        with pytest.raises(ValueError, match=rf"{entry.name} is .*expected \[warn, fail\]"):
-            Gate(**{entry.name: (fail, warn)})
+@pytest.mark.parametrize("setting", ["none", "camera", "sequence"])
+def test_what_may_be_held_out(setting: str) -> None:
+    assert READ({"hold_out": setting}).hold_out == setting
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"hold_out": "both"},
+        {"ready": "auto"},
+        {"focal": 0},
+        {"priors": {"shape": -1}},
+        {"gate": {"face_share": [0.5, 0.9]}},
+    ],
+)
+def test_what_makes_no_sense_is_refused(given: dict) -> None:
+    with pytest.raises((ValidationError, ValueError)):
+        READ(given)
