@@ -123,9 +123,11 @@ def _append(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def table(path: Path) -> str:
-    """The Markdown tables of what the CSV file holds."""
-    found = pd.read_csv(path).drop_duplicates(["variant", "seed", "protocol"], keep="last")
+def table(path: Path, keys: set[str]) -> str:
+    """The Markdown tables of the runs of the CSV file that have one of the keys."""
+    found = pd.read_csv(path)
+    found = found[found.key.isin(keys)]
+    found = found.drop_duplicates(["variant", "seed", "protocol"], keep="last")
     base = found[found.variant == "default"].set_index(["protocol", "seed"])
     lines = []
     for protocol in PROTOCOLS:
@@ -160,17 +162,18 @@ def main() -> None:
         variants = {args.variants[0]: json.loads(args.overrides)}
     done = set(pd.read_csv(args.table).key) if args.table.exists() else set()
     with Dataset(args.results / args.subject / "dataset.h5") as dataset:
-        jobs = [
-            (variant, seed)
+        keys = {
+            (variant, seed): _key(dataset, _preset(dataset, args, overrides), seed)
             for seed in range(args.seeds)
             for variant, overrides in variants.items()
-            if _key(dataset, _preset(dataset, args, overrides), seed) not in done
-        ]
+        }
+    jobs = [job for job, key in keys.items() if key not in done]
     os.environ["NUMBA_NUM_THREADS"] = "1"  # before the workers start: each has one core
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
         for future in [pool.submit(run, v, variants[v], s, args) for v, s in jobs]:
             future.result()
-    report.publish("docs/quality.md", "ablation", table(args.table), ["avatar"], args.write)
+    body = table(args.table, set(keys.values()))
+    report.publish("docs/quality.md", "ablation", body, ["avatar"], args.write)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Tracks an ingested and matted subject in several ways, packs each, trains the preset `quick` on the
 same images in the same order, and measures PSNR and SSIM of held-out frames over white. Finished
-variants are kept under `results/tracks/<subject>/` and not run again.
+variants are kept under `results/tracks/<subject>/<commit>/` and not run again.
 
 `--compare evidence`: landmarks, with static offsets, with photometric refinement.
 `--compare hold_out`: what the tracker may see of the held-out frames (`track.hold_out`).
@@ -42,7 +42,7 @@ VARIANTS: dict[str, dict[str, tuple[bool, dict[str, Any]]]] = {
 
 
 def run(
-    home: Path, folder: Path, rig_path: Path, offsets: bool, settings: dict[str, Any]
+    home: Path, folder: Path, rig_path: Path, offsets: bool, settings: dict[str, Any], images: int
 ) -> dict[str, dict[str, float]]:
     """Track, pack, train and measure in one way."""
     for stage in ("ingest", "matte"):
@@ -58,7 +58,8 @@ def run(
     rig = HeadRig.load(rig_path)
     with Dataset(folder / "dataset.h5") as dataset:
         cameras = len(set(dataset.camera.tolist()))
-        trainer = Trainer(dataset, rig, resolve(TrainSettings("quick"), False, cameras), 0)
+        asked = TrainSettings("quick", {"images": images} if images else {})
+        trainer = Trainer(dataset, rig, resolve(asked, False, cameras), 0)
         for _ in trainer.steps():
             pass
         avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
@@ -68,15 +69,17 @@ def run(
 def main() -> None:
     parser = report.subject_parser(__doc__)
     parser.add_argument("--compare", choices=list(VARIANTS), default="evidence")
+    parser.add_argument("--images", type=int, default=0, help="shorten the trainings, for a trial")
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     rows = []
     for name, (offsets, settings) in VARIANTS[args.compare].items():
-        place = args.results / "tracks" / args.subject / args.compare
-        folder = place / name.replace(" ", "_")
+        place = args.results / "tracks" / args.subject / report.git("rev-parse", "--short", "HEAD")
+        folder = place / f"{args.compare}-{args.images}" / name.replace(" ", "_")
         if not (folder / "scores.json").is_file():
-            scores = run(args.results / args.subject, folder, args.rig, offsets, settings)
+            home = args.results / args.subject
+            scores = run(home, folder, args.rig, offsets, settings, args.images)
             files.write_json(folder / "scores.json", scores)
         for protocol, found in json.loads((folder / "scores.json").read_text()).items():
             if found["n"]:
@@ -85,14 +88,8 @@ def main() -> None:
                     f"{found['psnr_mask']:.2f}", f"{found['ssim_mask']:.4f}",
                 ])  # fmt: skip
                 print(*rows[-1], flush=True)
-    header = [
-        {"evidence": "track by", "hold_out": "track.hold_out"}[args.compare],
-        "protocol",
-        "PSNR",
-        "SSIM",
-        "mask PSNR",
-        "mask SSIM",
-    ]
+    first = {"evidence": "track by", "hold_out": "track.hold_out"}[args.compare]
+    header = [first, "protocol", "PSNR", "SSIM", "mask PSNR", "mask SSIM"]
     body = f"Subject {args.subject}.\n\n{report.table(header, rows)}"
     report.publish("docs/quality.md", args.compare, body, ["avatar", "pipeline"], args.write)
 
