@@ -1,7 +1,7 @@
-"""What it costs to hold frames out of the track: python -m benchmarks.hold_out
+"""Accuracy of the track by `track.hold_out`: python -m benchmarks.hold_out
 
-For every setting of `track.hold_out` the demo is tracked anew, into a folder of its own, and its
-parameters are compared with the truth, at training timesteps and at held-out ones apart.
+For every setting the demo is tracked in a temporary folder, and its parameters are compared with the
+truth, separately at training and at held-out timesteps.
 """
 
 import argparse
@@ -18,7 +18,8 @@ import torch
 from avatar.data.split import default_timesteps
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
-from benchmarks.track import score
+from benchmarks import report
+from benchmarks.track import SOURCES, score
 from pipeline.track.run import track_subject
 from pipeline.track.settings import HoldOut, TrackSettings
 from pipeline.track.solve.held_out import WORDS
@@ -48,23 +49,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=Path("results/demo"))
     parser.add_argument("--rig", type=Path, default=Path("results/rigs/anny.npz"))
+    report.add_option(parser)
     args = parser.parse_args()
     rig = HeadRig.load(args.rig)
     truth = RigParams.load(args.home / "truth" / "params.npz")
     verts = np.load(args.home / "truth" / "verts.npy")
     held = default_timesteps(truth.sequence, np.ones(len(truth), bool))
-    print("| hold_out | timesteps | face mm | rotation degrees | correlation |")
-    print("|---|---|---|---|---|")
+    rows = []
     for setting in WORDS:
         params = tracked(args.home, args.rig, setting)
         for words, chosen in (("training", ~held), ("held out", held)):
             got = score(rig, some(params, chosen), some(truth, chosen), verts[chosen])
             mean = np.mean(list(got.correlations.values()))
-            print(
-                f"| {setting} | {words} | {got.face_mm:.2f} | {got.rotation_degrees:.2f} "
-                f"| {mean:.2f} |",
-                flush=True,
-            )
+            figures = (got.face_mm, got.rotation_degrees, mean)
+            rows.append([setting, words, *(f"{figure:.2f}" for figure in figures)])
+    header = [
+        "track.hold_out", "timesteps", "face error, mm", "rotation, degrees", "mean correlation"
+    ]  # fmt: skip
+    body = report.table(header, rows)
+    report.publish("docs/quality.md", "hold_out_track", body, SOURCES, args.write)
 
 
 if __name__ == "__main__":
