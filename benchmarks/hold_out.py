@@ -1,7 +1,7 @@
 """Accuracy of the track by `track.hold_out`: python -m benchmarks.hold_out
 
-For every setting the demo is tracked in a temporary folder, and its parameters are compared with the
-truth, separately at training and at held-out timesteps.
+For every setting the demo is tracked in a temporary folder, and its parameters are compared with
+the truth, separately at training and at held-out timesteps.
 """
 
 import argparse
