@@ -34,7 +34,7 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
-	-$(BIN)/python -m benchmarks.architecture
+	$(BIN)/python -m benchmarks.architecture
 	-$(BIN)/python -m tests.mirror
 
 doctor: setup
