@@ -35,7 +35,7 @@ check: setup
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
 	$(BIN)/python -m benchmarks.architecture
-	-$(BIN)/python -m tests.mirror
+	$(BIN)/python -m tests.mirror
 
 doctor: setup
 	$(BIN)/python -m pipeline.doctor

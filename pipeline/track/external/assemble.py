@@ -96,7 +96,8 @@ def _joints(
 ) -> Float[np.ndarray, "N 5 3"]:
     """Joints at rest (m) with each row's expression, without static offsets."""
     identity = torch.from_numpy(np.float32(rows.shape if shape is None else shape))
-    return rig.joints(identity, torch.from_numpy(np.float32(rows.expr))).double().numpy()
+    joints = rig.joints(identity, torch.from_numpy(np.float32(rows.expr))).double().numpy()
+    return np.broadcast_to(joints, (len(rows), *joints.shape[-2:]))  # expr may move none of them
 
 
 def _joint_shift(rig: HeadRig, rows: FlameRows) -> Float[np.ndarray, "5 3"]:

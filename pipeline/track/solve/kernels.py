@@ -126,9 +126,7 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
             right[count] = residual[i]
             count += 1
             x, y, z = rows[i, 0], rows[i, 1], rows[i, 2]
-            row[0] = arms[p, 1] * z - arms[p, 2] * y
-            row[1] = arms[p, 2] * x - arms[p, 0] * z
-            row[2] = arms[p, 0] * y - arms[p, 1] * x
+            row[0], row[1], row[2] = _cross(arms[p], x, y, z)
             for axis in range(3):
                 row[3 + axis] = (
                     rotation[axis, 0] * x + rotation[axis, 1] * y + rotation[axis, 2] * z
@@ -147,11 +145,7 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
                 if place < 0:
                     continue
                 turn, arm, axis = turns[joint], carried[place], axes[joint]
-                mx, my, mz = (
-                    arm[1] * z - arm[2] * y,
-                    arm[2] * x - arm[0] * z,
-                    arm[0] * y - arm[1] * x,
-                )
+                mx, my, mz = _cross(arm, x, y, z)
                 for angle in range(3):
                     row[HINGE + 3 * joint + angle] += (
                         mx * axis[0, angle] + my * axis[1, angle] + mz * axis[2, angle]
@@ -169,6 +163,12 @@ def pull_back(matrix, pull, pose, bases, columns, result, right):
                     total += by_entry[entry] * features[angle, entry]
                 row[HINGE + angle] += total
     return count
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _cross(arm, x, y, z):
+    """The cross product of `arm` and `(x, y, z)`."""
+    return arm[1] * z - arm[2] * y, arm[2] * x - arm[0] * z, arm[0] * y - arm[1] * x
 
 
 @njit(cache=True, nogil=True, fastmath=True)
