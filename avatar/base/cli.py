@@ -85,9 +85,8 @@ def set_up(args: argparse.Namespace) -> None:
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     level = logging.WARNING if args.quiet else logging.INFO
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    if args.verbose:
-        for package in ("avatar", "pipeline"):
-            logging.getLogger(package).setLevel(logging.DEBUG)
+    for package in ("avatar", "pipeline"):
+        logging.getLogger(package).setLevel(logging.DEBUG if args.verbose else logging.NOTSET)
     caches.use_writable_caches()
 
 

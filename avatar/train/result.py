@@ -53,7 +53,7 @@ class Run:
             "overrides_hash": preset_hash(self.preset)[:8] if changed else "",
             "extent": trainer.extent,
             "images": trainer.images,
-            "seconds": round(trainer.seconds, 1),
+            "seconds": round(trainer.seconds, 3),
             "gaussians": len(trainer.gaussians),
             "background": self.preset.batch.background,
             "code_version": code_version(),

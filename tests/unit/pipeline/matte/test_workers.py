@@ -127,9 +127,10 @@ def test_matting_processes_end_with_a_killed_stage(
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     command = [sys.executable, "-m", "pipeline.matte", "--subject", "s", "--results", str(tmp_path)]
     stage = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while stage.poll() is None and len(workers_of(stage.pid)) < 2:
+    started: list[int] = []
+    while stage.poll() is None and len(started) < 2:
         time.sleep(0.01)
-    started = workers_of(stage.pid)
+        started = workers_of(stage.pid)
     stage.kill()
     stage.wait()
     assert len(started) == 2

@@ -171,6 +171,8 @@ def test_cameras_in_millimetres_are_one_clear_line(
         ["0", "1"], Ks, viewmats, np.full((2, 2), 256), np.zeros((2, 5)), np.zeros(2)
     )
     calibration.save(tmp_path / "two" / "ingest" / "cameras.json")
+    whole = {"scale": [1, 1], "center": [128, 128], "source_size": [256, 256]}
+    files.write_json(tmp_path / "two/ingest/index.json", {"cameras": {"0": whole, "1": whole}})
     line = _refused(tmp_path, anny_rig_path, "two", capfd)
     assert "only if their matrices are in millimetres" in line
 
