@@ -60,7 +60,7 @@ def load() -> ModuleType:
     """The package gsplat with its kernels, compiled (minutes, once a machine) or read back.
 
     gsplat 1.5.3 ignores the lock of a build that another process has begun: compile before
-    several runs start at once (`python -m pipeline.doctor --gpu`).
+    several runs start at once (`headsplat doctor --gpu`).
 
     Raises:
         UserError: no CUDA in this torch, no device, too old a device, no nvcc, a failed build.

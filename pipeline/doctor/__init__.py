@@ -1,1 +1,1 @@
-"""The preflight: does this machine have what a run needs? `python -m pipeline.doctor -h`."""
+"""The preflight: does this machine have what a run needs? See `headsplat doctor --help`."""

@@ -34,7 +34,7 @@ STAGE_VERSIONS = dict(
     track=7,
     pack=3,
     train=3,
-    evaluate=1,
+    evaluate=2,
 )
 
 # The interpreter that runs Snakemake also runs the stages: no activation, on any node.

@@ -137,7 +137,7 @@ def _cameras(folder: Path, ids: list[str], remarks: list[str]) -> Cameras | None
         if len(ids) > 1:
             raise UserError(
                 f"{folder} has {len(ids)} cameras and no {CAMERAS_FILE}: "
-                "add their calibration (python -m pipeline.capture.calibration), or keep one camera"
+                "add their calibration (headsplat calibrate), or keep one camera"
             )
         return None
     if not file.is_file():
