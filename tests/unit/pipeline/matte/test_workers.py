@@ -7,7 +7,9 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -117,14 +119,20 @@ def test_the_number_of_workers_changes_nothing(
     assert blobs[0] == blobs[1]
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder in which the path of a socket stays below the 108 bytes that Unix allows."""
+    with tempfile.TemporaryDirectory(prefix="matte") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.fault("L2")
 def test_matting_processes_end_with_a_killed_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_clip(tmp_path / "a.mp4", [90] * 200, width=32, height=32)
     ingest(tmp_path / "a.mp4", tmp_path / "s/ingest")
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(short_folder))
     command = [sys.executable, "-m", "pipeline.matte", "--subject", "s", "--results", str(tmp_path)]
     stage = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     started: list[int] = []
@@ -138,7 +146,7 @@ def test_matting_processes_end_with_a_killed_stage(
     while any(running(process) for process in started) and time.monotonic() < start + 10:
         time.sleep(0.01)
     assert time.monotonic() < start + 5
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(short_folder.iterdir()) == []
 
 
 def running(process: int) -> bool:
