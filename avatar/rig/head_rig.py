@@ -162,11 +162,14 @@ class HeadRig(torch.nn.Module):
         eyes_pose: Float[Tensor, "*B 6"],
         translation: Float[Tensor, "*#B 3"],
         static_offset: Float[Tensor, "*#B V 3"] | float = 0.0,
+        neck_shift: Float[Tensor, "*#B 3"] | float = 0.0,
     ) -> Float[Tensor, "*B V 3"]:
         """Posed vertices.
 
         Leading dimensions broadcast: one `shape [S]` serves a batch of timesteps. Poses are
         axis-angle (rad), `eyes_pose` left then right; `translation` and `static_offset` metres.
+        `neck_shift` (m, axes of the torso) moves the neck joint, and the head with it, against
+        the torso: FLAME has no such freedom, a real neck has.
 
         Returns:
             Vertices in the world frame, metres.
@@ -180,20 +183,24 @@ class HeadRig(torch.nn.Module):
             eye = torch.eye(3, dtype=local.dtype, device=local.device)
             feature = (local[..., 1:, :, :] - eye).flatten(-3)
             verts = verts + torch.einsum("vcp,...p->...vc", self.posedirs, feature)
-        turns, shifts = self.joint_transforms(local, self.joints(shape, expr))
+        turns, shifts = self.joint_transforms(local, self.joints(shape, expr), neck_shift)
         weighted_turn = torch.einsum("vj,...jab->...vab", self.skin_weights, turns)
         weighted_shift = torch.einsum("vj,...ja->...va", self.skin_weights, shifts)
         posed = (weighted_turn @ verts[..., None]).squeeze(-1) + weighted_shift
         return posed + translation[..., None, :]
 
     def joint_transforms(
-        self, local: Float[Tensor, "*B 5 3 3"], joints: Float[Tensor, "*#B 5 3"]
+        self,
+        local: Float[Tensor, "*B 5 3 3"],
+        joints: Float[Tensor, "*#B 5 3"],
+        neck_shift: Float[Tensor, "*#B 3"] | float = 0.0,
     ) -> tuple[Float[Tensor, "*B 5 3 3"], Float[Tensor, "*B 5 3"]]:
         """Rotation and shift of every joint such that `R x + t` carries a rest point along.
 
         Args:
             local: each joint's rotation about its own rest position, in its parent's frame.
             joints: rest positions (m).
+            neck_shift: of the neck joint in its parent's frame (m).
         """
         joints = joints.expand(*local.shape[:-2], 3)
         turns: list[Tensor] = []
@@ -202,6 +209,8 @@ class HeadRig(torch.nn.Module):
             origin = joints[..., joint, :]
             turn = local[..., joint, :, :]
             shift = origin - (turn @ origin[..., None]).squeeze(-1)
+            if joint == NECK:
+                shift = shift + neck_shift
             if parent >= 0:
                 shift = (turns[parent] @ shift[..., None]).squeeze(-1) + shifts[parent]
                 turn = turns[parent] @ turn

@@ -14,7 +14,7 @@ from avatar.base.arrays import FLAGS, INTEGERS, NUMBERS, TEXT, Spec, check
 from avatar.base.errors import UserError
 from avatar.rig.head_rig import HeadRig
 
-POSES = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")
+POSES = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation", "neck_shift")
 # S shapes, V vertices, E expressions, T timesteps.
 ARRAYS = {
     "shape": Spec(NUMBERS, ("S",)),
@@ -25,6 +25,7 @@ ARRAYS = {
     "jaw_pose": Spec(NUMBERS, ("T", 3)),
     "eyes_pose": Spec(NUMBERS, ("T", 6)),
     "translation": Spec(NUMBERS, ("T", 3)),
+    "neck_shift": Spec(NUMBERS, ("T", 3)),
     "sequence": Spec(TEXT, ("T",)),
     "index": Spec(INTEGERS, ("T",)),
     "time": Spec(NUMBERS, ("T",)),
@@ -50,6 +51,7 @@ class RigParams:
     jaw_pose: Float[Tensor, "T 3"]
     eyes_pose: Float[Tensor, "T 6"]
     translation: Float[Tensor, "T 3"]
+    neck_shift: Float[Tensor, "T 3"]  # of the head against the torso, in the torso's axes
     sequence: np.ndarray  # [T] str
     index: Int[np.ndarray, "T"]  # place of the timestep in its sequence
     time: Float[np.ndarray, "T"]  # seconds from the sequence's start
@@ -117,6 +119,8 @@ class RigParams:
         Raises:
             ValueError: one is missing, of another kind or shape than `ARRAYS` has, or not finite.
         """
+        if "neck_shift" not in arrays and "translation" in arrays:
+            arrays = arrays | {"neck_shift": np.zeros_like(arrays["translation"])}
         if missing := [name for name in ARRAYS if name not in arrays]:
             raise ValueError(f"it lacks {', '.join(missing)}")
         _check(arrays, {})

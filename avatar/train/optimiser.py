@@ -53,6 +53,7 @@ class Optimiser:
             "camera_colors": rates.camera_colors,
             "expr": tuning.expr,
             "translation": tuning.translation,
+            "neck_shift": tuning.translation,
         } | dict.fromkeys(_ROTATIONS, tuning.pose)
         copies = {name: value.clone() for name, value in gaussians.tensors().items()}
         self.gaussians = RiggedGaussians(**copies)
