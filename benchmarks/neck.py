@@ -35,7 +35,8 @@ SHOULDERS = 0.08  # m below the neck's joint
 def with_nod(rig: HeadRig, params: RigParams, nod: Float[np.ndarray, "T 3"]) -> RigParams:
     """The same head on a torso against which it is turned by other angles."""
     joints = rig.joints(params.shape, params.expr).double().numpy()
-    arm = (joints[..., NECK, :] - joints[..., ROOT, :])[..., None]
+    shift = params.neck_shift.double().numpy()
+    arm = (joints[..., NECK, :] - joints[..., ROOT, :] + shift)[..., None]
     old = rotations.exp(params.rotation.double().numpy())
     new = head_turn(params) @ rotations.exp(nod).swapaxes(1, 2)
     moved = params.translation.double().numpy() + ((old - new) @ arm)[..., 0]

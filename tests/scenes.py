@@ -11,6 +11,7 @@ from avatar.data.layout import ALPHA, IMAGE, TEST, TRAIN, VAL, Tables
 from avatar.data.writer import create
 from avatar.render.mesh import interpolate, rasterize_mesh
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.params import POSES
 
 SIZE = 48
 TRAIN_STEPS, TEST_STEPS = 4, 2
@@ -57,6 +58,7 @@ def moving_params(rig: HeadRig, timesteps: int, seed: int = 0) -> RigParams:
         jaw_pose=normal(3, 0.05),
         eyes_pose=normal(6, 0.05),
         translation=normal(3, 0.003),
+        neck_shift=normal(3, 0.002),
         sequence=sequence,
         index=index,
         time=index / 25,
@@ -100,9 +102,7 @@ def write_scene(path: Path, rig: HeadRig, cameras: int = 4, seed: int = 0) -> Pa
         writer.write_arrays("cameras", {"K": views.Ks, "viewmat": views.viewmats})
         writer.write_arrays("timesteps", {"valid": params.valid})
         writer.write_arrays("frames", {"split": split.astype(np.uint8)})
-        names = ("shape", "static_offset", "expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose")
-        writer.write_arrays(
-            "rig", {name: getattr(params, name).numpy() for name in (*names, "translation")}
-        )
+        names = ("shape", "static_offset", *POSES)
+        writer.write_arrays("rig", {name: getattr(params, name).numpy() for name in names})
         writer.write_attributes({"rig": rig.name, "rig_sha256": rig.sha256, "subject": "toy"})
     return path

@@ -84,6 +84,7 @@ class Subject:
             jaw_pose=noise(count, 3),
             eyes_pose=noise(count, 6),
             translation=noise(count, 3),
+            neck_shift=noise(count, 3),
             sequence=self.tables.sequence,
             index=self.tables.index,
             time=self.tables.time,

@@ -6,8 +6,9 @@ Arrays, float32: `shape [S]`, `static_offset [1, V, 3]`, and for every timestep 
 document.
 
 FLAME's joints are regressed from the vertices with their static offset; `HeadRig`'s stay where
-they are. The translation is adjusted so that the head stays in place. What remains is that jaw
-and eyes turn about joints that the offset has moved, and the neck's part of the shoulders.
+they are, and its neck joint may shift against the torso, which FLAME's may not. The translation is
+adjusted so that the head stays in place. What remains is that jaw and eyes turn about joints that
+the offset has moved, the neck's part of the shoulders, and a torso that follows the neck's shift.
 """
 
 from pathlib import Path
@@ -32,8 +33,11 @@ def save_flame_params(path: Path, rig: HeadRig, params: RigParams) -> None:
     Args:
         rig: one made from a FLAME file.
     """
-    arrays = {name: getattr(params, name).numpy() for name in ("shape", *POSES)}
-    arrays["translation"] = arrays["translation"] + joint_correction(rig, params).numpy()
+    names = [name for name in ("shape", *POSES) if name != "neck_shift"]
+    arrays = {name: getattr(params, name).numpy() for name in names}
+    root = axis_angle_to_matrix(params.rotation)
+    shift = (root @ params.neck_shift[..., None]).squeeze(-1) + joint_correction(rig, params)
+    arrays["translation"] = arrays["translation"] + shift.numpy()
     arrays["static_offset"] = params.static_offset.numpy()[None]
     shape = (len(params), *params.static_offset.shape)
     arrays["dynamic_offset"] = np.broadcast_to(np.float32(0), shape)

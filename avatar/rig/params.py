@@ -15,6 +15,7 @@ from avatar.base.errors import UserError
 from avatar.rig.head_rig import HeadRig
 
 POSES = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation", "neck_shift")
+OPTIONAL = ("neck_shift",)  # zero where a file lacks it
 # S shapes, V vertices, E expressions, T timesteps.
 ARRAYS = {
     "shape": Spec(NUMBERS, ("S",)),
@@ -114,15 +115,14 @@ class RigParams:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "RigParams":
-        """Build from the arrays that `save` writes.
+        """Build from the arrays that `save` writes; those of `OPTIONAL` may be absent.
 
         Raises:
             ValueError: one is missing, of another kind or shape than `ARRAYS` has, or not finite.
         """
-        if "neck_shift" not in arrays and "translation" in arrays:
-            arrays = arrays | {"neck_shift": np.zeros_like(arrays["translation"])}
-        if missing := [name for name in ARRAYS if name not in arrays]:
+        if missing := [name for name in ARRAYS if name not in {*arrays, *OPTIONAL}]:
             raise ValueError(f"it lacks {', '.join(missing)}")
+        arrays = {"neck_shift": np.zeros_like(arrays["translation"])} | arrays
         _check(arrays, {})
         values: dict[str, Any] = dict(arrays)
         for name in ("shape", "static_offset", *POSES):

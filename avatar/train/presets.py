@@ -72,7 +72,7 @@ class RigTuning:
     __pydantic_config__ = NO_OTHER_KEYS
     expr: NonNegative = 1e-3
     pose: NonNegative = 1e-5  # rotation, neck, jaw, eyes
-    translation: NonNegative = 1e-6
+    translation: NonNegative = 1e-6  # and the shift of the neck
     centred: bool = False  # no shift common to all timesteps: held-out ones would not share it
     tracked_share: Share = 0.0  # of the steps use the tracked parameters, as held-out frames do
 

@@ -119,7 +119,7 @@ def _perform(sequence: str, timesteps: int) -> dict[str, Float[torch.Tensor, "T 
     turn = np.stack([poses["pitch"], poses["yaw"], poses["roll"]], 1)
     neck = np.stack([poses["neck_pitch"], poses["neck_yaw"], 0 * times], 1)
     sway = SWAY * np.stack([np.sin(7 * times), np.cos(5 * times), np.sin(4 * times + 1)], 1)
-    extra = {"rotation": turn, "neck_pose": neck, "translation": sway}
+    extra = {"rotation": turn, "neck_pose": neck, "translation": sway, "neck_shift": 0 * sway}
     return params | {name: torch.from_numpy(value).float() for name, value in extra.items()}
 
 

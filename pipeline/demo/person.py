@@ -74,7 +74,7 @@ class Person:
             [params.rotation[timestep], params.neck_pose[timestep], *torch.zeros(3, 3)]
         )
         turns, shifts = self.rig.joint_transforms(
-            axis_angle_to_matrix(pose), self.rig.joint_template
+            axis_angle_to_matrix(pose), self.rig.joint_template, params.neck_shift[timestep]
         )
         shift = shifts[NECK] + params.translation[timestep]
         return turns[NECK].double().numpy(), shift.double().numpy()

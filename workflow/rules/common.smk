@@ -33,7 +33,7 @@ STAGE_VERSIONS = dict(
     matte=5,
     track=7,
     pack=3,
-    train=3,
+    train=4,
     evaluate=2,
 )
 

@@ -87,7 +87,7 @@ def _placed(
     return {
         "expr": rows.expr, "rotation": rotations.log(turn), "neck_pose": rows.neck_pose,
         "jaw_pose": rows.jaw_pose, "eyes_pose": rows.eyes_pose,
-        "translation": root - final[:, ROOT],
+        "translation": root - final[:, ROOT], "neck_shift": np.zeros((len(rows), 3)),
     }  # fmt: skip
 
 

@@ -82,6 +82,7 @@ def rig_params(
         "jaw_pose": state.hinges[:, :3],
         "eyes_pose": state.hinges[:, 3:],
         "translation": pivot_to_neck - _turned(torso, neck - root) - root,
+        "neck_shift": np.zeros_like(nod),
     }
     tensors = {name: torch.from_numpy(np.asarray(a, np.float32)) for name, a in arrays.items()}
     return RigParams(
@@ -101,7 +102,7 @@ def solver_state(model: LandmarkModel, params: RigParams, cameras: int) -> State
     arrays = {name: getattr(params, name).double().numpy() for name in POSES}
     root, neck = _root_and_neck(model, shape, arrays["expr"])
     torso, nod = rotations.exp(arrays["rotation"]), rotations.exp(arrays["neck_pose"])
-    arm = neck - root + _turned(nod, model.pivot - neck)
+    arm = neck + arrays["neck_shift"] - root + _turned(nod, model.pivot - neck)
     return State(
         shape,
         zoom=0.0,

@@ -30,6 +30,7 @@ def _params(rig: HeadRig, offset: float) -> RigParams:
     params.shape[:] = torch.randn(rig.num_shape, generator=generator) * 0.3
     params.static_offset[:, 1] = offset * rig.v_template[:, 1]  # stretched: joints would move
     params.expr *= 0.3
+    params.neck_shift[:] = 0
     return params
 
 
@@ -97,3 +98,17 @@ def test_static_offsets_leave_the_head_in_place(rig: HeadRig, tmp_path: Path) ->
         ours = rig(**params.poses(torch.tensor([timestep])))[0][: flames.SKIN][head].numpy()
         theirs = _read(tmp_path, timestep)[: flames.SKIN][head.numpy()]
         assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_a_shifted_neck_leaves_the_head_in_place(rig: HeadRig, tmp_path: Path) -> None:
+    """FLAME's neck joint stays in its torso: the torso follows the head instead."""
+    params = _params(rig, offset=0.0)
+    params.neck_shift[:] = torch.tensor([0.01, -0.02, 0.005])
+    save_flame_params(tmp_path / flame_params.NAME, rig, params)
+    head, torso = (rig.skin_weights[: flames.SKIN, joint] == 1 for joint in (1, 0))
+    for timestep in range(STEPS):
+        ours = rig(**params.poses(torch.tensor([timestep])))[0][: flames.SKIN].numpy()
+        theirs = _read(tmp_path, timestep)[: flames.SKIN]
+        assert np.abs(ours - theirs)[head.numpy()].max() < 1e-5
+        away = np.linalg.norm((theirs - ours)[torso.numpy()], axis=1)
+        np.testing.assert_allclose(away, np.sqrt(0.01**2 + 0.02**2 + 0.005**2), atol=1e-5)

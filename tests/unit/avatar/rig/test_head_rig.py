@@ -4,11 +4,13 @@ import torch
 
 from avatar.base.errors import UserError
 from avatar.rig import HeadRig
-from avatar.rig.head_rig import EYE_L, JAW
+from avatar.rig.head_rig import EYE_L, JAW, ROOT
 from avatar.rig.rotations import axis_angle_to_matrix
 from tests.rigs import EYE_CENTRES, EYE_RADIUS, HEAD_RADII, NECK, toy_rig
 
-POSES = {"rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3}
+POSES = {
+    "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3, "neck_shift": 3,
+}  # fmt: skip
 
 
 def parameters(rig: HeadRig, *batch: int, **given: list[float]) -> dict[str, torch.Tensor]:
@@ -51,6 +53,22 @@ def test_neck_pose_by_hand():
     arm = torch.tensor([0.0, HEAD_RADII[1], 0.0]) - torch.tensor(NECK)
     expected = torch.stack([arm[2], arm[1], -arm[0]]) + torch.tensor(NECK)
     torch.testing.assert_close(verts[top], expected)
+
+
+def test_neck_shift_by_hand():
+    """The head moves rigidly, in the axes of a torso turned by 90 degrees; the torso stays."""
+    rig = toy_rig()
+    still = {"rotation": [0.0, np.pi / 2, 0.0], "jaw_pose": [0.2, 0.0, 0.0]}
+    plain, shifted = (
+        rig(**parameters(rig, **still, neck_shift=shift))
+        for shift in ([0.0, 0.0, 0.0], [0.01, 0.02, 0.03])
+    )
+    head, torso = rig.skin_weights[:, ROOT] == 0, rig.skin_weights[:, ROOT] == 1
+    assert head.any()
+    assert torso.any()
+    expected = torch.tensor([0.03, 0.02, -0.01]).expand(int(head.sum()), 3)
+    torch.testing.assert_close((shifted - plain)[head], expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(shifted[torso], plain[torso])
 
 
 def test_eyes_turn_about_their_own_centres_and_the_left_is_first():

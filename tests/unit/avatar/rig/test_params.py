@@ -35,6 +35,14 @@ def test_what_is_saved_is_loaded(params: RigParams, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "params.npz"]
 
 
+def test_a_file_without_neck_shift_has_none(arrays: Arrays, tmp_path: Path) -> None:
+    del arrays["neck_shift"]
+    np.savez(tmp_path / "former.npz", **arrays)
+    read = RigParams.load(tmp_path / "former.npz")
+    torch.testing.assert_close(read.neck_shift, torch.zeros(5, 3))
+    torch.testing.assert_close(read.translation, torch.from_numpy(arrays["translation"]))
+
+
 def test_poses_are_what_the_rig_takes(params: RigParams) -> None:
     poses = params.poses(torch.tensor([3, 1]))
     assert toy_rig()(**poses).shape == (2, toy_rig().num_verts, 3)
@@ -90,6 +98,7 @@ def without(name: str) -> Callable[[Arrays], Arrays]:
         (replaced("expr", np.zeros(5)), r"expr has shape \(5,\), expected \(T, E\)"),
         (replaced("rotation", np.zeros((4, 3))), r"rotation has shape \(4, 3\), expected \(5, 3\)"),
         (replaced("eyes_pose", np.zeros((5, 3))), "eyes_pose has shape"),
+        (replaced("neck_shift", np.zeros((4, 3))), r"neck_shift has shape \(4, 3\), expected"),
         (replaced("static_offset", np.full((9, 3), np.inf)), "static_offset holds NaN or inf"),
         (replaced("time", np.full(5, np.nan)), "time holds NaN"),
         (replaced("sequence", np.arange(5)), "sequence is int64, expected text"),

@@ -13,6 +13,7 @@ def _optimiser(**tuning: Any) -> Optimiser:
     rig = {
         "expr": torch.zeros(3, 2),
         "translation": torch.zeros(3, 3),
+        "neck_shift": torch.zeros(3, 3),
         "jaw_pose": torch.zeros(3, 3),
     }
     start = RiggedGaussians.on_faces(4, sh_degree=1)
@@ -40,6 +41,7 @@ def test_the_first_step_of_each_tensor_is_its_rate() -> None:
         "sh_rest": 1.25e-4,
         "expr": 1e-3,
         "translation": 1e-6,
+        "neck_shift": 1e-6,
         "jaw_pose": 1e-5,
     }
     for name, rate in rates.items():

@@ -18,6 +18,7 @@ from avatar.evaluate.metrics import psnr, squared_error
 from avatar.evaluate.renders import protocol_rows, render_rows
 from avatar.gaussians.avatar_file import load_avatar, save_avatar
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.params import POSES
 from avatar.train.__main__ import main
 from avatar.train.presets import QUICK, override
 from avatar.train.trainer import Trainer
@@ -95,7 +96,7 @@ def test_only_training_timesteps_are_tuned(scene: Path, rig: HeadRig) -> None:
         trained = np.unique(dataset.timestep[dataset.rows(TRAIN)])
         tracked = dataset.params
     rest = np.setdiff1d(np.arange(len(tracked)), trained)
-    for name in ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation"):
+    for name in POSES:
         before, after = getattr(tracked, name), getattr(tuned, name)
         assert torch.equal(before[rest], after[rest]), name
         assert not torch.equal(before[trained], after[trained]), name

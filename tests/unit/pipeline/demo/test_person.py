@@ -4,6 +4,8 @@ import torch
 
 from avatar.base.errors import UserError
 from avatar.rig import HeadRig
+from avatar.rig.head_rig import NECK
+from avatar.rig.rotations import axis_angle_to_matrix
 from pipeline.demo import motion
 from pipeline.demo.person import HAIR, SKIN, Person, ambient_occlusion, make_person
 from tests.rigs import toy_rig, uv_sphere
@@ -50,6 +52,18 @@ def test_hair_follows_the_neck_joint_rigidly(person: Person, anny_rig: HeadRig) 
     np.testing.assert_allclose(moved[first:] - at_rest[first:], [[0.1, 0, 0]] * len(along[first:]),
                                atol=1e-6)  # fmt: skip
     np.testing.assert_allclose(np.linalg.norm(along[:first], axis=1), 1, atol=1e-6)
+
+
+def test_hair_and_skin_follow_a_shift_of_the_neck(person: Person, anny_rig: HeadRig) -> None:
+    params = motion.perform(anny_rig, 1)
+    plain, _ = person.pose(params, 0)
+    params.neck_shift[:] = torch.tensor([0.0, 0.02, 0.0])
+    shifted, _ = person.pose(params, 0)
+    moved, first = shifted - plain, len(person.rig.v_template)
+    turn = axis_angle_to_matrix(params.rotation[0]).numpy()
+    head = (person.rig.skin_weights[:, NECK] == 1).nonzero()[0, 0]
+    for each in (*moved[first:], moved[head]):
+        np.testing.assert_allclose(each, turn @ [0, 0.02, 0], atol=1e-6)
 
 
 def test_another_rig_is_refused() -> None:

@@ -32,8 +32,8 @@ def still(rig: HeadRig, shape: list[float]) -> RigParams:
     zero = torch.zeros(1, 3)
     return RigParams(
         torch.tensor(shape), torch.zeros(rig.num_verts, 3), torch.zeros(1, 4),
-        torch.tensor([[0.05, 0.2, 0.0]]), zero, zero, torch.zeros(1, 6), zero, np.array(["main"]),
-        np.array([0]), np.array([0.0]), np.array([True]), "toy", rig.sha256,
+        torch.tensor([[0.05, 0.2, 0.0]]), zero, zero, torch.zeros(1, 6), zero, zero,
+        np.array(["main"]), np.array([0]), np.array([0.0]), np.array([True]), "toy", rig.sha256,
     )  # fmt: skip
 
 

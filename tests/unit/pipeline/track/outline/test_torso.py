@@ -169,7 +169,8 @@ def _played(rig: HeadRig, heading: torso.Heading, nod: np.ndarray) -> RigParams:
     tensors = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arms.items()}
     zero = torch.zeros(TIMES, 6)
     return replace(
-        still(rig, [0.0, 0, 0]), expr=zero[:, :4], jaw_pose=zero[:, :3], eyes_pose=zero, **tensors,
+        still(rig, [0.0, 0, 0]), expr=zero[:, :4], jaw_pose=zero[:, :3], eyes_pose=zero,
+        neck_shift=zero[:, :3], **tensors,
         sequence=np.full(TIMES, "main"), index=np.arange(TIMES), time=TIME,
         valid=np.ones(TIMES, bool),
     )  # fmt: skip
