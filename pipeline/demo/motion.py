@@ -1,5 +1,7 @@
 """Motion of the demo's person: keyframes of expressions, gaze and head over each sequence."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -75,28 +77,49 @@ SEQUENCES: dict[str, dict[str, Track]] = {
         "neck_pitch": [(0, 0), (0.50, -2), (0.80, 3), (1, 1)],
     },
 }  # fmt: skip
+POSES = (
+    *("gaze_side", "gaze_down", "yaw", "pitch", "roll"), *("neck_yaw", "neck_pitch", "neck_roll")
+)  # fmt: skip
 SWAY = 0.003  # m
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a capture's person does.
+
+    Attributes:
+        sequences: keyframes by sequence and name; a pose that is left out stays 0. `yaw`, `pitch`
+            and `roll` turn the whole person, those of the neck the head against the torso.
+        sway: how far the whole person moves to and fro, m.
+    """
+
+    sequences: dict[str, dict[str, Track]]
+    sway: float
+
+
+DEMO = Script(SEQUENCES, SWAY)
 # The face at rest: lids a little lower than MakeHuman's, a hint of a smile.
 AT_REST = {
     "eyeBlinkLeft": 0.12, "eyeBlinkRight": 0.12, "mouthSmileLeft": 0.06, "mouthSmileRight": 0.06
 }  # fmt: skip
 
 
-def perform(tracker: HeadRig, timesteps: int) -> RigParams:
+def perform(tracker: HeadRig, timesteps: int, script: Script = DEMO) -> RigParams:
     """All sequences as parameters of the tracker's rig; shape and static offset are 0.
 
     Args:
         tracker: its expressions are ARKit's, as those of `anny`.
         timesteps: of each sequence; fewer frames show the same motion faster.
     """
-    parts = [_perform(name, timesteps) for name in sorted(SEQUENCES)]
+    names = sorted(script.sequences)
+    parts = [_perform(script.sequences[name], script.sway, timesteps) for name in names]
     joined = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     steps = np.tile(np.arange(timesteps), len(parts))
     return RigParams(
         shape=torch.zeros(tracker.num_shape),
         static_offset=torch.zeros(tracker.num_verts, 3),
         **joined,
-        sequence=np.repeat(sorted(SEQUENCES), timesteps),
+        sequence=np.repeat(names, timesteps),
         index=steps,
         time=steps / FPS,
         valid=np.ones(len(steps), bool),
@@ -105,10 +128,12 @@ def perform(tracker: HeadRig, timesteps: int) -> RigParams:
     )
 
 
-def _perform(sequence: str, timesteps: int) -> dict[str, Float[torch.Tensor, "T _"]]:
+def _perform(
+    keyframes: dict[str, Track], reach: float, timesteps: int
+) -> dict[str, Float[torch.Tensor, "T _"]]:
     times = np.linspace(0, 1, timesteps) if timesteps > 1 else np.zeros(1)
-    tracks = {name: _curve(track, times) for name, track in SEQUENCES[sequence].items()}
-    poses = {name: np.radians(tracks.pop(name)) for name in _POSES}
+    tracks = {name: _curve(track, times) for name, track in keyframes.items()}
+    poses = {name: np.radians(tracks.pop(name, 0 * times)) for name in POSES}
     strengths: dict[str, np.ndarray] = {name: 0 * times + rest for name, rest in AT_REST.items()}
     for name, track in tracks.items():
         for each in (name,) if name in arkit.ARKIT_NAMES else (f"{name}Left", f"{name}Right"):
@@ -117,13 +142,10 @@ def _perform(sequence: str, timesteps: int) -> dict[str, Float[torch.Tensor, "T 
     gaze = np.stack([poses["gaze_down"], poses["gaze_side"], 0 * times], 1)
     params["eyes_pose"] += torch.from_numpy(np.concatenate([gaze, gaze], 1)).float()
     turn = np.stack([poses["pitch"], poses["yaw"], poses["roll"]], 1)
-    neck = np.stack([poses["neck_pitch"], poses["neck_yaw"], 0 * times], 1)
-    sway = SWAY * np.stack([np.sin(7 * times), np.cos(5 * times), np.sin(4 * times + 1)], 1)
+    neck = np.stack([poses["neck_pitch"], poses["neck_yaw"], poses["neck_roll"]], 1)
+    sway = reach * np.stack([np.sin(7 * times), np.cos(5 * times), np.sin(4 * times + 1)], 1)
     extra = {"rotation": turn, "neck_pose": neck, "translation": sway, "neck_shift": 0 * sway}
     return params | {name: torch.from_numpy(value).float() for name, value in extra.items()}
-
-
-_POSES = ("gaze_side", "gaze_down", "yaw", "pitch", "roll", "neck_yaw", "neck_pitch")
 
 
 def _curve(track: Track, times: Float[np.ndarray, "T"]) -> Float[np.ndarray, "T"]:

@@ -20,7 +20,7 @@ def make_cameras(count: int, size: int) -> Cameras:
     """The first `count` cameras of the arc for square images of `size` pixels.
 
     Args:
-        count: at most 8; fewer are spread over the arc.
+        count: at most 8; fewer are spread over the arc, and one alone stands in front.
         size: width and height, pixels.
     """
     chosen = np.linspace(0, len(YAWS) - 1, count).round().astype(int)
@@ -28,7 +28,7 @@ def make_cameras(count: int, size: int) -> Cameras:
         chosen = np.array([len(YAWS) // 2])
     viewmats, Ks = [], []
     for number in chosen:
-        yaw, pitch = np.radians([YAWS[number], PITCHES[number]])
+        yaw, pitch = np.radians([0, 0] if count == 1 else [YAWS[number], PITCHES[number]])
         back = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
         right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
         turn = np.stack([right, np.cross(right, back), -back])

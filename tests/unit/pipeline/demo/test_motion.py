@@ -28,6 +28,15 @@ def test_timesteps_of_all_sequences_in_order() -> None:
     assert params.rotation[0].tolist() == pytest.approx([np.radians(2), 0, 0], abs=1e-6)
 
 
+def test_another_script_leaves_out_what_it_does_not_move() -> None:
+    script = motion.Script({"main": {"neck_roll": [(0, 0), (1, 20)]}}, sway=0.0)
+    params = motion.perform(toy_rig(), 3, script)
+    assert params.sequence.tolist() == ["main"] * 3
+    np.testing.assert_allclose(np.degrees(params.neck_pose), [[0, 0, 0], [0, 0, 10], [0, 0, 20]])
+    assert not params.rotation.any()
+    assert not params.translation.any()
+
+
 def test_held_out_sequence_shows_new_expressions(anny_rig: HeadRig):
     params = motion.perform(anny_rig, 60)
     seen, held_out = (

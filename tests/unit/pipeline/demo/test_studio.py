@@ -17,6 +17,14 @@ def test_held_out_camera_is_between_others():
         assert np.abs(project(np.zeros((1, 3)), viewmat, K) - 128).max() < 20
 
 
+def test_one_camera_alone_stands_in_front() -> None:
+    cameras = studio.make_cameras(1, 256)
+    assert cameras.ids == ["00"]
+    centre = -cameras.viewmats[0, :3, :3].T @ cameras.viewmats[0, :3, 3]
+    x, y, z = studio.AIM
+    np.testing.assert_allclose(centre, [x, y, z + studio.DISTANCE], atol=1e-12)
+
+
 def test_filming_by_hand():
     """Where the person covers all, the wall does not show; where nobody is, only the wall does."""
     wall = np.full((64, 64, 3), 0.5)
