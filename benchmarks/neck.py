@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from avatar.data.cameras import Cameras
 from avatar.data.reader import AlphaStore
@@ -65,9 +65,14 @@ def misses(rig: HeadRig, params: RigParams, truth: Path) -> tuple[float, float]:
     with torch.no_grad():
         got = rig(**params.poses(torch.arange(len(params)))).double().numpy()
     off = 1e3 * np.linalg.norm(got - true, axis=2).mean(0)
-    neck = rig.masks["neck"].numpy()
-    low = rig.v_template[:, 1].numpy() < float(rig.joint_template[NECK, 1]) - SHOULDERS
-    return float(off[neck & ~low].mean()), float(off[neck & low].mean())
+    low = shoulders(rig)
+    return float(off[rig.masks["neck"].numpy() & ~low].mean()), float(off[low].mean())
+
+
+def shoulders(rig: HeadRig) -> Bool[np.ndarray, "V"]:
+    """The vertices far below the neck's joint."""
+    low = rig.v_template[:, 1] < float(rig.joint_template[NECK, 1]) - SHOULDERS
+    return (rig.masks["neck"] & low).numpy()
 
 
 def main() -> None:
