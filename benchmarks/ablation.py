@@ -30,9 +30,10 @@ from avatar.data.layout import TRAIN
 from avatar.evaluate.metrics import psnr, squared_error, ssim
 from avatar.evaluate.renders import PROTOCOLS, protocol_rows, render_rows
 from avatar.gaussians.avatar_file import Avatar
-from avatar.rig import HeadRig
+from avatar.rig import HeadRig, RigParams
 from avatar.train.checkpoint import run_key
 from avatar.train.presets import Preset, TrainSettings, override, resolve
+from avatar.train.refined import refined_params
 from avatar.train.trainer import Trainer
 from benchmarks import report
 
@@ -67,7 +68,8 @@ def run(variant: str, overrides: dict[str, Any], seed: int, args: argparse.Names
     rig = HeadRig.load(args.rig)
     with Dataset(args.results / args.subject / "dataset.h5") as dataset:
         preset = _preset(dataset, args, overrides)
-        trainer = Trainer(dataset, rig, preset, seed)
+        params = refined_params(args.results / args.subject, dataset, rig)
+        trainer = Trainer(dataset, params, rig, preset, seed)
         for _ in trainer.steps():
             pass
         avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
@@ -76,7 +78,7 @@ def run(variant: str, overrides: dict[str, Any], seed: int, args: argparse.Names
             scores = measure(avatar, rig, dataset, protocol)
             rows.append({
                 "variant": variant, "seed": seed, "protocol": protocol, **scores,
-                "gaussians": len(avatar.gaussians), "key": _key(dataset, preset, seed),
+                "gaussians": len(avatar.gaussians), "key": _key(dataset, params, preset, seed),
                 "overrides": json.dumps(overrides, sort_keys=True),
             })  # fmt: skip
     _append(args.table, rows)
@@ -92,9 +94,9 @@ def _preset(dataset: Dataset, args: argparse.Namespace, overrides: dict[str, Any
     return override(base, overrides)
 
 
-def _key(dataset: Dataset, preset: Preset, seed: int) -> str:
+def _key(dataset: Dataset, params: RigParams, preset: Preset, seed: int) -> str:
     """What a run depends on, as one short hash."""
-    parts = run_key(dataset, preset, seed)
+    parts = run_key(dataset, params, preset, seed)
     return hashlib.sha256("".join(parts.values()).encode()).hexdigest()[:12]
 
 
@@ -162,8 +164,9 @@ def main() -> None:
         variants = {args.variants[0]: json.loads(args.overrides)}
     done = set(pd.read_csv(args.table).key) if args.table.exists() else set()
     with Dataset(args.results / args.subject / "dataset.h5") as dataset:
+        params = refined_params(args.results / args.subject, dataset, HeadRig.load(args.rig))
         keys = {
-            (variant, seed): _key(dataset, _preset(dataset, args, overrides), seed)
+            (variant, seed): _key(dataset, params, _preset(dataset, args, overrides), seed)
             for seed in range(args.seeds)
             for variant, overrides in variants.items()
         }

@@ -59,7 +59,7 @@ def run(
     with Dataset(folder / "dataset.h5") as dataset:
         cameras = len(set(dataset.camera.tolist()))
         asked = TrainSettings("quick", {"images": images} if images else {})
-        trainer = Trainer(dataset, rig, resolve(asked, False, cameras), 0)
+        trainer = Trainer(dataset, dataset.params, rig, resolve(asked, False, cameras), 0)
         for _ in trainer.steps():
             pass
         avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)

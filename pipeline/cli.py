@@ -18,6 +18,7 @@ VERBS = {
     "matte": ("pipeline.matte.__main__", "separate the person from the background"),
     "track": ("pipeline.track.__main__", "fit the head rig to every frame"),
     "pack": ("pipeline.pack.__main__", "write the dataset that a trainer needs"),
+    "refine": ("avatar.refine.__main__", "refine the poses of all frames through an avatar"),
     "train": ("avatar.train.__main__", "train the avatar"),
     "evaluate": ("pipeline.evaluate.__main__", "measure the avatar on held-out frames"),
     "tables": ("pipeline.evaluate.tables", "write the tables of all subjects"),

@@ -9,6 +9,8 @@ from avatar.data import jpeg, png
 from avatar.data.cameras import Cameras
 from avatar.data.layout import ALPHA, IMAGE, TEST, TRAIN, VAL, Tables
 from avatar.data.writer import create
+from avatar.refine.run import refine
+from avatar.refine.settings import RefineSettings
 from avatar.render.mesh import interpolate, rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
@@ -72,6 +74,11 @@ def paint(rig: HeadRig) -> np.ndarray:
     """A smooth colour [V,3] for every vertex."""
     waves = rig.v_template.numpy() @ np.random.default_rng(1).normal(0, 40, (3, 3))
     return 0.5 + 0.4 * np.sin(waves)
+
+
+def pass_on(home: Path, rig_path: Path) -> None:
+    """`results/<subject>/refine` as the stage leaves it where it is switched off."""
+    refine(home.name, home.parent, rig_path, RefineSettings(enabled=False))
 
 
 def write_scene(path: Path, rig: HeadRig, cameras: int = 4, seed: int = 0) -> Path:

@@ -38,7 +38,7 @@ class Avatar:
 
     Attributes:
         gaussians: raw parameters in their triangles' frames; on the device that renders.
-        params: rig parameters, tuned on the training timesteps and as tracked elsewhere.
+        params: rig parameters, tuned on the training timesteps and as they were given elsewhere.
         about: settings, dataset and code of the training run; plain JSON.
         space: what drives the Gaussians' basis, if they have one.
     """

@@ -15,13 +15,14 @@ from avatar.rig import HeadRig, RigParams
 
 
 def face_colors(
-    dataset: Dataset, rig: HeadRig, rows: Int[np.ndarray, "R"]
+    dataset: Dataset, params: RigParams, rig: HeadRig, rows: Int[np.ndarray, "R"]
 ) -> Float[np.ndarray, "F 3"]:
     """Mean colour of the pixels where each face is the nearest.
 
     Pixels count by their alpha. A face that no frame shows gets the mean of all.
 
     Args:
+        params: where the mesh is in the dataset's timesteps.
         rows: frames to look at.
     Returns:
         RGB 0..1, float32.
@@ -30,7 +31,7 @@ def face_colors(
     total = np.zeros((len(faces), 4))
     for row in rows:
         with torch.no_grad():
-            verts = rig(**dataset.params.poses(torch.tensor([int(dataset.timestep[row])])))[0]
+            verts = rig(**params.poses(torch.tensor([int(dataset.timestep[row])])))[0]
         camera, cameras = int(dataset.camera[row]), dataset.cameras
         image, alpha = dataset.image(int(row)), dataset.alpha(int(row))
         view = (cameras.viewmats[camera], cameras.Ks[camera])
@@ -86,9 +87,9 @@ def scene_extent(rig: HeadRig, viewmats: Float[np.ndarray, "C 4 4"] | None = Non
 
 
 def first_colors(
-    dataset: Dataset, rig: HeadRig, rows: Int[np.ndarray, "R"], count: int
+    dataset: Dataset, params: RigParams, rig: HeadRig, rows: Int[np.ndarray, "R"], count: int
 ) -> Float[Tensor, "F 1 3"]:
     """Constant colour coefficients of all faces, from `count` frames spread over the rows."""
     chosen = np.linspace(0, len(rows) - 1, count).astype(int)
-    colors = face_colors(dataset, rig, np.unique(rows[chosen]))
+    colors = face_colors(dataset, params, rig, np.unique(rows[chosen]))
     return color_to_sh(torch.from_numpy(colors))[:, None]

@@ -72,12 +72,13 @@ class RigParams:
         """The first array that is not finite or not of the shape a rig and T ask for, in words."""
         sizes = {"S": rig.num_shape, "V": rig.num_verts, "E": rig.num_expr, "T": count}
         try:
-            _check(self._arrays(), sizes)
+            _check(self.arrays(), sizes)
         except ValueError as problem:
             return str(problem)
         return None
 
-    def _arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of `ARRAYS`, as the file has them."""
         values = {name: getattr(self, name) for name in ARRAYS}
         return {
             name: value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
@@ -95,7 +96,7 @@ class RigParams:
 
     def save(self, path: str | Path) -> None:
         """Write `params.npz`, atomically, without pickles."""
-        npz.write(path, self._arrays())
+        npz.write(path, self.arrays())
 
     @classmethod
     def load(

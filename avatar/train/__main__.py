@@ -1,4 +1,4 @@
-"""Train the avatar of a subject: results/<subject>/dataset.h5 -> results/<subject>/avatar/.
+"""Train the avatar of a subject: results/<subject>/{dataset.h5,refine/} -> its avatar/.
 
 SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in results/<subject>/checkpoints/ and end with exit
 code 75; the next call continues from it.

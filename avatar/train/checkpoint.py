@@ -23,6 +23,7 @@ from avatar.base.system_errors import free_bytes
 from avatar.base.version import code_hash
 from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
+from avatar.rig import RigParams
 from avatar.train.presets import Preset
 
 log = logging.getLogger(__name__)
@@ -144,10 +145,11 @@ def _remove(path: Path) -> None:
     path.with_suffix(".safetensors").unlink(missing_ok=True)
 
 
-def run_key(dataset: Dataset, preset: Preset, seed: int) -> dict[str, str]:
-    """What makes a run, by name, each as a hash: dataset, preset, seed and code."""
+def run_key(dataset: Dataset, params: RigParams, preset: Preset, seed: int) -> dict[str, str]:
+    """What makes a run, by name, each as a hash: dataset, parameters, preset, seed and code."""
     return {
         "dataset": dataset_sha256(dataset),
+        "params": _params_sha256(params),
         "preset": preset_hash(preset),
         "seed": str(seed),
         "code": code_hash(),
@@ -157,6 +159,14 @@ def run_key(dataset: Dataset, preset: Preset, seed: int) -> dict[str, str]:
 def preset_hash(preset: Preset) -> str:
     """Hash of all that changes the avatar."""
     return _hash({name: value for name, value in asdict(preset).items() if name not in _FREE})
+
+
+def _params_sha256(params: RigParams) -> str:
+    """Hash of all arrays, with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, array in sorted(params.arrays().items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _hash(value: Any) -> str:

@@ -67,7 +67,8 @@ class Run:
 def is_finished(folder: Path, run: Run, rig: HeadRig) -> bool:
     """Whether the folder holds the whole avatar of exactly this run; then its files are touched.
 
-    Dataset, settings, seed, code and rig are compared, and every file with its checksum.
+    Dataset, parameters, settings, seed, code and rig are compared, and every file with its
+    checksum.
     """
     about = read_about(folder)
     if about is None or about.get("run") != run.key or about.get("rig_sha256") != rig.sha256:

@@ -1,8 +1,9 @@
-"""Train the avatar of a subject: results/<subject>/dataset.h5 -> results/<subject>/avatar/.
+"""Train the avatar of a subject: results/<subject>/{dataset.h5,refine/} -> its avatar/.
 
 Writes avatar.safetensors, rig_params.npz (the rig's parameters, tuned on the training timesteps),
 local_frame.ply, flame_param.npz (rig `flame` only) and train_log.csv. The folder is swapped in when
-it is complete; an avatar that is finished with the same dataset, settings, seed and code stays.
+it is complete; an avatar that is finished with the same dataset, parameters, settings, seed and
+code stays.
 SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in results/<subject>/checkpoints/ and exit with 75;
 the next call goes on from it.
 """
@@ -23,23 +24,28 @@ from avatar.base.memory import keep_freed_memory
 from avatar.data.dataset import Dataset
 from avatar.data.layout import TRAIN
 from avatar.render import default_device
-from avatar.rig import HeadRig
+from avatar.rig import HeadRig, RigParams
 from avatar.train.checkpoint import Checkpoints, Snapshot, run_key
 from avatar.train.presets import Preset, TrainSettings, resolve
+from avatar.train.refined import refined_params
 from avatar.train.result import Run, is_finished, write
 from avatar.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 _NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")
+_LESS_MEMORY = (
+    "lower train.overrides.cache_mib and run it again, it goes on from its last checkpoint; or "
+    "lower .batch, .density.most or .basis.size and it starts afresh"
+)
 
 
 def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) -> None:
     """Train one subject and write `results/<subject>/avatar/`.
 
     Raises:
-        UserError: no training frames, another rig than the dataset's, a bad setting, a loss that
-            is not finite, nothing visible, or too little memory.
+        UserError: no training frames, no parameters of the stage refine, another rig than
+            theirs, a bad setting, a loss that is not finite, nothing visible, or too little memory.
         Busy: a signal asked it to stop; a checkpoint was written.
     """
     # Numba's kernels use the cores; torch's thread pool would only wait.
@@ -47,14 +53,15 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     keep_freed_memory()
     home = results / subject
     rig = HeadRig.load(rig_path)
-    with memory_errors(), Dataset(home / "dataset.h5") as dataset:
-        this = _identify(subject, dataset, settings)
+    with memory_errors(_LESS_MEMORY), Dataset(home / "dataset.h5") as dataset:
+        params = refined_params(home, dataset, rig)
+        this = _identify(subject, dataset, params, settings)
         checkpoints = Checkpoints(home / "checkpoints", this.key)
         if is_finished(home / "avatar", this, rig):
             log.info("%s is finished: same dataset, settings, seed and code", home / "avatar")
             checkpoints.clear()
             return
-        trainer = Trainer(dataset, rig, this.preset, settings.seed, default_device())
+        trainer = Trainer(dataset, params, rig, this.preset, settings.seed, default_device())
         _restore(trainer, checkpoints, this.preset)
         run(trainer, checkpoints, settings.checkpoint_minutes)
         write(home / "avatar", trainer, rig, this)
@@ -63,14 +70,14 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     log.info("%d Gaussians, PSNR of the last training images %.2f dB", last.gaussians, last.psnr)
 
 
-def _identify(subject: str, dataset: Dataset, settings: TrainSettings) -> Run:
+def _identify(subject: str, dataset: Dataset, params: RigParams, settings: TrainSettings) -> Run:
     """The run that the settings ask for on this machine."""
     cameras = len({int(c) for c in dataset.camera[dataset.split == TRAIN]})
     preset, plain = (
         resolve(asked, torch.cuda.is_available(), cameras)
         for asked in (settings, replace(settings, overrides={}))
     )
-    key = run_key(dataset, preset, settings.seed)
+    key = run_key(dataset, params, preset, settings.seed)
     return Run(subject, preset, plain, settings.seed, key)
 
 
@@ -118,18 +125,15 @@ def _save_if_possible(checkpoints: Checkpoints, snapshot: Snapshot) -> None:
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
-    """Report too little memory in one line that names the settings to lower."""
+def memory_errors(remedy: str) -> Iterator[None]:
+    """Report too little memory in one line that ends with a remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as problem:  # torch's CPU allocator raises no special type
         known = isinstance(problem, MemoryError | torch.OutOfMemoryError)
         if not known and not any(words in str(problem) for words in _NO_MEMORY):
             raise
-        raise UserError(
-            "out of memory: lower train.overrides.cache_mib and run it again, it goes on from its "
-            "last checkpoint; or lower .batch, .density.most or .basis.size and it starts afresh"
-        ) from problem
+        raise UserError(f"out of memory: {remedy}") from problem
 
 
 @contextmanager

@@ -53,6 +53,7 @@ class Trainer:
     def __init__(
         self,
         dataset: Dataset,
+        params: RigParams,
         rig: HeadRig,
         preset: Preset,
         seed: int = 0,
@@ -60,15 +61,17 @@ class Trainer:
     ) -> None:
         """Put a Gaussian on every face; frames are decoded when they are needed.
 
+        Args:
+            params: of the dataset's timesteps; tuned on those that are trained on.
         Raises:
-            UserError: the dataset has no training frames, or is of another rig.
+            UserError: the dataset has no training frames, or the parameters are of another rig.
         """
-        check_rig(dataset.params, rig, str(dataset.path))
+        check_rig(params, rig, f"the track of {dataset.path}")
         self._dataset, self._preset, self._seed = dataset, preset, seed
         self._device = torch.device(device)
         # A copy: a module's `to` works in place, and the rig is the caller's.
         self._rig = copy.deepcopy(rig).to(self._device)
-        self._params = dataset.params.to(self._device)
+        self._params = params.to(self._device)
         rows = training_rows(dataset)
         batch = preset.batch
         self._order = FrameOrder(dataset, rows, batch.timesteps, batch.views, seed)
@@ -79,14 +82,14 @@ class Trainer:
         self.extent = scene_extent(rig, trained if spread else None)
         timesteps = torch.from_numpy(np.unique(dataset.timestep[rows])).long()
         size = preset.basis.size
-        self.space = ExpressionSpace.fit(dataset.params, timesteps, size) if size else None
+        self.space = ExpressionSpace.fit(params, timesteps, size) if size else None
         if self.space is not None:
             self.space = self.space.to(self._device)
         colors = None
         if preset.correct_colors:
             colors = camera_colors.identity(len(dataset.camera_ids)).to(self._device)
         self._optimiser = Optimiser(
-            self._first_gaussians(rig, rows).to(self._device),
+            self._first_gaussians(params, rig, rows).to(self._device),
             {name: getattr(self._params, name) for name in POSES},
             preset.rates,
             preset.rig,
@@ -105,14 +108,17 @@ class Trainer:
         self.seconds = 0.0
         self.log = TrainLog()
 
-    def _first_gaussians(self, rig: HeadRig, rows: Int[np.ndarray, "R"]) -> RiggedGaussians:
+    def _first_gaussians(
+        self, params: RigParams, rig: HeadRig, rows: Int[np.ndarray, "R"]
+    ) -> RiggedGaussians:
         """One on every face, as the preset starts them."""
         preset, start = self._preset, self._preset.start
         gaussians = RiggedGaussians.on_faces(
             len(rig.faces), preset.sh_degree, start.opacity, preset.basis.size, start.scale
         )
         if start.color_frames:
-            gaussians.sh_dc = first_colors(self._dataset, rig, rows, start.color_frames)
+            frames = start.color_frames
+            gaussians.sh_dc = first_colors(self._dataset, params, rig, rows, frames)
         return gaussians
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 
 from avatar.base import settings
 from avatar.base.errors import UserError
+from avatar.refine.settings import RefineSettings
 from avatar.train.presets import TrainSettings
 from pipeline.common.text import shown
 from pipeline.evaluate.settings import EvaluateSettings
@@ -34,6 +35,7 @@ STAGES: dict[str, type] = {
     "matte": MatteSettings,
     "track": TrackSettings,
     "pack": PackSettings,
+    "refine": RefineSettings,
     "train": TrainSettings,
     "evaluate": EvaluateSettings,
 }

@@ -27,6 +27,7 @@ FILES = {
     "matte": ("matte/alpha.h5",),
     "track": ("track/params.npz", "track/cameras.json"),
     "pack": ("dataset.h5",),
+    "refine": ("refine/params.npz", "refine/quality.json"),
     "train": ("avatar/avatar.safetensors", "avatar/rig_params.npz"),
     "evaluate": ("eval/summary.json", "eval/metrics.csv"),
 }

@@ -16,9 +16,9 @@ from tests.workflow.conftest import ROOT, Run
 
 CLIP = ROOT.parent / "shared/data/talking_heads/obama_address.mp4"
 OUTPUTS = [
-    "track/overlay.mp4", "dataset.h5", "avatar/avatar.safetensors", "avatar/local_frame.ply",
-    "avatar/rig_params.npz", "avatar/train_log.csv", "eval/metrics.csv", "eval/summary.json",
-    "eval/comparison.mp4",
+    "track/overlay.mp4", "dataset.h5", "refine/params.npz", "refine/quality.json",
+    "avatar/avatar.safetensors", "avatar/local_frame.ply", "avatar/rig_params.npz",
+    "avatar/train_log.csv", "eval/metrics.csv", "eval/summary.json", "eval/comparison.mp4",
 ]  # fmt: skip
 
 

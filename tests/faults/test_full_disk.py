@@ -56,7 +56,12 @@ def _run(subject: Subject, stage: str, *settings: str) -> int:
 
 @pytest.mark.fault("H2")
 def test_pack_train_and_evaluate(subject: Subject, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = {"pack": [], "train": ["preset=quick", "overrides.images=8"], "evaluate": []}
+    settings = {
+        "pack": [],
+        "refine": [],
+        "train": ["preset=quick", "overrides.images=8"],
+        "evaluate": [],
+    }
     for stage, given in settings.items():
         before = _files(subject.home)
         with file_size_limit(600):  # a failure's record fits

@@ -10,7 +10,7 @@ import pytest
 
 from tests.workflow.conftest import ROOT, Run
 
-STAGES = ["ingest", "matte", "track", "pack", "train", "evaluate"]
+STAGES = ["ingest", "matte", "track", "pack", "refine", "train", "evaluate"]
 
 
 def _jobs(output: str) -> dict[str, int]:
@@ -32,7 +32,7 @@ def test_demo_plans_every_stage_once(snakemake: Run) -> None:
     answer = snakemake("-n", "--cores", "2", "demo")
     assert answer.returncode == 0
     expected = dict.fromkeys(["rig", "demo_capture", *STAGES, "demo"], 1)
-    assert _jobs(answer.stdout + answer.stderr) == expected | {"total": 9}
+    assert _jobs(answer.stdout + answer.stderr) == expected | {"total": 10}
 
 
 def test_no_target_means_every_subject_but_the_demo(snakemake: Run, project: Path) -> None:
@@ -53,6 +53,7 @@ def test_profile_slurm_plans_a_subject_with_a_gpu(snakemake: Run, project: Path)
     assert _jobs(text)["train"] == 1
     train = text.split("rule train:")[1].split("rule evaluate:")[0]
     assert "gres=gpu:1" in train
+    assert "gres=gpu:1" in text.split("rule refine:")[1].split("rule train:")[0]
     assert "mem_mb=8000" in train
 
 
@@ -201,7 +202,7 @@ def test_odd_captures_are_named_and_the_others_planned(snakemake: Run, project: 
     answer = snakemake("-n", "--cores", "1", "--keep-going")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     jobs = _jobs(answer.stdout + answer.stderr)
-    assert (jobs["train"], jobs["total"]) == (2, 2 * 6 + 2)
+    assert (jobs["train"], jobs["total"]) == (2, 2 * 7 + 2)
     warnings = _lines(answer, "warning")
     assert len(warnings) == len(odd) + 2
     assert all(line.endswith("it is left out") for line in warnings)
@@ -328,9 +329,12 @@ def test_what_is_redone(snakemake: Run, project: Path) -> None:
     os.utime(talk / "cam_0.mp4")
     assert planned("--config", "track={workers: 1, overlay: 320}", "pack={gate: warn}") == []
     # Other settings, though all results are dated in the future; and a file that is gone.
-    assert planned("--config", "train={seed: 5}") == STAGES[4:]
+    assert planned("--config", "refine={enabled: false}") == STAGES[4:]
+    assert planned("--config", "train={seed: 5}") == STAGES[5:]
     (project / "results/anna/avatar/avatar.safetensors").unlink()
-    assert planned() == STAGES[4:]
+    assert planned() == STAGES[5:]
+    (project / "results/anna/dataset.h5").unlink()  # training reads it
+    assert planned() == STAGES[3:]
     # An older file of the same size behind a linked folder.
     (talk / "other").write_bytes(b"other")
     os.utime(talk / "other", (1e9, 1e9))

@@ -33,7 +33,8 @@ STAGE_VERSIONS = dict(
     matte=5,
     track=7,
     pack=3,
-    train=4,
+    refine=1,
+    train=5,
     evaluate=2,
 )
 

@@ -1,6 +1,7 @@
 rule train:
     input:
         done("pack"),
+        done("refine"),
         rig=rig_of,
     output:
         "results/{subject}/made/train-{made_from}.json",

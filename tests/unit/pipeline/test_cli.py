@@ -11,7 +11,7 @@ from pipeline import cli
 
 ROOT = Path(__file__).parents[3]
 HEAVY = "torch numba mediapipe cv2 scipy av matplotlib"
-STAGES = ("ingest", "matte", "track", "pack", "train", "evaluate")
+STAGES = ("ingest", "matte", "track", "pack", "refine", "train", "evaluate")
 
 
 def test_the_console_script_is_this_main() -> None:
@@ -78,7 +78,7 @@ def test_a_wrong_setting_stops_a_stage_before_it_loads_anything(
     stage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     extra = ["--capture", "x"] if stage == "ingest" else []
-    extra = ["--rig", "x"] if stage in ("track", "pack", "train", "evaluate") else extra
+    extra = ["--rig", "x"] if stage not in ("ingest", "matte") else extra
     arguments = ["--subject", "anna", "--results", str(tmp_path), *extra, "--set", "wokers=3"]
     assert cli.main([stage, *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"error: settings: {stage}.wokers is no setting")

@@ -1,5 +1,6 @@
 """What training starts from: colours of the frames, the scene's size."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,20 @@ from tests.scenes import paint, ring_of_cameras
 
 def test_colours_of_the_faces_come_from_the_frames(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
-        colors = face_colors(dataset, rig, dataset.rows(TRAIN)[::3])
+        colors = face_colors(dataset, dataset.params, rig, dataset.rows(TRAIN)[::3])
     truth = paint(rig)[rig.faces.numpy()].mean(1)
     centre = rig.v_template[rig.faces].mean(1)
     front = ((centre[:, 2] > 0.05) & rig.masks["skin"][rig.faces].all(1)).numpy()
     assert np.abs(colors - truth)[front].mean() < 0.06
     assert np.isfinite(colors).all()
+
+
+def test_the_parameters_say_where_the_faces_are(scene: Path, rig: HeadRig) -> None:
+    """Moved out of the picture, no face is seen: all have one colour."""
+    with Dataset(scene) as dataset:
+        away = replace(dataset.params, translation=dataset.params.translation + 100.0)
+        colors = face_colors(dataset, away, rig, dataset.rows(TRAIN)[:2])
+    assert (colors == colors[0]).all()
 
 
 def test_the_extent_with_one_camera_is_the_heads(rig: HeadRig) -> None:
@@ -46,8 +55,8 @@ def test_the_extent_with_one_camera_is_the_heads(rig: HeadRig) -> None:
 def test_first_colours_show_the_frames_colours(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
         rows = training_rows(dataset)
-        coefficients = first_colors(dataset, rig, rows, 2)
-        shown = face_colors(dataset, rig, rows[[0, -1]])
+        coefficients = first_colors(dataset, dataset.params, rig, rows, 2)
+        shown = face_colors(dataset, dataset.params, rig, rows[[0, -1]])
     assert coefficients.shape == (len(rig.faces), 1, 3)
     assert np.allclose(coefficients[:, 0].numpy() * SH_C0 + 0.5, shown, atol=1e-6)
 

@@ -66,7 +66,7 @@ def finished(dataset: Dataset, rig: HeadRig, preset: Preset) -> Trainer:
     """The uninterrupted run, once for each kind."""
     kind = preset.density.kind
     if kind not in _runs:
-        _runs[kind] = Trainer(dataset, rig, preset)
+        _runs[kind] = Trainer(dataset, dataset.params, rig, preset)
         for _ in _runs[kind].steps():
             pass
         assert len(_runs[kind].gaussians) > len(rig.faces)

@@ -1,6 +1,7 @@
 """Checkpoints: whole or not there; and runs that go on from one, bit for bit."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,16 +111,22 @@ def test_what_cannot_be_written_is_one_line_and_harms_nothing(
     assert (back is None) == (obstacle == "a file")
 
 
-def test_the_key_knows_dataset_preset_and_seed(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
+def test_the_key_knows_dataset_parameters_preset_and_seed(
+    scene: Path, rig: HeadRig, tmp_path: Path
+) -> None:
     other = write_scene(tmp_path / "other.h5", rig, seed=1)
     with Dataset(scene) as one, Dataset(other) as two:
-        key = run_key(one, QUICK, 0)
-        assert key == run_key(one, QUICK, 0)
-        assert _changed(key, run_key(two, QUICK, 0)) == {"dataset"}
-        assert _changed(key, run_key(one, override(QUICK, {"images": 9}), 0)) == {"preset"}
-        assert _changed(key, run_key(one, QUICK, 1)) == {"seed"}
+        key = run_key(one, one.params, QUICK, 0)
+        assert key == run_key(one, one.params, QUICK, 0)
+        assert _changed(key, run_key(two, one.params, QUICK, 0)) == {"dataset"}
+        moved = replace(one.params, neck_shift=one.params.neck_shift + 1e-7)
+        assert _changed(key, run_key(one, moved, QUICK, 0)) == {"params"}
+        assert _changed(key, run_key(one, one.params, override(QUICK, {"images": 9}), 0)) == {
+            "preset"
+        }
+        assert _changed(key, run_key(one, one.params, QUICK, 1)) == {"seed"}
         # Memory for frames changes no bit.
-        assert key == run_key(one, override(QUICK, {"cache_mib": 7}), 0)
+        assert key == run_key(one, one.params, override(QUICK, {"cache_mib": 7}), 0)
 
 
 def _changed(one: dict[str, str], two: dict[str, str]) -> set[str]:
@@ -134,14 +141,14 @@ def test_a_resumed_run_is_the_same_run(
 ) -> None:
     with Dataset(scene) as dataset:
         whole = finished(dataset, rig, preset)
-        first = Trainer(dataset, rig, preset)
+        first = Trainer(dataset, dataset.params, rig, preset)
         advance(first, k)
         assert first.images == k
-        checkpoints = Checkpoints(tmp_path, run_key(dataset, preset, 0))
+        checkpoints = Checkpoints(tmp_path, run_key(dataset, dataset.params, preset, 0))
         checkpoints.save(first.snapshot())
         snapshot = checkpoints.load()
         assert snapshot is not None
-        second = Trainer(dataset, rig, preset)
+        second = Trainer(dataset, dataset.params, rig, preset)
         second.restore(snapshot)
         assert_same(first, second)
         advance(second, preset.images)
@@ -150,7 +157,7 @@ def test_a_resumed_run_is_the_same_run(
 
 def test_a_state_that_is_not_finite_is_no_checkpoint(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
-        trainer = Trainer(dataset, rig, EVERYTHING)
+        trainer = Trainer(dataset, dataset.params, rig, EVERYTHING)
         advance(trainer, 8)
         trainer.gaussians.log_scales.data[3] = torch.nan
         with pytest.raises(UserError, match=r"optimiser\.log_scales is not finite"):

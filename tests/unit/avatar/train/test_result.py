@@ -10,14 +10,14 @@ import pytest
 from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from avatar.gaussians.avatar_file import load_avatar, read_about
-from avatar.rig import HeadRig
+from avatar.rig import HeadRig, RigParams
 from avatar.train import result
 from avatar.train.checkpoint import run_key
 from avatar.train.presets import QUICK, TrainSettings, override
 from avatar.train.result import Run, is_finished, write
 from avatar.train.run import train
 from avatar.train.trainer import Trainer
-from tests.scenes import write_scene
+from tests.scenes import pass_on, write_scene
 
 SHORT = {"images": 8, "start": {"color_frames": 2}}
 
@@ -28,6 +28,7 @@ def home(rig: HeadRig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     rig.save(folder / "toy.npz")
     write_scene(folder / "anna/dataset.h5", rig, cameras=2)
+    pass_on(folder / "anna", folder / "toy.npz")
     _train(folder / "anna")
     return folder / "anna"
 
@@ -38,7 +39,8 @@ def _train(home: Path, seed: int = 0, **overrides) -> None:
 
 
 def _copy(home: Path, tmp_path: Path) -> Path:
-    for path in (home.parent / "toy.npz", home / "dataset.h5", *(home / "avatar").iterdir()):
+    made = [path for part in ("refine", "avatar") for path in (home / part).iterdir()]
+    for path in (home.parent / "toy.npz", home / "dataset.h5", *made):
         new = tmp_path / path.relative_to(home.parent)
         new.parent.mkdir(parents=True, exist_ok=True)
         new.write_bytes(path.read_bytes())
@@ -64,7 +66,9 @@ def test_a_finished_avatar_is_left_as_it_is(home: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.fault("4.2")
-@pytest.mark.parametrize("changed", ["seed", "preset", "dataset", "file", "missing", "code"])
+@pytest.mark.parametrize(
+    "changed", ["seed", "preset", "dataset", "params", "file", "missing", "code"]
+)
 def test_any_other_is_trained_again(
     home: Path, rig: HeadRig, tmp_path: Path, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +76,10 @@ def test_any_other_is_trained_again(
     before = _bytes(other / "avatar")
     if changed == "dataset":
         write_scene(other / "dataset.h5", rig, cameras=2, seed=1)
+        pass_on(other, tmp_path / "toy.npz")
+    elif changed == "params":
+        params = RigParams.load(other / "refine/params.npz")
+        replace(params, rotation=params.rotation + 0.01).save(other / "refine/params.npz")
     elif changed == "file":
         (other / "avatar/local_frame.ply").write_bytes(b"ply")
     elif changed == "missing":
@@ -122,7 +130,7 @@ def test_the_metadata_say_how_it_was_made(home: Path, rig: HeadRig) -> None:
     assert about["seconds"] > 0
     assert about["date"].endswith("+00:00")
     with Dataset(home / "dataset.h5") as dataset:
-        key = run_key(dataset, override(QUICK, SHORT), 0)
+        key = run_key(dataset, dataset.params, override(QUICK, SHORT), 0)
     assert about["run"] == key
     assert about["dataset_sha256"] == key["dataset"]
     json.dumps(about)
@@ -131,7 +139,7 @@ def test_the_metadata_say_how_it_was_made(home: Path, rig: HeadRig) -> None:
 @pytest.mark.fault("4.6")
 def test_only_overrides_that_change_something_have_a_hash(home: Path, rig: HeadRig) -> None:
     with Dataset(home / "dataset.h5") as dataset:
-        trainer = Trainer(dataset, rig, override(QUICK, SHORT))
+        trainer = Trainer(dataset, dataset.params, rig, override(QUICK, SHORT))
     hashes = []
     for changes in ({}, {"images": QUICK.images}, {"cache_mib": 7}, {"images": 9}, {"images": 10}):
         run = Run("anna", override(QUICK, changes), QUICK, 0, {"dataset": "x"})
@@ -153,8 +161,8 @@ def test_a_flame_avatar_has_its_parameters_beside_it(
     path = write_scene(tmp_path / "dataset.h5", flame, cameras=2)
     with Dataset(path) as dataset:
         preset = override(QUICK, SHORT)
-        run = Run("anna", preset, QUICK, 0, run_key(dataset, preset, 0))
-        trainer = Trainer(dataset, flame, preset)
+        run = Run("anna", preset, QUICK, 0, run_key(dataset, dataset.params, preset, 0))
+        trainer = Trainer(dataset, dataset.params, flame, preset)
         for _ in trainer.steps():
             pass
         write(tmp_path / "avatar", trainer, flame, run)

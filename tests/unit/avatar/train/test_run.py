@@ -21,6 +21,7 @@ from avatar.train.checkpoint import Checkpoints, run_key
 from avatar.train.presets import override
 from avatar.train.run import run
 from avatar.train.trainer import Trainer
+from tests.scenes import pass_on
 from tests.unit.avatar.train.runs import EVERYTHING, KEY, a_snapshot, assert_same, finished
 
 
@@ -29,13 +30,13 @@ def test_a_signal_leaves_a_checkpoint(
     scene: Path, rig: HeadRig, tmp_path: Path, signum: signal.Signals
 ) -> None:
     with Dataset(scene) as dataset:
-        checkpoints = Checkpoints(tmp_path, run_key(dataset, EVERYTHING, 0))
-        trainer = _Interrupted(dataset, rig, EVERYTHING)
+        checkpoints = Checkpoints(tmp_path, run_key(dataset, dataset.params, EVERYTHING, 0))
+        trainer = _Interrupted(dataset, dataset.params, rig, EVERYTHING)
         trainer.signum = signum
         with pytest.raises(Busy, match="stopped after 12 images"):
             run(trainer, checkpoints, minutes=60)
         assert [p.stem for p in tmp_path.rglob("*.json")] == ["000000012"]
-        second = Trainer(dataset, rig, EVERYTHING)
+        second = Trainer(dataset, dataset.params, rig, EVERYTHING)
         snapshot = checkpoints.load()
         assert snapshot is not None
         second.restore(snapshot)
@@ -57,8 +58,12 @@ class _Interrupted(Trainer):
 
 def test_checkpoints_are_written_by_the_clock(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
     with Dataset(scene) as dataset:
-        checkpoints = Checkpoints(tmp_path, run_key(dataset, EVERYTHING, 0))
-        run(Trainer(dataset, rig, override(EVERYTHING, {"images": 16})), checkpoints, minutes=0)
+        checkpoints = Checkpoints(tmp_path, run_key(dataset, dataset.params, EVERYTHING, 0))
+        run(
+            Trainer(dataset, dataset.params, rig, override(EVERYTHING, {"images": 16})),
+            checkpoints,
+            minutes=0,
+        )
     assert sorted(p.stem for p in tmp_path.rglob("*.json")) == ["000000012", "000000016"]
 
 
@@ -67,10 +72,14 @@ def test_the_end_is_a_checkpoint_and_training_goes_on_without(
 ) -> None:
     short = override(EVERYTHING, {"images": 8})
     with Dataset(scene) as dataset:
-        run(Trainer(dataset, rig, short), Checkpoints(tmp_path / "c", KEY), minutes=60)
+        run(
+            Trainer(dataset, dataset.params, rig, short),
+            Checkpoints(tmp_path / "c", KEY),
+            minutes=60,
+        )
         assert [p.stem for p in (tmp_path / "c").rglob("*.json")] == ["000000008"]
         (tmp_path / "d").write_text("in the way")
-        trainer = Trainer(dataset, rig, short)
+        trainer = Trainer(dataset, dataset.params, rig, short)
         with caplog.at_level(logging.WARNING):
             run(trainer, Checkpoints(tmp_path / "d", KEY), minutes=0)
     assert trainer.images == 8
@@ -82,7 +91,7 @@ def test_a_value_that_is_not_finite_is_found_at_the_end(
 ) -> None:
     """Renderers hide such a Gaussian, so no loss shows it."""
     with Dataset(scene) as dataset:
-        trainer = Trainer(dataset, rig, override(EVERYTHING, {"images": 16}))
+        trainer = Trainer(dataset, dataset.params, rig, override(EVERYTHING, {"images": 16}))
         next(trainer.steps())
         trainer.gaussians.log_scales.data[3] = torch.nan
         with pytest.raises(UserError, match=r"optimiser\.log_scales.* is not finite"):
@@ -95,6 +104,7 @@ def _home(scene: Path, rig: HeadRig, tmp_path: Path, preset: str = "quick", **ov
     home.mkdir(parents=True)
     rig.save(tmp_path / "toy.npz")
     (home / "dataset.h5").write_bytes(scene.read_bytes())
+    pass_on(home, tmp_path / "toy.npz")
     settings = {"preset": preset, "overrides": overrides}
     return [
         "--subject",

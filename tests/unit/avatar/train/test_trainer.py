@@ -23,6 +23,7 @@ from avatar.train.__main__ import main
 from avatar.train.presets import QUICK, override
 from avatar.train.trainer import Trainer
 from tests.networks import random_weights
+from tests.scenes import pass_on
 
 TINY = override(
     QUICK,
@@ -37,7 +38,7 @@ TINY = override(
 
 def _train(scene: Path, rig: HeadRig, preset=TINY, seed: int = 0) -> Trainer:
     with Dataset(scene) as dataset:
-        trainer = Trainer(dataset, rig, preset, seed)
+        trainer = Trainer(dataset, dataset.params, rig, preset, seed)
         for _ in trainer.steps():
             pass
     return trainer
@@ -108,7 +109,7 @@ def test_opacities_are_reset_on_time(scene: Path, rig: HeadRig) -> None:
     density = {"interval": 1000, "first": 0, "last": 1000, "reset_interval": 40}
     preset = override(TINY, {"images": 80, "density": density})
     with Dataset(scene) as dataset:
-        trainer = Trainer(dataset, rig, preset)
+        trainer = Trainer(dataset, dataset.params, rig, preset)
         highest = {}
         for _ in trainer.steps():
             highest[trainer.images] = (
@@ -133,7 +134,7 @@ def test_density_control_rests_at_the_last_image(scene: Path, rig: HeadRig) -> N
 def test_a_saved_avatar_is_the_trained_one(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
     """With its basis: the world's Gaussians at a training timestep, before and after the files."""
     with Dataset(scene) as dataset:
-        trainer = Trainer(dataset, rig, override(TINY, {"images": 24}))
+        trainer = Trainer(dataset, dataset.params, rig, override(TINY, {"images": 24}))
         for _ in trainer.steps():
             pass
     assert trainer.gaussians.basis_means.abs().max() > 0
@@ -154,7 +155,7 @@ def test_a_saved_avatar_is_the_trained_one(scene: Path, rig: HeadRig, tmp_path: 
 def test_harmonics_gain_a_degree_at_every_interval(scene: Path, rig: HeadRig) -> None:
     preset = override(TINY, {"images": 60, "sh_degree": 3, "sh_interval": 20})
     with Dataset(scene) as dataset:
-        trainer = Trainer(dataset, rig, preset)
+        trainer = Trainer(dataset, dataset.params, rig, preset)
         reached = {}
         for _ in trainer.steps():
             used = trainer.gaussians.sh_rest.detach().abs().amax((0, 2)) > 0
@@ -168,7 +169,7 @@ def test_steps_that_see_what_was_tracked_tune_nothing(scene: Path, rig: HeadRig)
     for share in (0.0, 1.0):
         preset = override(TINY, {"images": 16, "rig": {"tracked_share": share}})
         with Dataset(scene) as dataset:
-            trainer = Trainer(dataset, rig, preset)
+            trainer = Trainer(dataset, dataset.params, rig, preset)
             for _ in trainer.steps():
                 pass
             tuned.append((trainer.tuned_params().expr - dataset.params.expr).abs().max())
@@ -205,24 +206,43 @@ def test_the_extent_of_paper_is_that_of_the_training_cameras(scene: Path, rig: H
     spread = 1.1 * np.linalg.norm(centres - centres.mean(0), axis=1).max()
     with Dataset(scene) as dataset:
         asked = {"extent": "cameras", "start": {"color_frames": 0}}
-        trainer = Trainer(dataset, rig, override(TINY, asked))
+        trainer = Trainer(dataset, dataset.params, rig, override(TINY, asked))
         assert trainer.extent == pytest.approx(spread, rel=1e-6)
-        assert Trainer(dataset, rig, TINY).extent == rig.head_radius
+        assert Trainer(dataset, dataset.params, rig, TINY).extent == rig.head_radius
 
 
 def test_a_loss_that_is_not_finite_stops_with_one_line(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
-        trainer = Trainer(dataset, rig, TINY)
+        trainer = Trainer(dataset, dataset.params, rig, TINY)
         trainer.gaussians.sh_dc.data[:] = torch.nan
         with pytest.raises(UserError, match="training diverged after 0 images: loss"):
             next(trainer.steps())
 
 
+def test_the_given_parameters_are_trained_with_not_the_datasets(scene: Path, rig: HeadRig) -> None:
+    """Poses, first colours, the basis' space and what the avatar keeps."""
+    preset = override(TINY, {"images": 4, "basis": {"size": 2}, "rig": {"tracked_share": 1.0}})
+    with Dataset(scene) as dataset:
+        tracked = dataset.params
+        other = replace(tracked, expr=tracked.expr.flip(1) + 0.5, rotation=tracked.rotation + 0.2)
+        one, two = (Trainer(dataset, params, rig, preset) for params in (tracked, other))
+        for trainer in (one, two):
+            next(trainer.steps())
+    rest = torch.arange(4, 6)
+    assert torch.equal(two.tuned_params().rotation[rest], other.rotation[rest])
+    assert one.space is not None
+    assert two.space is not None
+    assert not torch.allclose(one.space.mean, two.space.mean)
+    assert not torch.allclose(one.gaussians.sh_dc, two.gaussians.sh_dc, atol=0.05)
+
+
 def test_nothing_visible_is_one_line(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
         away = dataset.params.translation + torch.tensor([100.0, 0, 0])
-        dataset.__dict__["params"] = replace(dataset.params, translation=away)
-        trainer = Trainer(dataset, rig, override(TINY, {"images": 400, "basis": {"size": 0}}))
+        params = replace(dataset.params, translation=away)
+        trainer = Trainer(
+            dataset, params, rig, override(TINY, {"images": 400, "basis": {"size": 0}})
+        )
         with pytest.raises(UserError, match="nothing was visible in the last 200 of 200 images"):
             for _ in trainer.steps():
                 pass
@@ -230,14 +250,13 @@ def test_nothing_visible_is_one_line(scene: Path, rig: HeadRig) -> None:
 
 def test_another_rig_and_no_frames_are_refused(scene: Path, rig: HeadRig) -> None:
     with Dataset(scene) as dataset:
-        params: RigParams = dataset.params
-        dataset.__dict__["params"] = replace(params, rig="flame", rig_sha256="0" * 64)
+        params = replace(dataset.params, rig="flame", rig_sha256="0" * 64)
         with pytest.raises(UserError, match=r"made with rig flame \(000000000000\), given is toy"):
-            Trainer(dataset, rig, TINY)
+            Trainer(dataset, params, rig, TINY)
     with Dataset(scene) as dataset:
         dataset.split[:] = 3
         with pytest.raises(UserError, match="no training frames"):
-            Trainer(dataset, rig, TINY)
+            Trainer(dataset, dataset.params, rig, TINY)
 
 
 def test_the_command_writes_the_avatar(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
@@ -245,6 +264,7 @@ def test_the_command_writes_the_avatar(scene: Path, rig: HeadRig, tmp_path: Path
     home = tmp_path / "results/anna"
     home.mkdir(parents=True)
     (home / "dataset.h5").write_bytes(scene.read_bytes())
+    pass_on(home, tmp_path / "toy.npz")
     arguments = ["--subject", "anna", "--results", str(tmp_path / "results")]
     arguments += ["--rig", str(tmp_path / "toy.npz")]
     settings = '{"preset": "quick", "overrides": {"images": 24}}'
@@ -268,6 +288,7 @@ def test_a_bad_setting_is_one_line(
     rig.save(tmp_path / "toy.npz")
     (tmp_path / "results/anna").mkdir(parents=True)
     (tmp_path / "results/anna/dataset.h5").write_bytes(scene.read_bytes())
+    pass_on(tmp_path / "results/anna", tmp_path / "toy.npz")
     arguments = ["--subject", "anna", "--results", str(tmp_path / "results")]
     arguments += ["--rig", str(tmp_path / "toy.npz"), "--settings", '{"overrides": {"imagse": 1}}']
     assert main(arguments) == 2
@@ -283,11 +304,11 @@ def test_gpu_training_and_the_band_of_its_resume(scene: Path, rig: HeadRig) -> N
     scores = []
     for stop in (None, 160):
         with Dataset(scene) as dataset:
-            trainer = Trainer(dataset, rig, TINY, device="cuda")
+            trainer = Trainer(dataset, dataset.params, rig, TINY, device="cuda")
             for _ in trainer.steps():
                 if trainer.images == stop:
                     snapshot = trainer.snapshot()
-                    trainer = Trainer(dataset, rig, TINY, device="cuda")
+                    trainer = Trainer(dataset, dataset.params, rig, TINY, device="cuda")
                     trainer.restore(snapshot)
                     break
             for _ in trainer.steps():

@@ -17,7 +17,7 @@ from pipeline.evaluate.__main__ import main
 from pipeline.evaluate.run import video_rows
 from pipeline.media import probe
 from tests.rigs import toy_rig
-from tests.scenes import SIZE, write_scene
+from tests.scenes import SIZE, pass_on, write_scene
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,7 @@ def _trained(folder: Path, rig: HeadRig, cameras: int) -> list[str]:
     """A subject trained for a moment; the arguments of its stages."""
     rig.save(folder / "toy.npz")
     write_scene(folder / "results/anna/dataset.h5", rig, cameras)
+    pass_on(folder / "results/anna", folder / "toy.npz")
     arguments = ["--subject", "anna", "--results", str(folder / "results")]
     arguments += ["--rig", str(folder / "toy.npz")]
     settings = '{"preset": "quick", "overrides": {"images": 24}}'

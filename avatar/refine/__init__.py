@@ -1,0 +1,1 @@
+"""Poses and expressions of all frames, refined through an avatar."""

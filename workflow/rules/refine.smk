@@ -1,0 +1,18 @@
+rule refine:
+    input:
+        done("pack"),
+        rig=rig_of,
+    output:
+        "results/{subject}/made/refine-{made_from}.json",
+    log:
+        "results/logs/{subject}/refine-{made_from}.log",
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        settings=settings_of("refine"),
+    shell:
+        '"$PYTHON" -m avatar.refine --subject {wildcards.subject:q} --made-from {wildcards.made_from} '
+        "--rig {input.rig:q} --settings {params.settings:q} "
+        "2>&1 | tee {log:q}"
