@@ -1,7 +1,7 @@
 """Renders of a trained avatar, as frames of its dataset show it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -12,10 +12,12 @@ from avatar.data.dataset import Dataset
 from avatar.data.frames import camera_tensors
 from avatar.data.layout import TEST, VAL
 from avatar.gaussians.avatar_file import Avatar
+from avatar.refine.through import refine_through
 from avatar.render import Views, render
 from avatar.rig import HeadRig
 
-PROTOCOLS = {"novel_view": VAL, "self_reenactment": TEST}
+PROTOCOLS = {"novel_view": VAL, "self_reenactment": TEST}  # driven by the avatar's parameters
+REFINED = "self_reenactment_refined"  # driven by parameters refined through the avatar
 _BATCH = 8  # images rendered at a time
 
 
@@ -30,8 +32,19 @@ class RenderedFrame:
 
 def protocol_rows(dataset: Dataset, protocol: str) -> Int[np.ndarray, "R"]:
     """The frames of a protocol, by timestep, then camera."""
-    rows = dataset.rows(PROTOCOLS[protocol])
+    rows = dataset.rows((PROTOCOLS | {REFINED: TEST})[protocol])
     return rows[np.lexsort((dataset.camera[rows], dataset.timestep[rows]))]
+
+
+def as_driven(avatar: Avatar, rig: HeadRig, dataset: Dataset, protocol: str) -> Avatar:
+    """The avatar with the parameters that drive it in a protocol.
+
+    Only `REFINED` looks at frames: those of its own timesteps. The Gaussians stay as they are.
+    """
+    if protocol != REFINED:
+        return avatar
+    timesteps = np.unique(dataset.timestep[protocol_rows(dataset, protocol)])
+    return replace(avatar, params=refine_through(avatar, rig, dataset, timesteps))
 
 
 def render_rows(

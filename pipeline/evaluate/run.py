@@ -23,7 +23,14 @@ from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
 from avatar.data.layout import UNUSED
 from avatar.evaluate.metrics import PIXELS_PER_DEGREE
-from avatar.evaluate.renders import PROTOCOLS, RenderedFrame, protocol_rows, render_rows
+from avatar.evaluate.renders import (
+    PROTOCOLS,
+    REFINED,
+    RenderedFrame,
+    as_driven,
+    protocol_rows,
+    render_rows,
+)
 from avatar.evaluate.scores import FrameScores, rig_regions, score_frame
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.render import default_device
@@ -60,7 +67,8 @@ def evaluate(
     with Dataset(home / "dataset.h5") as dataset, replacing(home / "eval") as folder:
         check_origin(avatar.about, dataset, home / "avatar")
         job = _Evaluation(dataset, avatar, rig, settings)
-        shown = [protocol for protocol in PROTOCOLS if len(protocol_rows(dataset, protocol))]
+        protocols = [*PROTOCOLS, *([REFINED] if settings.refined else [])]
+        shown = [protocol for protocol in protocols if len(protocol_rows(dataset, protocol))]
         write_video(
             folder / "comparison.mp4",
             (frame for protocol in shown for frame in job.measure(protocol)),
@@ -125,7 +133,8 @@ class _Evaluation:
         dataset = self._dataset
         chosen = protocol_rows(dataset, protocol)
         shown = set(video_rows(dataset.camera, chosen, self._limit).tolist())
-        rendered = render_rows(self._avatar, self._rig, dataset, chosen, self._behind)
+        avatar = as_driven(self._avatar, self._rig, dataset, protocol)
+        rendered = render_rows(avatar, self._rig, dataset, chosen, self._behind)
         # HDF5 is read here, not in the threads: it lets one in at a time.
         jobs = ((r, dataset.image(r.row), dataset.alpha(r.row)) for r in rendered)
         scored = cli.progress(threaded(self._score, jobs), protocol, total=len(chosen))
@@ -205,7 +214,7 @@ def _bytes(image: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
 def report(summary: dict[str, Any]) -> str:
     """The means of a summary, a line per protocol and region."""
     return "\n".join(
-        f"{protocol:17} {region:6} n {scores['n']:4}  "
+        f"{protocol:24} {region:6} n {scores['n']:4}  "
         + "  ".join(f"{metric} {scores[metric]:.3f}" for metric in METRICS)
         for protocol, found in summary["protocols"].items()
         for region, scores in found["regions"].items()

@@ -69,8 +69,9 @@ def markdown(rows: list[dict[str, Any]], failures: list[Failure]) -> str:
             "Means over frames, full frame, the foreground in front of the background of the "
             "second table (grey level, 1 is white); PSNR in dB (higher is better), SSIM (higher), "
             "FLIP (lower). `novel_view`: a held-out camera on training timesteps. "
-            "`self_reenactment`: held-out timesteps, with the tracker's parameters. A preset with "
-            "`+` has overrides, named by their hash.",
+            "`self_reenactment`: held-out timesteps, with the parameters that the avatar was made "
+            "with. `self_reenactment_refined`: the same frames, with parameters refined on them "
+            "through the finished avatar. A preset with `+` has overrides, named by their hash.",
             "",
             *_table(_SHOWN, (_cells(row, _SHOWN) for row in rows)),
             "",

@@ -55,7 +55,8 @@ def test_a_good_subject_is_finished_beside_a_bad_one(baked: Path, snakemake: Run
     assert not (baked / "results/bad/eval").exists()
 
     table = pd.read_csv(baked / "results/tables/metrics.csv")
-    assert sorted(table.protocol) == ["novel_view", "self_reenactment"]
+    protocols = ["novel_view", "self_reenactment", "self_reenactment_refined"]
+    assert table.protocol.tolist() == protocols
     assert (table.subject == "good").all()
     assert (table.psnr > 15).all()
     assert "bad" in (baked / "results/tables/metrics.md").read_text()
@@ -88,7 +89,7 @@ def test_a_real_talking_head_becomes_an_avatar(baked: Path, snakemake: Run) -> N
         assert (home / name).stat().st_size > 0, name
 
     table = pd.read_csv(baked / "results/tables/metrics.csv")
-    assert table.protocol.tolist() == ["self_reenactment"]
+    assert table.protocol.tolist() == ["self_reenactment", "self_reenactment_refined"]
     assert table.n[0] == 18  # the last 30 % of 60 frames
     assert table.psnr[0] > 17  # the whole clip reaches 18 dB: docs/quality.md
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,11 +6,17 @@ import pytest
 import torch
 
 from avatar.data.dataset import Dataset
-from avatar.evaluate.renders import protocol_rows, render_rows
+from avatar.evaluate.renders import (
+    PROTOCOLS,
+    REFINED,
+    as_driven,
+    protocol_rows,
+    render_rows,
+)
 from avatar.evaluate.scores import score_frame
 from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.model import RiggedGaussians, color_to_sh
-from avatar.rig import HeadRig
+from avatar.rig import HeadRig, RigParams
 from tests.scenes import paint
 
 WHITE = np.ones(3, np.float32)
@@ -32,6 +39,29 @@ def test_protocols_are_the_splits(scene: Path) -> None:
         held = protocol_rows(dataset, "self_reenactment")
         assert dataset.timestep[held].tolist() == [4] * 4 + [5] * 4
         assert dataset.camera[held].tolist() == [0, 1, 2, 3] * 2
+
+
+def test_refined_frames_are_the_test_frames_with_parameters_of_their_own(
+    scene: Path, rig: HeadRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+
+    def moved(avatar: Avatar, _: HeadRig, __: Dataset, timesteps: np.ndarray) -> RigParams:
+        asked.append(timesteps.tolist())
+        return replace(avatar.params, translation=avatar.params.translation + 0.01)
+
+    monkeypatch.setattr("avatar.evaluate.renders.refine_through", moved)
+    with Dataset(scene) as dataset:
+        avatar = _painted_avatar(rig, dataset)
+        held, refined = (protocol_rows(dataset, name) for name in ("self_reenactment", REFINED))
+        assert held.tolist() == refined.tolist()
+        for protocol in PROTOCOLS:
+            assert as_driven(avatar, rig, dataset, protocol) is avatar
+        assert asked == []
+        driven = as_driven(avatar, rig, dataset, REFINED)
+    assert asked == [[4, 5]]
+    assert driven.gaussians is avatar.gaussians
+    torch.testing.assert_close(driven.params.translation, avatar.params.translation + 0.01)
 
 
 def test_the_true_avatar_renders_the_scene(scene: Path, rig: HeadRig) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from safetensors.torch import save_file
 from avatar.base import files
 from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
-from avatar.gaussians.avatar_file import load_avatar
-from avatar.rig import HeadRig
+from avatar.gaussians.avatar_file import Avatar, load_avatar
+from avatar.rig import HeadRig, RigParams
 from avatar.train.__main__ import main as train
 from pipeline.evaluate.__main__ import main
 from pipeline.evaluate.run import video_rows
@@ -57,7 +58,8 @@ def test_a_subject_is_measured(
         "flip",
     ]
     full = table[table.region == "full"]
-    assert full.groupby("protocol").size().to_dict() == {"novel_view": 4, "self_reenactment": 8}
+    counts = {"novel_view": 4, "self_reenactment": 8, "self_reenactment_refined": 8}
+    assert full.groupby("protocol").size().to_dict() == counts
     assert set(table.region) == {"full", "mask", "mouth", "eyes"}
     assert set(full[full.protocol == "novel_view"].camera) == {"02"}
     assert set(full[full.protocol == "self_reenactment"].sequence) == {"b"}
@@ -75,15 +77,37 @@ def test_a_subject_is_measured(
     video = probe(home / "comparison.mp4")
     assert video.width == 3 * SIZE
     assert video.height > SIZE
-    assert len(video.times) == 4 + 2  # one camera of each protocol
+    assert len(video.times) == 4 + 2 + 2  # one camera of each protocol
     assert "novel_view" in capsys.readouterr().out
 
 
 def test_one_camera_has_no_novel_view(tmp_path: Path, rig: HeadRig) -> None:
     assert main(_trained(tmp_path, rig, cameras=1)) == 0
     summary = files.read_json(tmp_path / "results/anna/eval/summary.json")
-    assert list(summary["protocols"]) == ["self_reenactment"]
+    assert list(summary["protocols"]) == ["self_reenactment", "self_reenactment_refined"]
     assert summary["protocols"]["self_reenactment"]["regions"]["full"]["n"] == 2
+
+
+def test_refined_parameters_drive_their_own_protocol_only(
+    tmp_path: Path, rig: HeadRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refined to a face that is away: that protocol's figures fall, the other's stay."""
+
+    def away(avatar: Avatar, *_: object) -> RigParams:
+        return replace(avatar.params, translation=avatar.params.translation + 1.0)
+
+    arguments, home = _trained(tmp_path, rig, cameras=1), tmp_path / "results/anna"
+    assert main([*arguments, "--set", "refined=false"]) == 0
+    plain = files.read_json(home / "eval/summary.json")["protocols"]
+    assert list(plain) == ["self_reenactment"]
+    monkeypatch.setattr("avatar.evaluate.renders.refine_through", away)
+    assert main(arguments) == 0
+    both = files.read_json(home / "eval/summary.json")["protocols"]
+    assert both["self_reenactment"] == plain["self_reenactment"]
+    psnr = [found["regions"]["full"]["psnr"] for found in both.values()]
+    assert psnr[1] < psnr[0] - 1
+    kept = RigParams.load(home / "avatar/rig_params.npz").translation
+    assert float(kept.abs().max()) < 0.5
 
 
 def test_without_an_avatar_one_line_says_so(

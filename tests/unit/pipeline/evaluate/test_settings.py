@@ -10,9 +10,15 @@ def test_the_background_is_white_unless_it_is_given() -> None:
     assert settings.check(EvaluateSettings, {"background": 0}).background == 0.0
 
 
+def test_refined_frames_are_measured_unless_they_are_switched_off() -> None:
+    assert EvaluateSettings().refined
+    assert not settings.check(EvaluateSettings, {"refined": False}).refined
+
+
 @pytest.mark.fault("M11")
 @pytest.mark.parametrize(
-    "values", [{"background": 1.5}, {"background": float("nan")}, {"video_frames": 0}]
+    "values",
+    [{"background": 1.5}, {"background": float("nan")}, {"video_frames": 0}, {"refined": 1}],
 )
 def test_values_out_of_range_are_refused(values: dict) -> None:
     with pytest.raises(UserError, match=f"evaluate.{next(iter(values))} is"):

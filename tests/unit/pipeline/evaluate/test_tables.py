@@ -47,6 +47,21 @@ def test_every_subject_has_a_row_per_protocol(
     assert capsys.readouterr().out == page
 
 
+def test_refined_frames_have_rows_of_their_own(tmp_path: Path) -> None:
+    summary = _summary("anna", 28.0)
+    scores = {"n": 480, "psnr": 31.5, "ssim": 0.95, "flip": 0.05}
+    summary["protocols"]["self_reenactment_refined"] = {"regions": {"full": scores}}
+    files.write_json(tmp_path / "anna/eval/summary.json", summary)
+    assert _run(tmp_path) == 0
+    table = pd.read_csv(tmp_path / "tables/metrics.csv").set_index("protocol")
+    assert table.psnr.to_dict() == {
+        "novel_view": 28.0, "self_reenactment": 28.0, "self_reenactment_refined": 31.5
+    }  # fmt: skip
+    page = (tmp_path / "tables/metrics.md").read_text()
+    assert "| self_reenactment_refined | 480 | 31.50 |" in page
+    assert "`self_reenactment_refined`: the same frames" in page
+
+
 def test_failures_are_named_with_their_reason(tmp_path: Path) -> None:
     files.write_json(tmp_path / "good/eval/summary.json", _summary("good", 28.0))
     record = {"stage": "ingest", "error": "bad.mp4 is not a video | at all"}
