@@ -7,7 +7,7 @@ import torch
 
 from avatar.data import jpeg, png
 from avatar.data.cameras import Cameras
-from avatar.data.layout import ALPHA, IMAGE, TEST, TRAIN, VAL, Tables
+from avatar.data.layout import ALPHA, HEAD, IMAGE, REGION, TEST, TORSO, TRAIN, VAL, Tables
 from avatar.data.writer import create
 from avatar.refine.run import refine
 from avatar.refine.settings import RefineSettings
@@ -86,6 +86,7 @@ def write_scene(path: Path, rig: HeadRig, cameras: int = 4, seed: int = 0) -> Pa
     steps = TRAIN_STEPS + TEST_STEPS
     views, params, colors = ring_of_cameras(cameras), moving_params(rig, steps, seed), paint(rig)
     faces = rig.faces.numpy()
+    parts = np.where(rig.masks["neck"].numpy()[faces].all(1), TORSO, HEAD)
     camera = np.repeat(np.arange(cameras), steps)
     timestep = np.tile(np.arange(steps), cameras)
     held = cameras // 2 if cameras >= 4 else -1
@@ -100,6 +101,7 @@ def write_scene(path: Path, rig: HeadRig, cameras: int = 4, seed: int = 0) -> Pa
             image = interpolate(colors, faces, ids, weights)
             writer.append(IMAGE, jpeg.encode((image * 255).astype(np.uint8)))
             writer.append(ALPHA, png.encode(((ids >= 0) * 255).astype(np.uint8)))
+            writer.append(REGION, png.encode(np.where(ids >= 0, parts[ids], 0).astype(np.uint8)))
         writer.write_tables(
             Tables(
                 views.ids, views.sizes, params.sequence, params.index, params.time,

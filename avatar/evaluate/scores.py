@@ -7,14 +7,22 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from avatar.data.cameras import Cameras
 from avatar.data.frames import composite
+from avatar.data.layout import HEAD, TORSO
 from avatar.evaluate.metrics import all_maps, region_scores
 from avatar.evaluate.renders import RenderedFrame
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig
 
+MAP_REGIONS = {"head": HEAD, "torso": TORSO}  # of the dataset's region map
 RIG_REGIONS = ("mouth", "eyes")  # masks of the rig, measured in the box around them
 _MARGIN = 0.1  # of the box's size, on each side
 _MIN_PIXELS = 16  # a region of which less is seen is not measured
+
+
+def map_regions(regions: UInt8[np.ndarray, "H W"]) -> dict[str, Bool[np.ndarray, "H W"]]:
+    """Head and torso of a region map; the neck belongs to neither. Absent where little is seen."""
+    found = {name: regions == value for name, value in MAP_REGIONS.items()}
+    return {name: mask for name, mask in found.items() if mask.sum() >= _MIN_PIXELS}
 
 
 def rig_regions(

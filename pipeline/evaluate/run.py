@@ -21,8 +21,9 @@ from avatar.base.folders import replacing
 from avatar.base.version import code_version
 from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
-from avatar.data.layout import UNUSED
+from avatar.data.layout import TEST, UNUSED
 from avatar.evaluate.metrics import PIXELS_PER_DEGREE
+from avatar.evaluate.poses import pose_distances
 from avatar.evaluate.renders import (
     PROTOCOLS,
     REFINED,
@@ -31,7 +32,7 @@ from avatar.evaluate.renders import (
     protocol_rows,
     render_rows,
 )
-from avatar.evaluate.scores import FrameScores, rig_regions, score_frame
+from avatar.evaluate.scores import FrameScores, map_regions, rig_regions, score_frame
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.render import default_device
 from avatar.rig import HeadRig
@@ -47,6 +48,13 @@ OF_AVATAR = (
     *("code_version", "torch_version", "dataset_sha256", "date"),
 )
 METRICS = ("psnr", "ssim", "flip")
+NEAR = 5.0  # degrees from the nearest training pose, at most
+Job = tuple[
+    RenderedFrame,
+    UInt8[np.ndarray, "H W 3"],  # image
+    UInt8[np.ndarray, "H W"],  # alpha
+    UInt8[np.ndarray, "H W"],  # regions
+]
 _BAND = 20  # pixels of caption above the video
 
 
@@ -78,6 +86,7 @@ def evaluate(
         about |= {
             "background": settings.background,
             "flip_pixels_per_degree": PIXELS_PER_DEGREE,
+            "near_degrees": NEAR,
             "unused_frames": len(dataset.rows(UNUSED)),
         }
         table = pd.DataFrame(job.rows)
@@ -126,6 +135,9 @@ class _Evaluation:
         self._dataset, self._avatar, self._rig = dataset, avatar, rig
         self._behind = np.full(3, settings.background, np.float32)
         self._limit = settings.video_frames
+        held = dataset.rows(TEST)
+        self._distance = np.full(len(dataset), np.nan)
+        self._distance[held] = pose_distances(avatar.params, dataset, held)
         self.rows: list[dict[str, Any]] = []
 
     def measure(self, protocol: str) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
@@ -136,19 +148,19 @@ class _Evaluation:
         avatar = as_driven(self._avatar, self._rig, dataset, protocol)
         rendered = render_rows(avatar, self._rig, dataset, chosen, self._behind)
         # HDF5 is read here, not in the threads: it lets one in at a time.
-        jobs = ((r, dataset.image(r.row), dataset.alpha(r.row)) for r in rendered)
+        jobs = (
+            (r, dataset.image(r.row), dataset.alpha(r.row), dataset.region(r.row)) for r in rendered
+        )
         scored = cli.progress(threaded(self._score, jobs), protocol, total=len(chosen))
         for frame in scored:
             self.rows += self._table_rows(protocol, frame)
             if frame.row in shown:
                 yield comparison(frame, protocol)
 
-    def _score(
-        self, job: tuple[RenderedFrame, UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]
-    ) -> FrameScores:
-        rendered, image, alpha = job
+    def _score(self, job: Job) -> FrameScores:
+        rendered, image, alpha, seen = job
         cameras, camera = self._dataset.cameras, int(self._dataset.camera[rendered.row])
-        regions = rig_regions(self._rig, rendered.verts, cameras, camera)
+        regions = map_regions(seen) | rig_regions(self._rig, rendered.verts, cameras, camera)
         return score_frame(rendered, image, alpha, self._behind, regions)
 
     def _table_rows(self, protocol: str, frame: FrameScores) -> list[dict[str, Any]]:
@@ -158,6 +170,7 @@ class _Evaluation:
             "sequence": str(dataset.sequence[timestep]),
             "timestep": timestep,
             "camera": dataset.camera_ids[dataset.camera[frame.row]],
+            "pose_distance": self._distance[frame.row],
         }
         return [
             {"protocol": protocol, "region": region, **where, **scores}
@@ -166,15 +179,22 @@ class _Evaluation:
 
 
 def summarise(table: pd.DataFrame) -> dict[str, Any]:
-    """Means over frames, per protocol and region."""
+    """Means over frames, per protocol and region, and of test frames near and far from training."""
     protocols: dict[str, Any] = {}
     for protocol, of_protocol in table.groupby("protocol", sort=False):
+        parts = {str(region): part for region, part in of_protocol.groupby("region", sort=False)}
         regions = {
-            str(region): {"n": len(part)} | {m: float(part[m].mean()) for m in METRICS}
-            for region, part in of_protocol.groupby("region", sort=False)
+            region: {"n": len(part)} | {m: float(part[m].mean()) for m in METRICS}
+            for region, part in (parts | _by_distance(parts["full"])).items()
         }
         protocols[str(protocol)] = {"regions": regions}
     return protocols
+
+
+def _by_distance(full: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows at most and above `NEAR` from training, where there are both."""
+    near, far = full[full.pose_distance <= NEAR], full[full.pose_distance > NEAR]
+    return {"full_near": near, "full_far": far} if len(near) and len(far) else {}
 
 
 def video_rows(
@@ -214,7 +234,7 @@ def _bytes(image: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
 def report(summary: dict[str, Any]) -> str:
     """The means of a summary, a line per protocol and region."""
     return "\n".join(
-        f"{protocol:24} {region:6} n {scores['n']:4}  "
+        f"{protocol:24} {region:9} n {scores['n']:4}  "
         + "  ".join(f"{metric} {scores[metric]:.3f}" for metric in METRICS)
         for protocol, found in summary["protocols"].items()
         for region, scores in found["regions"].items()

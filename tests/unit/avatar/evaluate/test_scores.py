@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from avatar.data.layout import HEAD, NECK, TORSO
 from avatar.evaluate.renders import RenderedFrame
-from avatar.evaluate.scores import rig_regions, score_frame
+from avatar.evaluate.scores import map_regions, rig_regions, score_frame
 from avatar.rig import HeadRig
 from tests.scenes import SIZE, ring_of_cameras
 
@@ -18,6 +19,17 @@ def test_regions_lie_where_the_rig_says(rig: HeadRig) -> None:
     assert np.nonzero(regions["eyes"])[0].max() < rows.max()
     away = rig.v_template.numpy() * np.array([-1, 1, -1])  # the back of the head
     assert rig_regions(rig, away, cameras, 1) == {}
+
+
+def test_head_and_torso_are_those_of_the_region_map() -> None:
+    seen = np.zeros((10, 10), np.uint8)
+    seen[:4], seen[4:6], seen[6:] = HEAD, NECK, TORSO
+    regions = map_regions(seen)
+    assert {name: int(mask.sum()) for name, mask in regions.items()} == {"head": 40, "torso": 40}
+    assert not (regions["head"] | regions["torso"])[4:6].any()
+    seen[6:] = 0
+    seen[9, :9] = TORSO  # too little to measure
+    assert list(map_regions(seen)) == ["head"]
 
 
 def test_scores_of_a_known_difference() -> None:

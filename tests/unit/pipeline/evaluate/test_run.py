@@ -11,11 +11,12 @@ from safetensors.torch import save_file
 from avatar.base import files
 from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
+from avatar.evaluate.poses import pose_distances
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.rig import HeadRig, RigParams
 from avatar.train.__main__ import main as train
 from pipeline.evaluate.__main__ import main
-from pipeline.evaluate.run import video_rows
+from pipeline.evaluate.run import summarise, video_rows
 from pipeline.media import probe
 from tests.rigs import toy_rig
 from tests.scenes import SIZE, pass_on, write_scene
@@ -53,6 +54,7 @@ def test_a_subject_is_measured(
         "sequence",
         "timestep",
         "camera",
+        "pose_distance",
         "psnr",
         "ssim",
         "flip",
@@ -60,7 +62,14 @@ def test_a_subject_is_measured(
     full = table[table.region == "full"]
     counts = {"novel_view": 4, "self_reenactment": 8, "self_reenactment_refined": 8}
     assert full.groupby("protocol").size().to_dict() == counts
-    assert set(table.region) == {"full", "mask", "mouth", "eyes"}
+    assert set(table.region) == {"full", "mask", "head", "torso", "mouth", "eyes"}
+    assert full[full.protocol == "novel_view"].pose_distance.isna().all()
+    held = full[full.protocol != "novel_view"]
+    with Dataset(tmp_path / "results/anna/dataset.h5") as dataset:
+        rows = [dataset.row(t, int(c)) for t, c in zip(held.timestep, held.camera, strict=True)]
+        params = RigParams.load(tmp_path / "results/anna/avatar/rig_params.npz")
+        expected = pose_distances(params, dataset, np.array(rows))
+    assert held.pose_distance.to_numpy() == pytest.approx(expected, rel=1e-4)
     assert set(full[full.protocol == "novel_view"].camera) == {"02"}
     assert set(full[full.protocol == "self_reenactment"].sequence) == {"b"}
     assert table.flip.between(0, 1).all()
@@ -118,6 +127,29 @@ def test_without_an_avatar_one_line_says_so(
     assert main([*arguments, "--rig", str(tmp_path / "toy.npz")]) == 2
     assert "avatar.safetensors does not exist: train" in capsys.readouterr().err
     assert not (tmp_path / "results/anna/eval/summary.json").exists()
+
+
+def test_summaries_tell_near_from_far_poses_where_there_are_both() -> None:
+    rows = [
+        {"protocol": protocol, "region": region, "pose_distance": degrees, "psnr": psnr,
+         "ssim": 0.5, "flip": 0.1}
+        for protocol, places in (
+            ("novel_view", [(np.nan, 30.0)]),
+            ("self_reenactment", [(1.0, 28.0), (5.0, 26.0), (5.1, 20.0), (40.0, 10.0)]),
+            ("self_reenactment_refined", [(1.0, 29.0), (4.0, 27.0)]),
+        )
+        for degrees, psnr in places
+        for region in ("full", "head")
+    ]  # fmt: skip
+    found = summarise(pd.DataFrame(rows))
+    held = found["self_reenactment"]["regions"]
+    assert list(held) == ["full", "head", "full_near", "full_far"]
+    scores = {name: (held[name]["n"], held[name]["psnr"]) for name in held}
+    assert scores == {
+        "full": (4, 21.0), "head": (4, 21.0), "full_near": (2, 27.0), "full_far": (2, 15.0)
+    }  # fmt: skip
+    for protocol in ("novel_view", "self_reenactment_refined"):
+        assert list(found[protocol]["regions"]) == ["full", "head"]
 
 
 def test_a_long_video_is_thinned_evenly() -> None:
