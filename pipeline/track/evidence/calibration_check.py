@@ -5,19 +5,19 @@ into the world by the right matrices, the cameras' heads coincide. Where they do
 mistakes are tried, and one is named only if it makes them coincide.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from avatar.base.errors import UserError
+from pipeline.track.evidence.side_views import NEAR_FRONT, frontal, near_front, reliable
 from pipeline.track.solve import initial, rotations
 from pipeline.track.solve.initial import Poses
 from pipeline.track.solve.model import LandmarkModel
 from pipeline.track.solve.observations import Observations
 
 MOMENTS = 40  # timesteps looked at, spread over the capture
-NEAR_FRONT = 50.0  # degrees; farther round, a camera's own pose is a guess
 AGREE, ROUND = 0.25, 0.8  # eye distances by which two cameras may differ, and more at right angles
 TURN = 45.0  # degrees by which their heads may be turned
 EYE_DISTANCE = 0.09  # m, between the outer corners
@@ -46,19 +46,18 @@ def check_rig(model: LandmarkModel, observed: Observations, names: list[str]) ->
             camera-to-world, OpenGL axes, another unit, or a video that is turned.
     """
     observed = observed.at(moments(observed))
-    poses = near_front(initial.poses_by_camera(model, observed), NEAR_FRONT)
-    measured = _measurable(poses)
-    if measured.sum() < 2:
-        return []
-    agreeing = np.zeros(len(names), bool)
-    if _alike(_unit(poses, observed.viewmats), 1.0):
-        agreeing = _together(_agreement(poses, observed.Ks, observed.viewmats))
-    odd = np.flatnonzero(measured & ~agreeing)
-    if len(odd) == 0:
+    everywhere = initial.poses_by_camera(model, observed)
+    poses = near_front(everywhere, NEAR_FRONT)
+    measured, agreeing = _split(poses, observed)
+    if not (measured & ~agreeing).any():
         return []
     if 2 * agreeing.sum() <= measured.sum():
         _name_common_mistake(poses, observed, measured)
-    _name_turned_video(poses, observed, measured, odd, names)
+    poses = reliable(poses, frontal(everywhere), _in_heads(poses, observed.viewmats))
+    measured, agreeing = _split(poses, observed)
+    odd = np.flatnonzero(measured & ~agreeing)
+    if len(odd):
+        _name_turned_video(poses, observed, measured, odd, names)
     return odd.tolist()
 
 
@@ -75,13 +74,6 @@ def check_single(model: LandmarkModel, observed: Observations, name: str) -> Non
             f"camera {name}: the head lies at {roll:.0f} degrees: turn the video upright "
             f"(by {-90 * round(roll / 90)} degrees, clockwise positive), or fix its rotation tag"
         )
-
-
-def near_front(poses: Poses, degrees: float) -> Poses:
-    """Only the poses whose face looks towards the camera within so many degrees."""
-    away = np.linalg.norm(poses.place, axis=-1)
-    towards = -(poses.turn[..., 2] * poses.place).sum(-1) / np.maximum(away, 1e-9)
-    return replace(poses, found=poses.found & (towards > np.cos(np.radians(degrees))))
 
 
 def misses(
@@ -109,6 +101,17 @@ def moments(observed: Observations) -> Int[np.ndarray, "K"]:
     """Timesteps that two cameras see (or the only one does), spread over the capture."""
     seen = np.flatnonzero(observed.seen.sum(1) >= min(2, observed.seen.shape[1]))
     return seen[np.unique(np.linspace(0, len(seen) - 1, min(MOMENTS, len(seen))).astype(int))]
+
+
+def _split(
+    poses: Poses, observed: Observations
+) -> tuple[Bool[np.ndarray, "C"], Bool[np.ndarray, "C"]]:
+    """Which cameras can be compared with others, and the most that agree."""
+    measured = _measurable(poses)
+    if measured.sum() >= 2 and _alike(_unit(poses, observed.viewmats), 1.0):
+        return measured, _together(_agreement(poses, observed.Ks, observed.viewmats))
+    measured &= measured.sum() >= 2
+    return measured, np.zeros_like(measured)
 
 
 def _measurable(poses: Poses) -> Bool[np.ndarray, "C"]:

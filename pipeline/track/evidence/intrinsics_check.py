@@ -17,14 +17,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from avatar.base.errors import UserError
-from pipeline.track.evidence.calibration_check import moments, near_front
+from pipeline.track.evidence.calibration_check import moments
+from pipeline.track.evidence.side_views import NEAR_FRONT, near_front
 from pipeline.track.solve import initial
 from pipeline.track.solve.initial import Poses
 from pipeline.track.solve.model import LandmarkModel
 from pipeline.track.solve.observations import Observations
 
 LANDMARKS, MOMENTS = 20, 10  # evenly spread, for the search of a factor that all cameras share
-NEAR_FRONT, ROUND = 50.0, 75.0  # degrees: poses that place landmarks, and that may be explained
+ROUND = 75.0  # degrees: poses that a factor may explain; those near the front place landmarks
 FACTORS = np.exp(np.linspace(-1, 1, 21))  # tried on K; those at either end are never the answer
 FINE = np.exp(np.linspace(-0.08, 0.08, 9))  # and about the best of them
 WORTH = 1.12  # a smaller factor is within what detected landmarks and heads allow
