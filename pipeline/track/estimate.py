@@ -101,6 +101,7 @@ def fitted(
     graded.metrics |= {"hold_out": settings.hold_out, "fitted_to": WORDS[settings.hold_out]}
     for warning in warnings:
         graded.warn(warning)
+    graded.messages += _rejected_cameras(measures, store.camera_ids)
     if not track.static_offset.any():
         graded.messages.append("static offsets are zero: no matte, or no gain by them")
     return Tracked(track.params(store), track.cameras(given), found, measures, graded)
@@ -151,6 +152,17 @@ def _checked(
     if len(odd) < observed.seen.any(0).sum():
         observed.seen[:, odd] = False
     return outliers.by_cameras(model, observed), warnings
+
+
+def _rejected_cameras(measures: Measures, names: list[str]) -> list[str]:
+    """A remark on each camera most of whose detections are rejected."""
+    rejected, used = measures.outliers.sum(0), measures.found.sum(0)
+    return [
+        f"camera {names[camera]}: {rejected[camera]} of {rejected[camera] + used[camera]} detected "
+        "faces contradict the other cameras: it sees the head from too far round for the detector, "
+        "or its calibration is mistaken"
+        for camera in np.flatnonzero(rejected > used)
+    ]
 
 
 def _covered_stretches(observed: Observations, store: FrameStore) -> list[str]:

@@ -13,6 +13,7 @@ from pipeline.detect.landmarks import LEFT_EYE, RIGHT_EYE, Detections
 from pipeline.track.settings import Gate
 from pipeline.track.solve.problem import Problem
 from pipeline.track.solve.state import State
+from pipeline.track.solve.view_angles import near_front
 
 WINDOW = 15  # timesteps over which the worst range is sought
 SATURATED = 0.995  # share of its bound at which a blendshape coefficient is at its limit
@@ -32,6 +33,8 @@ class Measures:
             one that is not.
         pixels, per_cent [T,C]: mean distance of detected and fitted landmarks, and in per cent
             of the eye distance.
+        reliable [T,C]: whether that distance tells of the track and not of the detector: the
+            camera sees the head near its front, or no camera that finds a face does.
         shake [T,C]: second differences of the fitted landmarks in time where the head is still,
             root mean square, eye distances.
         eyes [T,C]: eye distance, pixels.
@@ -44,6 +47,7 @@ class Measures:
     outliers: Bool[np.ndarray, "T C"]
     pixels: Float[np.ndarray, "T C"]
     per_cent: Float[np.ndarray, "T C"]
+    reliable: Bool[np.ndarray, "T C"]
     shake: Float[np.ndarray, "T C"]
     eyes: Float[np.ndarray, "T C"]
     saturated: Bool[np.ndarray, "T E"]
@@ -64,6 +68,8 @@ def measure(
         found: detections of every row of `store`.
     """
     pixels, eyes = reprojection(problem, state), eye_distance(problem, state)
+    near = near_front(problem, state)
+    reliable = near | ~(near & np.isfinite(pixels)).any(1, keepdims=True)
 
     def everywhere(values: np.ndarray, missing: float | bool) -> np.ndarray:
         whole = np.full((len(valid), values.shape[1]), missing, values.dtype)
@@ -78,6 +84,7 @@ def measure(
     return Measures(
         valid, by_frame(np.ones(len(store), bool)), by_frame(found.found), by_frame(found.outliers),
         everywhere(pixels, np.nan), everywhere(100 * pixels / eyes, np.nan),
+        everywhere(reliable, False),
         everywhere(shake(problem, state), np.nan), everywhere(eyes, np.nan),
         everywhere(state.expr >= SATURATED * problem.bounds[1, 9:], False),
     )  # fmt: skip
@@ -196,7 +203,7 @@ def _metrics(
         "outlier_share": float(measures.outliers.sum() / max(faces, 1)),
         "reprojection_px": _per_camera(measures.pixels, names),
         "reprojection_percent": _per_camera(measures.per_cent, names),
-        "reprojection_percent_mean": _mean(measures.per_cent),
+        "reprojection_percent_mean": _mean(_trusted(measures)),
         "jitter_per_mille": 1000 * jitter(measures.shake),
         "jitter_px_at_512": jitter(measures.shake * measures.eyes / larger),
         "saturation": float(measures.saturated[measures.valid].mean()),
@@ -217,7 +224,7 @@ def _messages(
     gaps = ", ".join(_ranges(~measures.valid, where)[:3])
     saturated = measures.saturated.mean(1, keepdims=True).repeat(len(names), 1)
     camera = int(measures.outliers.sum(0).argmax())
-    reprojection = worst_range(measures.per_cent, names, where)
+    reprojection = worst_range(_trusted(measures), names, where)
     shaking = worst_range(1000 * measures.shake / np.sqrt(6), names, where)
     absent = (
         f"a track of {{:.0%}} of the timesteps, none of {gaps}"
@@ -253,6 +260,10 @@ def lost_between(valid: Bool[np.ndarray, "T"], sequence: Int[np.ndarray, "T"]) -
 def _mean(values: Float[np.ndarray, "T C"]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else np.nan
+
+
+def _trusted(measures: Measures) -> Float[np.ndarray, "T C"]:
+    return np.where(measures.reliable, measures.per_cent, np.nan)
 
 
 def _per_camera(values: Float[np.ndarray, "T C"], names: list[str]) -> dict[str, float]:

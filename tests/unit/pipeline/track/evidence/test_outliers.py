@@ -1,9 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from pipeline.detect.landmarks import Detections
 from pipeline.track.evidence import outliers
+from pipeline.track.report import quality
+from pipeline.track.solve import rotations
 from pipeline.track.solve.held_out import HeldOut
 from pipeline.track.solve.joint_fit import Fit
 from tests.unit.pipeline.track.capture import SIZE, Toy, toy
@@ -41,6 +44,39 @@ def test_what_does_not_fit_is_an_outlier() -> None:
     middle = scene.problem.points[7, 0].mean(0)
     scene.problem.points[7, 0] = middle + (scene.problem.points[7, 0] - middle) * [-1, 1]
     assert np.argwhere(outliers.by_fit(_fit(scene))).tolist() == [[7, 0]]
+
+
+def _from_the_side() -> Toy:
+    """Two cameras before the head, and one at 75 degrees."""
+    scene = toy(timesteps=20, cams=3, noise=0.5)
+    viewmats = scene.problem.observations.viewmats
+    viewmats[2, :3, :3] = viewmats[1, :3, :3] @ rotations.exp(np.radians([0.0, 75.0, 0.0]))
+    pixels = scene.problem.project(scene.truth, scene.problem.in_cameras(scene.truth))
+    scene.problem.points[:, 2] = pixels[:, 2]
+    return scene
+
+
+@pytest.mark.parametrize(("per_cent", "rejected"), [(12, []), (25, [[7, 2]])])
+def test_what_slipped_at_the_side_is_an_outlier(per_cent: float, rejected: list) -> None:
+    scene = _from_the_side()
+    eyes = quality.eye_distance(scene.problem, scene.truth)
+    scene.problem.points[7, 2, :, 0] += per_cent / 100 * eyes[7, 2]
+    assert np.argwhere(outliers.by_fit(_fit(scene))).tolist() == rejected
+
+
+def test_a_camera_whose_side_views_all_slipped_is_rejected() -> None:
+    scene = _from_the_side()
+    eyes = quality.eye_distance(scene.problem, scene.truth)
+    scene.problem.points[:, 2, :, 0] += 0.5 * eyes[:, 2, None]
+    assert outliers.by_fit(_fit(scene)).all(0).tolist() == [False, False, True]
+
+
+def test_a_side_view_alone_is_kept() -> None:
+    scene = _from_the_side()
+    eyes = quality.eye_distance(scene.problem, scene.truth)
+    scene.problem.points[7, 2, :, 0] += 0.25 * eyes[7, 2]
+    scene.problem.observations.seen[7, :2] = False
+    assert not outliers.by_fit(_fit(scene)).any()
 
 
 def test_what_is_no_longer_observed_is_marked() -> None:

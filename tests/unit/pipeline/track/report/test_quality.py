@@ -11,6 +11,7 @@ from pipeline.detect.landmarks import Detections
 from pipeline.track.report import quality
 from pipeline.track.report.quality_plot import write_plot
 from pipeline.track.settings import Gate
+from pipeline.track.solve import rotations
 from tests.unit.pipeline.track.capture import FOCAL, Toy, toy, write_store
 
 
@@ -94,6 +95,21 @@ def test_a_good_track_passes(scene: Toy, tmp_path: Path) -> None:
     assert graded.metrics["outlier_detections"] == {"0": 0, "1": 0}
     height, width, _ = cv2.imread(str(tmp_path / "quality.png")).shape
     assert 300 < height < width
+
+
+def test_a_view_from_the_side_counts_where_it_is_the_only_one(scene: Toy, tmp_path: Path) -> None:
+    observed = scene.problem.observations
+    round_ = rotations.exp(np.radians([0.0, 100.0, 0.0]))
+    observed.viewmats[1, :3, :3] = observed.viewmats[1, :3, :3] @ round_
+    scene.problem.reweight(scene.truth)
+    scene.problem.points[:] = scene.problem.pixels(scene.truth)
+    scene.problem.points[:, 1] += 30.0
+    graded = _graded(scene, tmp_path)
+    assert graded.metrics["reprojection_percent_mean"] == pytest.approx(0, abs=1e-3)
+    assert graded.metrics["reprojection_px"]["1"] == pytest.approx(30 * np.sqrt(2))
+    assert graded.status == "pass"
+    observed.seen[4:, 0] = False
+    assert _graded(scene, tmp_path / "alone").status == "fail"
 
 
 @pytest.mark.parametrize(("count", "status"), [(19, "pass"), (17, "warn"), (9, "fail")])

@@ -22,8 +22,8 @@ def test_the_strip_shows_faces_outliers_and_gaps(tmp_path: Path) -> None:
     outliers = (np.arange(10) >= 7)[:, None]
     nothing = np.full((10, 1), np.nan)
     measures = Measures(
-        np.ones(10, bool), np.ones((10, 1), bool), found, outliers, nothing, nothing, nothing,
-        nothing, np.zeros((10, 2), bool),
+        np.ones(10, bool), np.ones((10, 1), bool), found, outliers, nothing, nothing, found,
+        nothing, nothing, np.zeros((10, 2), bool),
     )  # fmt: skip
     with FrameStore(tmp_path / "frames.h5") as store:
         write_plot(tmp_path / "quality.png", measures, store, ["smile", "frown"], Gate())
