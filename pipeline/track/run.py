@@ -38,6 +38,8 @@ def track_subject(
         store = opened.enter_context(FrameStore(home / "ingest" / "frames.h5"))
         detections = opened.enter_context(processes.detecting(store.path, settings.workers))
         # Torch and Numba take seconds to load: they load while the detectors work.
+        import torch
+
         from avatar.rig import HeadRig
         from pipeline.detect import blendshapes
         from pipeline.track import estimate, external
@@ -45,6 +47,9 @@ def track_subject(
         from pipeline.track.external import measured
         from pipeline.track.report import overlay, quality_plot
 
+        # Two threads of ours call torch side by side (`threaded`). With a thread pool of torch's
+        # for each, one run was seen to spin without end.
+        torch.set_num_threads(1)
         rig = HeadRig.load(rig_path)
         if rig.landmarks is None:
             raise UserError(f"{rig_path} has no landmark embedding: bake the rig again")

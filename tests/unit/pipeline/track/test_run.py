@@ -59,7 +59,9 @@ def test_a_subject_from_frames_to_files(
     _write_capture(home, frames, STEPS)
     write_store(home / "matte" / "alpha.h5", alphas, 1, STEPS)
     arguments = ["--subject", "ann", "--results", str(tmp_path), "--rig", str(anny_rig_path)]
+    torch.set_num_threads(2)
     assert main(arguments) == 0
+    assert torch.get_num_threads() == 1
 
     params = RigParams.load(home / "track" / "params.npz")
     assert params.valid.tolist() == [True] * 5 + [False] + [True] * 2
