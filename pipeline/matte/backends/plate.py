@@ -16,6 +16,8 @@ Mask = Float[np.ndarray, "H W"]
 DARKEST, BRIGHTEST = np.float32(0.55), np.float32(1.15)
 # Difference of foreground and plate (of 255) at which the mixture has a weight of a half.
 CONTRAST = np.float32(30.0)
+# MediaPipe's mask at which a pixel begins to count as the person's, and does altogether.
+BEGINS, CERTAIN = np.float32(0.5), np.float32(0.9)
 
 
 class PlateMatting:
@@ -23,7 +25,8 @@ class PlateMatting:
 
     A pixel is background where its colour is the plate's times a brightness that a soft shadow
     can explain, within the noise that the background itself shows. MediaPipe's mask fills the
-    person's inside, where a colour may happen to equal the plate's. At the edge alpha solves
+    person's inside, where a colour may happen to equal the plate's; nearer to the mask's edge it
+    only rules out shadows, which dark hair resembles, and closes notches. At the edge alpha solves
     `image = alpha foreground + (1 - alpha) plate` with the foreground of the nearby inside and
     the plate as dark as the shadow nearby makes it.
     """
@@ -41,14 +44,16 @@ class PlateMatting:
         prior = self._masks(small)
         gain = self._exposure(small, prior)
         smooth: Colours = cv2.boxFilter(image, cv2.CV_32F, (3, 3))
-        difference, brightness = _differences(smooth, self._smooth, gain)
-        sure = foreign(difference, fit(prior, image))
-        persons = np.maximum(sure, fit(_inside(prior), image))
+        mask = fit(prior, image)
+        within = np.clip((mask - BEGINS) / (CERTAIN - BEGINS), 0, 1)
+        difference, brightness = _differences(smooth, self._smooth, gain, within)
+        sure = foreign(difference, mask)
+        persons = _closed(np.maximum(sure, fit(_inside(prior), image)), within)
         if share is not None:
             persons *= fit(share, image)
         rough = one_person(persons)
         background = _lit(self._plate, gain, _spread(brightness, rough))
-        alpha = edge_alpha(image, small, background, rough)
+        alpha = edge_alpha(image, small, background, rough, within)
         if share is not None:  # at a border between persons the plate tells nothing
             alpha *= fit(share, image)
         return to_uint8(one_person(alpha))
@@ -68,8 +73,11 @@ class PlateMatting:
 
 
 @njit(cache=True, nogil=True)
-def _differences(colours, plate, gain):
-    """Distance from the plate's colour at its best brightness, and that brightness."""
+def _differences(colours, plate, gain, within):
+    """Distance from the plate's colour at its best brightness, and that brightness.
+
+    The further a pixel is `within` the person (0..1), the less its brightness may differ.
+    """
     red, green, blue = gain
     height, width = colours.shape[:2]
     distance = np.empty((height, width), np.float32)
@@ -82,7 +90,9 @@ def _differences(colours, plate, gain):
             )
             square = p[0] * p[0] + p[1] * p[1] + p[2] * p[2]
             scale = (c[0] * p[0] + c[1] * p[1] + c[2] * p[2]) / max(square, np.float32(1))
-            scale = min(BRIGHTEST, max(DARKEST, scale))
+            inside = within[y, x]
+            scale = max(inside + (np.float32(1) - inside) * DARKEST, scale)
+            scale = min(inside + (np.float32(1) - inside) * BRIGHTEST, scale)
             r, g, b = c[0] - scale * p[0], c[1] - scale * p[1], c[2] - scale * p[2]
             distance[y, x] = np.sqrt(r * r + g * g + b * b)
             brightness[y, x] = scale
@@ -101,6 +111,19 @@ def foreign(difference: Mask, prior: Mask) -> Mask:
     sure = difference * np.float32(1 / (4 * noise))
     sure -= 1
     return np.clip(sure, 0, 1, out=sure)
+
+
+def _closed(persons: Mask, within: Mask) -> Mask:
+    """Notches that MediaPipe takes for the person filled: as narrow as the edge is wide."""
+    kernel = disk(_edge_radius(persons))
+    closed = cv2.morphologyEx(persons, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
+    filled: Mask = np.where(within > 0.75, closed, persons)
+    return filled
+
+
+def _edge_radius(mask: np.ndarray) -> int:
+    """Pixels to either side of a rough edge in which the true one is sought."""
+    return max(2, round(max(mask.shape) / 128))
 
 
 @njit(cache=True, nogil=True)
@@ -132,7 +155,11 @@ def _spread(brightness: Mask, rough: Mask) -> Mask:
 
 
 def edge_alpha(
-    image: Image, small: UInt8[np.ndarray, "h w 3"], background: Colours, rough: Mask
+    image: Image,
+    small: UInt8[np.ndarray, "h w 3"],
+    background: Colours,
+    rough: Mask,
+    within: Mask,
 ) -> Mask:
     """Alpha where the rough mask has its edge, from the plate and the nearby foreground.
 
@@ -140,13 +167,14 @@ def edge_alpha(
         small: the image at working size.
         background: 0..255.
         rough: 0..1.
+        within: 0..1, how sure MediaPipe is of the person.
     """
-    radius = max(2, round(max(rough.shape) / 128))
+    radius = _edge_radius(rough)
     solid = (rough > 0.5).astype(np.uint8)
     inside, reach = cv2.erode(solid, disk(radius)), cv2.dilate(solid, disk(radius))
     foreground = _nearby(image, inside, 1.5 * radius)
     soft: Mask = cv2.blur(solid.astype(np.float32), (3, 3))
-    alpha = _mixture(image, background, foreground, inside, reach, soft)
+    alpha = _mixture(image, background, foreground, inside, reach, soft, within)
     size = small.shape[1::-1]
     return follow_edges(
         image, small, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), 2, 1e-4
@@ -171,7 +199,7 @@ def _nearby(
 
 
 @njit(cache=True, nogil=True)
-def _mixture(image, background, foreground, inside, reach, soft):
+def _mixture(image, background, foreground, inside, reach, soft, within):
     """Solve the mixture within reach of the edge."""
     height, width = inside.shape
     alpha = np.zeros((height, width), np.float32)
@@ -184,16 +212,21 @@ def _mixture(image, background, foreground, inside, reach, soft):
                 continue
             weight = foreground[y, x, 3] * np.float32(1 / 255)
             scale = 1 / max(weight, np.float32(1e-3))
-            contrast, along = np.float32(0), np.float32(0)
+            contrast, along, away = np.float32(0), np.float32(0), np.float32(0)
             for c in range(3):
                 direction = scale * foreground[y, x, c] - background[y, x, c]
+                difference = image[y, x, c] - background[y, x, c]
                 contrast += direction * direction
-                along += direction * (image[y, x, c] - background[y, x, c])
+                along += direction * difference
+                away += difference * difference
             solved = along / max(contrast, np.float32(1))
             solved = min(np.float32(1), max(np.float32(0), solved))
             # Where foreground and plate look alike the equation is ill-posed: the mask decides.
             certain = contrast / (contrast + CONTRAST * CONTRAST)
             certain *= min(np.float32(1), weight / np.float32(0.02))
+            # Within the person a colour that is no such mixture is another part's: hair by skin.
+            miss = away - 2 * solved * along + solved * solved * contrast
+            certain *= 1 - within[y, x] * miss / (miss + CONTRAST * CONTRAST)
             alpha[y, x] = certain * solved + (1 - certain) * soft[y, x]
     return alpha
 
