@@ -101,7 +101,7 @@ def fitted(
     graded.metrics |= {"hold_out": settings.hold_out, "fitted_to": WORDS[settings.hold_out]}
     for warning in warnings:
         graded.warn(warning)
-    graded.messages += _rejected_cameras(measures, store.camera_ids)
+    graded.messages += _rejected_cameras(measures, store.camera_ids, warnings)
     if not track.static_offset.any():
         graded.messages.append("static offsets are zero: no matte, or no gain by them")
     return Tracked(track.params(store), track.cameras(given), found, measures, graded)
@@ -154,14 +154,15 @@ def _checked(
     return outliers.by_cameras(model, observed), warnings
 
 
-def _rejected_cameras(measures: Measures, names: list[str]) -> list[str]:
-    """A remark on each camera most of whose detections are rejected."""
+def _rejected_cameras(measures: Measures, names: list[str], warnings: list[str]) -> list[str]:
+    """A remark on each camera most of whose detections are rejected, without a warning as yet."""
     rejected, used = measures.outliers.sum(0), measures.found.sum(0)
     return [
         f"camera {names[camera]}: {rejected[camera]} of {rejected[camera] + used[camera]} detected "
         "faces contradict the other cameras: it sees the head from too far round for the detector, "
         "or its calibration is mistaken"
         for camera in np.flatnonzero(rejected > used)
+        if not any(warning.startswith(f"camera {names[camera]} ") for warning in warnings)
     ]
 
 

@@ -31,5 +31,7 @@ def test_a_camera_most_of_whose_faces_are_rejected_is_remarked() -> None:
         np.ones(4, bool), np.ones((4, 3), bool), found, outliers, blank, blank, found, blank,
         blank, np.zeros((4, 1), bool),
     )  # fmt: skip
-    [remark] = estimate._rejected_cameras(measures, ["left", "middle", "right"])
+    names = ["left", "middle", "right"]
+    [remark] = estimate._rejected_cameras(measures, names, [])
     assert remark.startswith("camera middle: 2 of 3 detected faces contradict the other cameras")
+    assert estimate._rejected_cameras(measures, names, ["camera middle disagrees"]) == []
