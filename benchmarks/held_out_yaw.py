@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,12 +111,19 @@ def make(work: Path, rig: Path) -> None:
     shutil.copy2(work / "film/capture/main/cam_00.mp4", work / "captures" / f"{SUBJECT}.mp4")
     (work / "results/rigs").mkdir(parents=True, exist_ok=True)
     shutil.copy2(rig, work / "results/rigs/anny.npz")
-    files.write_json(work / "config/config.yaml", SETTINGS)
-    snakemake = Path(sys.executable).with_name("snakemake")
-    arguments = ["--snakefile", str(report.ROOT / "Snakefile"), "--cores", "all", SUBJECT]
+    run_workflow(work, SETTINGS, "--cores", "all", SUBJECT).check_returncode()
+
+
+def run_workflow(
+    work: Path, settings: dict[str, Any], *arguments: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run Snakemake in another folder by this repository's workflow, with settings of its own."""
+    files.write_json(work / "config/config.yaml", settings)
+    snakemake = str(Path(sys.executable).with_name("snakemake"))
+    command = [snakemake, "--snakefile", str(report.ROOT / "Snakefile"), *arguments]
     paths = os.pathsep.join([str(report.ROOT), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths}
-    subprocess.run([snakemake, *arguments], cwd=work, env=environment, check=True)
+    return subprocess.run(command, cwd=work, env=environment, check=False)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import argparse
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from avatar.base.errors import UserError
 from benchmarks import report
@@ -17,29 +18,45 @@ STAMP = "%a %b %d %H:%M:%S %Y"
 SOURCES = ["avatar", "pipeline", "workflow", "Snakefile"]
 
 
-def jobs(log: str) -> list[tuple[str, datetime, datetime]]:
-    """Rule, start and end of each finished job of a log."""
+class Job(NamedTuple):
+    """A job of a log that finished; one without a subject has an empty one."""
+
+    rule: str
+    subject: str
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        """Wall time."""
+        return (self.end - self.start).total_seconds()
+
+
+def jobs(log: str) -> list[Job]:
+    """The finished jobs of a log."""
     now = datetime.min
-    started: dict[str, tuple[str, datetime]] = {}
+    started: dict[str, Job] = {}
     found = []
-    rule = ""
+    rule = number = ""
     for line in log.splitlines():
         if stamp := re.fullmatch(r"\[(.+ \d{4})\]", line):
             now = datetime.strptime(stamp[1], STAMP)
         elif begun := re.fullmatch(r"(?:local)?(?:rule|checkpoint) (\w+):", line):
             rule = begun[1]
-        elif number := re.fullmatch(r"\s+jobid: (\d+)", line):
-            started[number[1]] = (rule, now)
+        elif named := re.fullmatch(r"\s+jobid: (\d+)", line):
+            number = named[1]
+            started[number] = Job(rule, "", now, now)
+        elif of := re.match(r"\s+wildcards: subject=([\w-]+)", line):
+            started[number] = started[number]._replace(subject=of[1])
         elif ended := re.match(r"Finished jobid: (\d+)", line):
-            name, start = started[ended[1]]
-            found.append((name, start, now))
+            found.append(started[ended[1]]._replace(end=now))
     return found
 
 
-def table(found: list[tuple[str, datetime, datetime]]) -> str:
+def table(found: list[Job]) -> str:
     """Seconds of each job, and from the first start to the last end."""
-    rows = [[name, f"{(end - start).total_seconds():.0f}"] for name, start, end in found]
-    first, last = min(start for _, start, _ in found), max(end for _, _, end in found)
+    rows = [[job.rule, f"{job.seconds:.0f}"] for job in found]
+    first, last = min(job.start for job in found), max(job.end for job in found)
     rows.append(
         ["all, from the first start to the last end", f"{(last - first).total_seconds():.0f}"]
     )
