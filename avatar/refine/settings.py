@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from avatar.base.settings import NO_OTHER_KEYS
+from avatar.base.settings import NO_OTHER_KEYS, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -11,8 +11,10 @@ class RefineSettings:
 
     Attributes:
         enabled: whether poses and expressions are refined; if not, the tracker's are passed on.
+        images: that the coarse avatar is trained with.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
 
     enabled: bool = True
+    images: PositiveInt = 2800

@@ -1,21 +1,75 @@
-"""Poses and expressions of some timesteps, refined through a finished avatar."""
+"""Motion refined through an avatar: from afar at some timesteps, then at all of them from near."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Int
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from avatar.data.dataset import Dataset
+from avatar.data.layout import TRAIN
 from avatar.gaussians.avatar_file import Avatar
+from avatar.refine import motion
+from avatar.refine.descent import Descent, Round
+from avatar.refine.targets import Targets, spread_cameras
 from avatar.rig import HeadRig, RigParams
+
+log = logging.getLogger(__name__)
+
+COARSE, FINE = 128, 256  # longer side of the compared images, pixels
+APART = 4  # timesteps between those that are refined from afar
+FAR = (Round(COARSE, 8, 0.15), Round(COARSE, 6, 0.08))
+NEAR = (Round(FINE, 5, 0.08), Round(FINE, 3, 0.03))
+AGAIN = (Round(FINE, 8, 0.08), Round(FINE, 6, 0.03))  # of motion that has been refined before
 
 
 def refine_through(
     avatar: Avatar, rig: HeadRig, dataset: Dataset, timesteps: Int[np.ndarray, "S"]
 ) -> RigParams:
-    """Refine the avatar's parameters at some timesteps; the avatar itself stays as it is.
+    """Refine the avatar's motion at some timesteps once more; the avatar stays as it is.
 
     Args:
-        timesteps: whose frames are looked at; all others keep their parameters.
+        timesteps: whose frames are looked at, those of the cameras that training sees; all others
+            keep their parameters.
     Returns:
         Parameters of all timesteps, on the CPU.
     """
-    return avatar.params
+    change, seen = _descended(avatar, rig, dataset, timesteps, AGAIN)
+    return motion.changed(avatar.params, seen, change)
+
+
+def refine_tracked(
+    avatar: Avatar, rig: HeadRig, dataset: Dataset, timesteps: Int[np.ndarray, "S"]
+) -> RigParams:
+    """Refine motion that is pixels away, as the tracker finds it.
+
+    From afar every few timesteps are enough, because the tracker's errors change slowly: the
+    change is interpolated over the others before all are refined from near.
+    """
+    change, seen = _descended(avatar, rig, dataset, timesteps[::APART], FAR)
+    nearer = motion.interpolated(avatar.params, seen, change, timesteps)
+    avatar = replace(avatar, params=nearer)
+    change, seen = _descended(avatar, rig, dataset, timesteps, NEAR)
+    return motion.changed(nearer, seen, change)
+
+
+def _descended(
+    avatar: Avatar,
+    rig: HeadRig,
+    dataset: Dataset,
+    timesteps: Int[np.ndarray, "S"],
+    rounds: Sequence[Round],
+) -> tuple[Float[Tensor, "R D"], Int[np.ndarray, "R"]]:
+    """The change of the motion, and the timesteps that it is of: those that a camera shows."""
+    cameras = spread_cameras(dataset, TRAIN)
+    targets = {part.longer: Targets(dataset, cameras, part.longer) for part in rounds}
+    seen = next(iter(targets.values())).seen(timesteps)
+    before = motion.stack(avatar.params, torch.from_numpy(seen))
+    descent = Descent(before, motion.units(avatar.params))
+    for part in rounds:
+        errors = descent.run(avatar, rig, targets[part.longer], seen, part)
+        log.info("refine: %d timesteps, error %.4f to %.4f", len(seen), errors[0], errors[-1])
+    return descent.values - before, seen

@@ -31,6 +31,7 @@ class Optimiser:
         extent: float,
         timesteps: Int[Tensor, "S"],
         camera_colors: Float[Tensor, "C 3 4"] | None = None,
+        identity: dict[str, Tensor] | None = None,
     ) -> None:
         """Make leaves of everything.
 
@@ -38,6 +39,7 @@ class Optimiser:
             rig: initial rig parameters; those with a rate of zero stay constants.
             timesteps: those that are trained on.
             extent: scene's size (m), which multiplies the rate of the means.
+            identity: leaves of `avatar.train.identity`, by name; this dictionary is kept.
         """
         self._rates, self._extent = rates, extent
         self.means_rate = rates.means_first
@@ -54,6 +56,8 @@ class Optimiser:
             "expr": tuning.expr,
             "translation": tuning.translation,
             "neck_shift": tuning.translation,
+            "shape": tuning.shape,
+            "static_offset": tuning.static_offset,
         } | dict.fromkeys(_ROTATIONS, tuning.pose)
         copies = {name: value.clone() for name, value in gaussians.tensors().items()}
         self.gaussians = RiggedGaussians(**copies)
@@ -63,7 +67,8 @@ class Optimiser:
         }
         self._tracked = {name: value.clone() for name, value in self.rig.items()}
         self._timesteps = timesteps if tuning.centred else timesteps[:0]
-        tensors |= self.rig
+        self._identity = {} if identity is None else identity
+        tensors |= self.rig | self._identity
         self.camera_colors = camera_colors
         if camera_colors is not None:
             tensors["camera_colors"] = camera_colors
@@ -145,9 +150,10 @@ class Optimiser:
             moments = {k: tensors[f"{name}.{k}"] for k in _MOMENTS if f"{name}.{k}" in tensors}
             if moments:
                 self._adam.state[value] = moments
-            if name in self.rig:
-                self.rig[name] = value
-            elif name == "camera_colors":
+            for holder in (self.rig, self._identity):
+                if name in holder:
+                    holder[name] = value
+            if name == "camera_colors":
                 self.camera_colors = value
         local = {name: self._groups[name]["params"][0] for name in PARAMETERS}
         self.gaussians = RiggedGaussians(**local, binding=tensors["binding"])

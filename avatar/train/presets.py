@@ -67,12 +67,17 @@ class Rates:
 
 @dataclass(frozen=True)
 class RigTuning:
-    """Learning rates of each training timestep's rig parameters; 0 leaves one as tracked."""
+    """Learning rates of the rig parameters; 0 leaves one as given.
+
+    All but `shape` and `static_offset` are of each training timestep.
+    """
 
     __pydantic_config__ = NO_OTHER_KEYS
     expr: NonNegative = 1e-3
     pose: NonNegative = 1e-5  # rotation, neck, jaw, eyes
     translation: NonNegative = 1e-6  # and the shift of the neck
+    shape: NonNegative = 0.0  # identity
+    static_offset: NonNegative = 0.0  # m, before smoothing
     centred: bool = False  # no shift common to all timesteps: held-out ones would not share it
     tracked_share: Share = 0.0  # of the steps use the tracked parameters, as held-out frames do
 
@@ -166,14 +171,14 @@ QUICK = Preset(
     batch=Batch(timesteps=2, views=2, background="white", coarse_images=3000, coarse_above=150_000),
     start=Start(opacity=0.5, scale=0.6, color_frames=24),
     rates=Rates(means_first=0.04, means_last=5e-4, sh_dc=0.01, final=0.1),
-    rig=RigTuning(expr=3e-4, pose=2e-4, translation=1e-4, centred=True, tracked_share=0.3),
+    rig=RigTuning(expr=0, pose=0, translation=0),  # as the stage refine has them, for all timesteps
     density=Density(interval=500, first=0, last=6500, gradient=1e-4, most=24_000, reset_interval=0),
     basis=Basis(size=16),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
-# Changes to every preset for one camera: view dependence is not constrained, the cameras have no
-# spread, and what is seen from the side only must not stay opaque.
-ONE_CAMERA: dict[str, Any] = {"sh_degree": 0, "extent": "head", "loss": {"opacity": 0.01}}
+# Changes to every preset for one camera: view dependence is not constrained, and the cameras have
+# no spread.
+ONE_CAMERA: dict[str, Any] = {"sh_degree": 0, "extent": "head"}
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES, check_rig
 from avatar.train.checkpoint import Snapshot
 from avatar.train.density.control import make_control
+from avatar.train.identity import Identity
 from avatar.train.log import TrainLog
 from avatar.train.optimiser import Optimiser
 from avatar.train.presets import Preset
@@ -43,6 +44,8 @@ class Trainer:
     """The state of a run. Everything random follows from `(seed, step)`: there is no hidden state.
 
     Attributes:
+        params: what the timesteps start from; may be replaced between two steps.
+        shrink: frames this many times smaller are trained on; None: as the preset has it.
         step, images: what has been done; an image counts as often as it is seen.
         seconds: spent in steps, those before a resume among them.
         extent: metres; the unit of the means' rate and of density control's sizes.
@@ -58,11 +61,13 @@ class Trainer:
         preset: Preset,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        rows: Int[np.ndarray, "R"] | None = None,
     ) -> None:
         """Put a Gaussian on every face; frames are decoded when they are needed.
 
         Args:
             params: of the dataset's timesteps; tuned on those that are trained on.
+            rows: frames to train on; all of the training part if None.
         Raises:
             UserError: the dataset has no training frames, or the parameters are of another rig.
         """
@@ -71,11 +76,12 @@ class Trainer:
         self._device = torch.device(device)
         # A copy: a module's `to` works in place, and the rig is the caller's.
         self._rig = copy.deepcopy(rig).to(self._device)
-        self._params = params.to(self._device)
-        rows = training_rows(dataset)
+        self.params = params.to(self._device)
+        rows = training_rows(dataset) if rows is None else rows
         batch = preset.batch
         self._order = FrameOrder(dataset, rows, batch.timesteps, batch.views, seed)
         self._feed: FrameFeed | None = None
+        self.shrink: int | None = None
         self._shrink = 0
         spread = preset.extent == "cameras"
         trained = dataset.cameras.viewmats[np.unique(dataset.camera[rows])]
@@ -88,16 +94,18 @@ class Trainer:
         colors = None
         if preset.correct_colors:
             colors = camera_colors.identity(len(dataset.camera_ids)).to(self._device)
+        self._identity = Identity(self._rig, self.params, preset.rig)
         self._optimiser = Optimiser(
             self._first_gaussians(params, rig, rows).to(self._device),
-            {name: getattr(self._params, name) for name in POSES},
+            {name: getattr(self.params, name) for name in POSES},
             preset.rates,
             preset.rig,
             self.extent,
             timesteps.to(self._device),
             colors,
+            self._identity.leaves,
         )
-        face_scale = neutral_frames(self._rig, self._params).scale
+        face_scale = neutral_frames(self._rig, self.params).scale
         white = batch.background == "white"
         self._density = make_control(preset.density, self.extent, face_scale, white)
         self._lpips = None
@@ -177,9 +185,10 @@ class Trainer:
         self, rows: Int[np.ndarray, "B C"], backgrounds: Float[Tensor, "B C 3"], shrink: int
     ) -> RenderOutput:
         timesteps = self._on_device(self._dataset.timestep[rows[:, 0]]).long()
-        poses = self._params.poses(timesteps)
+        poses = self.params.poses(timesteps)
         if self._random(_TRACKED).random() >= self._preset.rig.tracked_share:
             poses |= {name: value[timesteps] for name, value in self._optimiser.rig.items()}
+        poses |= self._identity.of(self.params)
         weights = None
         if self.space is not None:
             weights = self.space.weights(poses["expr"], poses["jaw_pose"])
@@ -202,6 +211,8 @@ class Trainer:
         return torch.from_numpy(array).to(self._device)
 
     def _current_shrink(self) -> int:
+        if self.shrink is not None:
+            return self.shrink
         batch = self._preset.batch
         pixels = int(self._dataset.cameras.sizes.prod(1).max())
         coarse = self.images < batch.coarse_images and pixels > batch.coarse_above
@@ -232,9 +243,10 @@ class Trainer:
     def tuned_params(self) -> RigParams:
         """The rig's parameters on the CPU, tuned where training saw them."""
         tuned: dict[str, Any] = {
-            name: value.detach().clone() for name, value in self._optimiser.rig.items()
+            name: value.detach().clone()
+            for name, value in (self._optimiser.rig | self._identity.of(self.params)).items()
         }
-        return replace(self._params, **tuned).to("cpu")
+        return replace(self.params, **tuned).to("cpu")
 
     def snapshot(self) -> Snapshot:
         """All that the next step depends on: the tensors themselves, which that step changes.

@@ -1,0 +1,83 @@
+"""What is refined of a timestep, as one vector: pose, torso, jaw, gaze and expression."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from avatar.rig import HeadRig, RigParams
+
+# By how much a tracked value may be wrong: rad, m, and coefficients of an expression. A step of
+# the descent is measured in these units, so that all change alike.
+UNITS = {
+    "rotation": 0.05,
+    "translation": 0.01,
+    "neck_pose": 0.05,
+    "neck_shift": 0.01,
+    "jaw_pose": 0.03,
+    "eyes_pose": 0.1,
+    "expr": 0.05,
+}
+
+
+def stack(params: RigParams, timesteps: Int[Tensor, "S"]) -> Float[Tensor, "S D"]:
+    """The refined parameters of some timesteps, side by side."""
+    return torch.cat([getattr(params, name)[timesteps] for name in UNITS], 1)
+
+
+def split(values: Float[Tensor, "S D"], params: RigParams) -> dict[str, Float[Tensor, "S _"]]:
+    """The parameters by name: the inverse of `stack`."""
+    widths = [getattr(params, name).shape[1] for name in UNITS]
+    return dict(zip(UNITS, values.split(widths, 1), strict=True))
+
+
+def changed(
+    params: RigParams, timesteps: Int[np.ndarray, "S"], change: Float[Tensor, "S D"]
+) -> RigParams:
+    """The same parameters, changed at some timesteps."""
+    at = torch.from_numpy(timesteps)
+    new: dict[str, Any] = {}
+    for name, part in split(change, params).items():
+        new[name] = getattr(params, name).clone()
+        new[name][at] += part
+    return replace(params, **new)
+
+
+def units(params: RigParams) -> Float[Tensor, "D"]:
+    """The unit of every entry of the vector."""
+    return torch.cat(
+        [params.expr.new_full((getattr(params, n).shape[1],), u) for n, u in UNITS.items()]
+    )
+
+
+def within_range(
+    values: Float[Tensor, "S D"], params: RigParams, rig: HeadRig
+) -> Float[Tensor, "S D"]:
+    """Actions stay within 0 and 1; directions of variance have no range."""
+    if rig.principal_expr:
+        return values
+    parts = split(values, params)
+    parts["expr"] = parts["expr"].clamp(0, 1)
+    return torch.cat(list(parts.values()), 1)
+
+
+def interpolated(
+    params: RigParams,
+    timesteps: Int[np.ndarray, "S"],
+    change: Float[Tensor, "S D"],
+    others: Int[np.ndarray, "R"],
+) -> RigParams:
+    """A change that is known at some timesteps, at others: linear between and held beyond.
+
+    It is interpolated within each sequence; a sequence of which none is known stays as it is.
+    """
+    _, clip = np.unique(params.sequence, return_inverse=True)
+    for number in np.unique(clip[timesteps]):
+        rows, known = others[clip[others] == number], clip[timesteps] == number
+        columns = change[torch.from_numpy(known)].numpy().T
+        added = np.stack([np.interp(rows, timesteps[known], column) for column in columns], 1)
+        params = changed(params, rows, torch.from_numpy(added.astype(np.float32)))
+    return params
