@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 COARSE, FINE = 128, 256  # longer side of the compared images, pixels
 APART = 4  # timesteps between those that are refined from afar
 FAR = (Round(COARSE, 8, 0.15), Round(COARSE, 6, 0.08))
-NEAR = (Round(FINE, 5, 0.08), Round(FINE, 3, 0.03))
-AGAIN = (Round(FINE, 8, 0.08), Round(FINE, 6, 0.03))  # of motion that has been refined before
+NEAR = (Round(FINE, 5, 0.05), Round(FINE, 3, 0.02))
+AGAIN = (Round(FINE, 8, 0.05), Round(FINE, 6, 0.02))  # of motion that has been refined before
 
 
 def refine_through(

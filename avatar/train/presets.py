@@ -171,7 +171,7 @@ QUICK = Preset(
     batch=Batch(timesteps=2, views=2, background="white", coarse_images=3000, coarse_above=150_000),
     start=Start(opacity=0.5, scale=0.6, color_frames=24),
     rates=Rates(means_first=0.04, means_last=5e-4, sh_dc=0.01, final=0.1),
-    rig=RigTuning(expr=0, pose=0, translation=0),  # as the stage refine has them, for all timesteps
+    rig=RigTuning(expr=0.0, pose=0.0, translation=0.0),  # as the stage refine has them
     density=Density(interval=500, first=0, last=6500, gradient=1e-4, most=24_000, reset_interval=0),
     basis=Basis(size=16),
 )
