@@ -80,8 +80,8 @@ def refine_poses(
     avatar = coarse_avatar(dataset, rig, settings.images, seed, device)
     everything = np.arange(len(dataset.params))
     refined = refine_tracked(avatar, rig, dataset, everything)
-    identity = {"shape": refined.shape, "static_offset": refined.static_offset}
-    stages = {"tracked": replace(dataset.params, **identity), "refined": refined}
+    tracked = replace(dataset.params, shape=refined.shape, static_offset=refined.static_offset)
+    stages = {"tracked": tracked, "refined": refined}
     trained = np.unique(dataset.timestep[dataset.rows(TRAIN)])
     parts = {"training": trained, "others": np.setdiff1d(everything, trained)}
     return refined, {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from avatar.data.dataset import Dataset
@@ -31,7 +31,7 @@ class Targets:
         """
         self._dataset, self._cameras = dataset, np.asarray(cameras)
         self.shrink = max(1, round(int(dataset.cameras.sizes[self._cameras].max()) / longer))
-        self._kept: dict[int, np.ndarray] = {}
+        self._kept: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
 
     def rows(self, timesteps: Int[np.ndarray, "B"]) -> Int[np.ndarray, "B C"]:
         """Rows of the frames that show some timesteps; every one has a frame (`seen`)."""
@@ -53,14 +53,14 @@ class Targets:
         index = self._dataset.camera[rows]
         return Views(*camera_tensors(self._dataset.cameras, index, self.shrink))
 
-    def _frame(self, row: int) -> np.ndarray:
+    def _frame(self, row: int) -> UInt8[np.ndarray, "H W 3"]:
         if row not in self._kept:
             image, alpha = self._dataset.image(row), self._dataset.alpha(row)
             full = composite(image, alpha, _WHITE)
             n = self.shrink
             size = (image.shape[1] // n, image.shape[0] // n)
             part = full[: size[1] * n, : size[0] * n]
-            small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+            small = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.float32)
             self._kept[row] = (small * 255 + 0.5).astype(np.uint8)
         return self._kept[row]
 

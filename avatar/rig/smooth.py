@@ -28,8 +28,9 @@ class Smoother:
         """
         corners = faces.cpu().numpy()
         start, end = corners.ravel(), np.roll(corners, -1, 1).ravel()
-        joined = sp.coo_matrix((np.ones(len(start)), (start, end)), (count, count))
-        edges = ((joined + joined.T) > 0).astype(float)
+        # Each pair once in either direction, however many faces share it.
+        pairs = np.unique(np.stack([np.r_[start, end], np.r_[end, start]]), axis=1)
+        edges = sp.csc_matrix((np.ones(pairs.shape[1]), pairs), (count, count))
         laplacian = sp.diags(np.asarray(edges.sum(1)).ravel()) - edges
         self._solve = splu((sp.eye(count) + STIFFNESS * laplacian).tocsc()).solve
 

@@ -44,7 +44,7 @@ def test_a_good_subject_is_finished_beside_a_bad_one(baked: Path, snakemake: Run
     (baked / "captures/bad.mp4").write_text("this is no video")
     # The demo's two sequences in 24 steps each move too fast for the gate's smooth motion.
     quick = {"preset": "quick", "overrides": {"images": 400}}
-    _configure(baked, pack={"gate": "warn"}, train=quick)
+    _configure(baked, pack={"gate": "warn"}, refine={"images": 200}, train=quick)
 
     first = snakemake("--cores", "2", "--keep-going")
     assert first.returncode == 1, first.stdout + first.stderr
@@ -80,6 +80,7 @@ def test_a_real_talking_head_becomes_an_avatar(baked: Path, snakemake: Run) -> N
     _configure(
         baked,
         ingest={"duration": 2.4, "size_mono": 256},
+        refine={"images": 800},
         train={"preset": "quick", "overrides": {"images": 1600}},
     )
     answer = snakemake("--cores", "2", "address")
