@@ -49,12 +49,13 @@ class Turn:
 
 
 TURNS = (
-    Turn(0.14, COARSE),
-    Turn(0.14, COARSE, Round(COARSE, 4, 0.15)),
-    Turn(0.14, COARSE, Round(COARSE, 4, 0.12)),
-    Turn(0.14, COARSE, Round(COARSE, 4, 0.10)),
-    Turn(0.22, FINE, Round(COARSE, 4, 0.08)),
-    Turn(0.22, FINE, Round(FINE, 2, 0.05)),
+    Turn(0.1, COARSE),
+    Turn(0.1, COARSE, Round(COARSE, 4, 0.15)),
+    Turn(0.1, COARSE, Round(COARSE, 4, 0.12)),
+    Turn(0.1, COARSE, Round(COARSE, 4, 0.10)),
+    Turn(0.2, FINE, Round(COARSE, 4, 0.08)),
+    Turn(0.2, FINE, Round(FINE, 3, 0.05)),
+    Turn(0.2, FINE, Round(FINE, 3, 0.03)),
 )
 # One Gaussian a face and no basis: what motion can explain is left to the motion.
 _COARSE = {

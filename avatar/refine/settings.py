@@ -17,4 +17,4 @@ class RefineSettings:
     __pydantic_config__ = NO_OTHER_KEYS
 
     enabled: bool = True
-    images: PositiveInt = 2800
+    images: PositiveInt = 4000

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 COARSE, FINE = 128, 256  # longer side of the compared images, pixels
 APART = 4  # timesteps between those that are refined from afar
 FAR = (Round(COARSE, 8, 0.15), Round(COARSE, 6, 0.08))
-NEAR = (Round(FINE, 5, 0.05), Round(FINE, 3, 0.02))
+NEAR = (Round(FINE, 6, 0.05), Round(FINE, 4, 0.02))
 AGAIN = (Round(FINE, 8, 0.05), Round(FINE, 6, 0.02))  # of motion that has been refined before
 
 
