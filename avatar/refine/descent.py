@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from avatar.base import cli
 from avatar.gaussians.avatar_file import Avatar
 from avatar.refine import motion
 from avatar.refine.targets import Targets
@@ -66,7 +67,7 @@ class Descent:
     ) -> list[float]:
         """Take the steps of a round; returns the mean error before each of them."""
         errors = []
-        for _ in range(part.steps):
+        for _ in cli.progress(range(part.steps), f"motion, {part.longer} pixels"):
             error, gradient = residual(avatar, rig, targets, timesteps, self.values)
             self.step(gradient, part.rate)
             self.values = motion.within_range(self.values, avatar.params, rig)

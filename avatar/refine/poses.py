@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from avatar.base import cli
 from avatar.data.dataset import Dataset
 from avatar.data.layout import TRAIN
 from avatar.gaussians.avatar_file import Avatar
@@ -110,7 +111,8 @@ def coarse_avatar(
     timesteps = targets[COARSE].seen(timesteps)
     tracked = motion.stack(dataset.params, torch.from_numpy(timesteps))
     descent = Descent(tracked, motion.units(dataset.params))
-    steps, share = trainer.steps(), 0.0
+    steps = cli.progress(trainer.steps(), "coarse avatar", trainer.total_steps)
+    share = 0.0
     for turn in TURNS:
         share += turn.share
         trainer.shrink = targets[turn.longer].shrink
@@ -125,6 +127,7 @@ def coarse_avatar(
         change -= change.mean(0)
         descent.values = tracked + change
         trainer.params = motion.changed(dataset.params, timesteps, change).to(device)
+    next(steps, None)  # it ends: threads that decode frames are stopped
     avatar = trainer.avatar({})
     others = np.setdiff1d(np.arange(len(dataset.params)), timesteps)
     return replace(avatar, params=motion.interpolated(avatar.params, timesteps, change, others))

@@ -20,6 +20,7 @@ from avatar.rig import HeadRig, RigParams
 log = logging.getLogger(__name__)
 
 COARSE, FINE = 128, 256  # longer side of the compared images, pixels
+WINDOW = 512  # timesteps whose small frames are in memory together
 APART = 4  # timesteps between those that are refined from afar
 FAR = (Round(COARSE, 8, 0.15), Round(COARSE, 6, 0.08))
 NEAR = (Round(FINE, 6, 0.05), Round(FINE, 4, 0.02))
@@ -63,13 +64,22 @@ def _descended(
     timesteps: Int[np.ndarray, "S"],
     rounds: Sequence[Round],
 ) -> tuple[Float[Tensor, "R D"], Int[np.ndarray, "R"]]:
-    """The change of the motion, and the timesteps that it is of: those that a camera shows."""
+    """The change of the motion, and the timesteps that it is of: those that a camera shows.
+
+    A window of timesteps after the other, so that memory is bounded.
+    """
     cameras = spread_cameras(dataset, TRAIN)
-    targets = {part.longer: Targets(dataset, cameras, part.longer) for part in rounds}
-    seen = next(iter(targets.values())).seen(timesteps)
+    seen = Targets(dataset, cameras, FINE).seen(timesteps)
     before = motion.stack(avatar.params, torch.from_numpy(seen))
-    descent = Descent(before, motion.units(avatar.params))
-    for part in rounds:
-        errors = descent.run(avatar, rig, targets[part.longer], seen, part)
-        log.info("refine: %d timesteps, error %.4f to %.4f", len(seen), errors[0], errors[-1])
-    return descent.values - before, seen
+    change = torch.zeros_like(before)
+    for first in range(0, len(seen), WINDOW):
+        part = slice(first, first + WINDOW)
+        descent = Descent(before[part], motion.units(avatar.params))
+        for steps in rounds:
+            targets = Targets(dataset, cameras, steps.longer)
+            errors = descent.run(avatar, rig, targets, seen[part], steps)
+            done = min(first + WINDOW, len(seen))
+            shown = (done, len(seen), errors[0], errors[-1])
+            log.info("refine: %d of %d timesteps, error %.4f to %.4f", *shown)
+        change[part] = descent.values - before[part]
+    return change, seen
