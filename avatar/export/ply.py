@@ -17,13 +17,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avatar.base import files
+from avatar.export import scene_ply
 from avatar.gaussians.model import RiggedGaussians
 from avatar.rig.rotations import quat_multiply
 
 NAME = "local_frame.ply"
 _CONJUGATE = torch.tensor([1.0, -1.0, -1.0, -1.0])
-_REST = 45  # f_rest columns of degree 3, which readers expect whatever degree is used
 _COMMENTS = (
     "Gaussians in the local frames of a head rig's triangles; not a scene for splat viewers",
     "binding_0: triangle of each Gaussian; all columns before activation",
@@ -39,36 +38,22 @@ def save_ply(path: Path, gaussians: RiggedGaussians, rest: Float[Tensor, "F 4"])
     Args:
         rest: rotation of each face on the subject's unposed, expressionless mesh, wxyz.
 
-    Columns, all float32: x y z nx ny nz f_dc_0..2 f_rest_0..44 opacity scale_0..2 rot_0..3
-    binding_0. `f_rest` runs over coefficients within a channel; unused degrees are zero.
+    Columns, all float32: those of `scene_ply` and `binding_0`.
     """
-    table = ply_table(gaussians, rest)
-    header = "ply\nformat binary_little_endian 1.0\n"
-    header += "".join(f"comment {line}\n" for line in _COMMENTS)
-    header += f"element vertex {len(table)}\n"
-    header += "".join(f"property float {name}\n" for name in ply_columns())
-    with files.atomic(path) as temporary, open(temporary, "wb") as file:
-        file.write((header + "end_header\n").encode())
-        file.write(table.astype("<f4").tobytes())
+    scene_ply.write(path, _COMMENTS, ply_columns(), ply_table(gaussians, rest))
 
 
 def ply_columns() -> list[str]:
     """Names of the columns, in order."""
-    names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{i}" for i in range(3))]
-    names += [f"f_rest_{i}" for i in range(_REST)]
-    names += ["opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]
-    return [*names, "binding_0"]
+    return [*scene_ply.COLUMNS, "binding_0"]
 
 
 def ply_table(gaussians: RiggedGaussians, rest: Float[Tensor, "F 4"]) -> Float[np.ndarray, "N 63"]:
     """One row per Gaussian, in the order of `ply_columns`; arguments as in `save_ply`."""
     values = gaussians.to("cpu").tensors()
-    n = len(gaussians)
-    sh_rest = torch.zeros(n, 3, _REST // 3)
-    sh_rest[:, :, : values["sh_rest"].shape[1]] = values["sh_rest"].transpose(1, 2)
-    place = [values["means_local"], torch.zeros(n, 3)]
-    color = [values["sh_dc"][:, 0], sh_rest.flatten(1)]
+    place = [values["means_local"], torch.zeros(len(gaussians), 3)]
+    color = scene_ply.color_columns(torch.cat([values["sh_dc"], values["sh_rest"]], 1))
     face = rest[values["binding"]]
     quats = quat_multiply(quat_multiply(face, values["quats_local"]), face * _CONJUGATE)
     form = [values["opacity_logits"][:, None], values["log_scales"], quats]
-    return torch.cat([*place, *color, *form, values["binding"][:, None].float()], 1).numpy()
+    return torch.cat([*place, color, *form, values["binding"][:, None].float()], 1).numpy()

@@ -61,7 +61,7 @@ def test_help_of_the_stages_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from pipeline import cli\n"
-        f"for verb in ['', *{(*STAGES, 'rig', 'tables', 'dataset')}]:\n"
+        f"for verb in ['', *{(*STAGES, 'rig', 'tables', 'export', 'dataset')}]:\n"
         "    try: cli.main([verb, '--help'] if verb else ['--help'])\n"
         "    except SystemExit as end: assert end.code == 0, verb\n"
         f"    found = [name for name in '{HEAVY}'.split() if name in sys.modules]\n"

@@ -1,0 +1,62 @@
+"""Export a trained avatar: results/<subject>/avatar/ -> files that other programs open.
+
+World: metres, y up, the face at rest looks along z. docs/exports.md describes the files.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from avatar.base import cli
+
+SCENES = {
+    "ply": "one timestep as a 3DGS point cloud",
+    "spz": "one timestep as a compressed point cloud (SPZ)",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.command_parser("export", __doc__)
+    formats = parser.add_subparsers(dest="what", required=True, prog="headsplat export")
+    for what, text in SCENES.items():
+        scene = _subject_parser(formats, what, text)
+        scene.add_argument("--timestep", type=int, default=0, metavar="N", help="default 0")
+    args = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    return cli.run_command(args, lambda: _run(args))
+
+
+def _subject_parser(
+    formats: "argparse._SubParsersAction[cli.Parser]", what: str, text: str
+) -> cli.Parser:
+    """The parser of one format, with what all take."""
+    parser = formats.add_parser(what, help=text, description=f"Write {text}.")
+    parser.add_argument("subject", help="the subject's name")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument("--rig", type=Path, help="the rig's npz file, if not in results/rigs/")
+    parser.add_argument("--output", type=Path, help="default: in results/<subject>/export/")
+    parser.add_argument(
+        "--up", choices=("y", "z", "-y"), default="y", help="axis that is up in the file, default y"
+    )
+    return parser
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """`--up -y` as one word: argparse takes `-y` for an option."""
+    words = list(argv)
+    if "--up" in words[:-1]:
+        place = words.index("--up")
+        words[place : place + 2] = ["=".join(words[place : place + 2])]
+    return words
+
+
+def _run(args: argparse.Namespace) -> None:
+    from avatar.export import run
+    from avatar.export.subject import Subject
+
+    subject = Subject.load(args.subject, args.results, args.rig)
+    print(run.export_scene(args.what, subject, args.timestep, args.up, args.output))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
