@@ -24,12 +24,12 @@ class Round:
     """Some steps of a descent.
 
     Attributes:
-        longer: longer side of the compared images, pixels.
+        longer: longer side of the compared images, pixels; None: as they are stored.
         steps: how many.
         rate: of a step, in the units of `motion.UNITS`.
     """
 
-    longer: int
+    longer: int | None
     steps: int
     rate: float
 
@@ -67,7 +67,7 @@ class Descent:
     ) -> list[float]:
         """Take the steps of a round; returns the mean error before each of them."""
         errors = []
-        for _ in cli.progress(range(part.steps), f"motion, {part.longer} pixels"):
+        for _ in cli.progress(range(part.steps), "motion"):
             error, gradient = residual(avatar, rig, targets, timesteps, self.values)
             self.step(gradient, part.rate)
             self.values = motion.within_range(self.values, avatar.params, rig)

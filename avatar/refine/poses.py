@@ -107,7 +107,8 @@ def coarse_avatar(
     preset = override(QUICK, _COARSE | {"images": images})
     trainer = Trainer(dataset, dataset.params, rig, preset, seed, device, rows)
     cameras = spread_cameras(dataset, TRAIN)
-    targets = {longer: Targets(dataset, cameras, longer) for longer in (COARSE, FINE)}
+    sizes: tuple[int | None, ...] = (COARSE, FINE)
+    targets = {longer: Targets(dataset, cameras, longer) for longer in sizes}
     timesteps = targets[COARSE].seen(timesteps)
     tracked = motion.stack(dataset.params, torch.from_numpy(timesteps))
     descent = Descent(tracked, motion.units(dataset.params))

@@ -22,15 +22,16 @@ class Targets:
     A timestep is seen by the chosen cameras; where one has no frame, another's counts twice.
     """
 
-    def __init__(self, dataset: Dataset, cameras: Sequence[int], longer: int) -> None:
+    def __init__(self, dataset: Dataset, cameras: Sequence[int], longer: int | None) -> None:
         """Decode nothing yet.
 
         Args:
             cameras: indices; the images of these are compared.
-            longer: pixels.
+            longer: pixels; None: frames as they are stored.
         """
         self._dataset, self._cameras = dataset, np.asarray(cameras)
-        self.shrink = max(1, round(int(dataset.cameras.sizes[self._cameras].max()) / longer))
+        stored = int(dataset.cameras.sizes[self._cameras].max())
+        self.shrink = 1 if longer is None else max(1, round(stored / longer))
         self._kept: dict[int, UInt8[np.ndarray, "H W 3"]] = {}
 
     def rows(self, timesteps: Int[np.ndarray, "B"]) -> Int[np.ndarray, "B C"]:

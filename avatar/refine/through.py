@@ -20,11 +20,13 @@ from avatar.rig import HeadRig, RigParams
 log = logging.getLogger(__name__)
 
 COARSE, FINE = 128, 256  # longer side of the compared images, pixels
-WINDOW = 512  # timesteps whose small frames are in memory together
+WINDOW = 128  # timesteps whose frames are in memory together
 APART = 4  # timesteps between those that are refined from afar
 FAR = (Round(COARSE, 8, 0.15), Round(COARSE, 6, 0.08))
 NEAR = (Round(FINE, 6, 0.05), Round(FINE, 4, 0.02))
-AGAIN = (Round(FINE, 8, 0.05), Round(FINE, 6, 0.02))  # of motion that has been refined before
+# Of motion that has been refined before, at the size that the avatar was trained for: the renderer
+# adds the same fraction of a pixel to every Gaussian, so that a smaller render of it is too thick.
+AGAIN = (Round(None, 5, 0.03), Round(None, 4, 0.01))
 
 
 def refine_through(

@@ -35,7 +35,7 @@ STAGE_VERSIONS = dict(
     pack=3,
     refine=1,
     train=5,
-    evaluate=4,
+    evaluate=5,
 )
 
 # The interpreter that runs Snakemake also runs the stages: no activation, on any node.

@@ -16,6 +16,7 @@ def test_frames_are_composited_over_white_and_shrunk(scene: Path) -> None:
         rows = targets.rows(np.array([1, 3]))
         images = targets.images(rows)
         assert targets.shrink == 2
+        assert Targets(dataset, [0, 1], None).shrink == 1
         assert images.shape == (2, 2, 24, 24, 3)
         image, alpha = dataset.image(int(rows[1, 0])), dataset.alpha(int(rows[1, 0])) / 255.0
         over = alpha[..., None] * image / 255.0 + 1 - alpha[..., None]
