@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def test_stopped_it_exits_with_75_and_the_former_result_stays(
     signum: signal.Signals,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     assert main([*arguments, "--set", "enabled=false"]) == 0
     former = (tmp_path / "anna/refine/params.npz").read_bytes()
@@ -91,6 +93,10 @@ def test_stopped_it_exits_with_75_and_the_former_result_stays(
     def interrupted(*_: object) -> None:
         os.kill(os.getpid(), signum)
         time.sleep(5)
+
+    # Ignored in a shell's `&`, which is inherited; pytest's own is the same as this.
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     monkeypatch.setattr("avatar.refine.run.refine_poses", interrupted)
     capsys.readouterr()
