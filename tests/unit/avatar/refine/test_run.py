@@ -4,8 +4,8 @@ import json
 import os
 import signal
 import time
-from functools import partial
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
