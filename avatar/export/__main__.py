@@ -13,6 +13,10 @@ SCENES = {
     "ply": "one timestep as a 3DGS point cloud",
     "spz": "one timestep as a compressed point cloud (SPZ)",
 }
+MESHES = {
+    "glb": "the mesh with expressions, joints and the recorded motion (glTF)",
+    "obj": "the posed mesh, a file for each timestep",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,6 +26,19 @@ def main(argv: list[str] | None = None) -> int:
     for what, text in SCENES.items():
         scene = _subject_parser(formats, what, text)
         scene.add_argument("--timestep", type=int, default=0, metavar="N", help="default 0")
+    for what, text in MESHES.items():
+        mesh = _subject_parser(formats, what, text)
+        mesh.add_argument(
+            "--include-licensed-rig",
+            action="store_true",
+            help="also write data of a rig that has its own licence (FLAME)",
+        )
+    formats.choices["glb"].add_argument(
+        "--timestep", type=int, default=0, metavar="N", help="pose at rest, default 0"
+    )
+    formats.choices["obj"].add_argument(
+        "--timestep", type=int, metavar="N", help="only this one, default all"
+    )
     args = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
     return cli.run_command(args, lambda: _run(args))
 
@@ -55,7 +72,11 @@ def _run(args: argparse.Namespace) -> None:
     from avatar.export.subject import Subject
 
     subject = Subject.load(args.subject, args.results, args.rig)
-    print(run.export_scene(args.what, subject, args.timestep, args.up, args.output))
+    if args.what in SCENES:
+        print(run.export_scene(args.what, subject, args.timestep, args.up, args.output))
+        return
+    write = {"glb": run.export_glb, "obj": run.export_objs}[args.what]
+    print(write(subject, args.timestep, args.up, args.include_licensed_rig, args.output))
 
 
 if __name__ == "__main__":

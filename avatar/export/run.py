@@ -4,6 +4,8 @@ from pathlib import Path
 
 import torch
 
+from avatar.export.glb import save_glb
+from avatar.export.obj import save_objs
 from avatar.export.orientation import turned
 from avatar.export.scene_ply import save_scene
 from avatar.export.spz import save_spz
@@ -32,3 +34,40 @@ def export_scene(
     path = subject.home / "export" / name if output is None else output
     SCENES[what](path, turned(gaussians, up))
     return path
+
+
+def export_glb(
+    subject: Subject, timestep: int, up: str, licensed: bool, output: Path | None = None
+) -> Path:
+    """Write the mesh with morph targets, skin and the recorded motion; return its path.
+
+    Args:
+        timestep: pose and expression while no animation plays.
+        licensed: write a rig that has a licence of its own, too.
+    Raises:
+        UserError: there is no such timestep, or the rig is licensed.
+    """
+    path = subject.home / "export" / f"{subject.home.name}.glb" if output is None else output
+    subject.check_licence(licensed, str(path))
+    subject.check_timestep(timestep)
+    save_glb(path, subject.rig, subject.avatar.params, timestep, up)
+    return path
+
+
+def export_objs(
+    subject: Subject, timestep: int | None, up: str, licensed: bool, output: Path | None = None
+) -> Path:
+    """Write the posed mesh at every timestep, or at one; return the folder.
+
+    Args:
+        timestep: the only one to write.
+        licensed: write a rig that has a licence of its own, too.
+    Raises:
+        UserError: there is no such timestep, the rig is licensed, or the folder holds something.
+    """
+    folder = subject.home / "export" / f"{subject.home.name}_obj" if output is None else output
+    subject.check_licence(licensed, str(folder))
+    params = subject.avatar.params
+    steps = range(len(params)) if timestep is None else [subject.check_timestep(timestep)]
+    save_objs(folder, subject.rig, params, steps, up)
+    return folder

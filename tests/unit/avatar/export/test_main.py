@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import gsply
@@ -21,6 +22,25 @@ def test_the_command_writes_and_names_the_file(
     for up in (["--up", "-y"], ["--up=-y"]):
         assert command.main(["ply", *common, *up, "--output", str(tmp_path / "other.ply")]) == 0
         assert (gsply.plyread(tmp_path / "other.ply").means == upright * [1, -1, -1]).all()
+
+
+def test_meshes(rig: HeadRig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_subject(tmp_path, rig)
+    results = ["toy", "--results", str(tmp_path)]
+    assert command.main(["glb", *results]) == 0
+    assert command.main(["obj", *results, "--timestep", "1"]) == 0
+    home = tmp_path / "toy/export"
+    assert capsys.readouterr().out.split() == [str(home / "toy.glb"), str(home / "toy_obj")]
+    rig = copy.copy(rig)
+    rig.source_sha256 = "0" * 64
+    rig.save(tmp_path / "rigs" / f"{rig.name}.npz")
+    for what in command.MESHES:
+        output = ["--output", str(tmp_path / what)]
+        assert command.main([what, *results, *output]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert command.main([what, *results, *output, "--include-licensed-rig"]) == 0
 
 
 def test_mistakes_are_one_line(

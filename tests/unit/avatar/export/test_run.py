@@ -1,3 +1,5 @@
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import gsply
@@ -6,7 +8,7 @@ import pytest
 import torch
 
 from avatar.base.errors import UserError
-from avatar.export.run import SCENES, export_scene
+from avatar.export.run import SCENES, export_glb, export_objs, export_scene
 from avatar.export.subject import Subject
 from avatar.rig import HeadRig
 from tests.unit.avatar.export.subjects import save_subject
@@ -36,3 +38,32 @@ def test_a_timestep_that_is_not_there(subject: Subject, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="timestep 6"):
         export_scene("ply", subject, 6, "y", tmp_path / "scene.ply")
     assert not (tmp_path / "scene.ply").exists()
+
+
+def test_meshes_are_written_beside_the_scenes(subject: Subject, tmp_path: Path) -> None:
+    assert export_glb(subject, 0, "y", False) == subject.home / "export/toy.glb"
+    folder = export_objs(subject, None, "y", False)
+    assert folder == subject.home / "export/toy_obj"
+    names = [f"{timestep:06d}.obj" for timestep in range(len(subject.avatar.params))]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    export_objs(subject, 2, "y", False, tmp_path / "one")
+    one = (tmp_path / "one/000002.obj").read_text()
+    assert one == (folder / "000002.obj").read_text()
+    assert len(list((tmp_path / "one").iterdir())) == 1
+    for write in (export_glb, export_objs):
+        with pytest.raises(UserError, match="timestep 6"):
+            write(subject, 6, "y", False, tmp_path / "other")
+
+
+def test_a_licensed_rig_is_written_only_where_asked(subject: Subject, tmp_path: Path) -> None:
+    rig = copy.copy(subject.rig)
+    rig.source_sha256 = "0" * 64
+    licensed = replace(subject, rig=rig)
+    for write in (export_glb, export_objs):
+        output = tmp_path / write.__name__
+        with pytest.raises(UserError, match="include-licensed-rig"):
+            write(licensed, 0, "y", False, output)
+        assert not output.exists()
+        write(licensed, 0, "y", True, output)
+        assert output.exists()
+    export_scene("ply", licensed, 0, "y", tmp_path / "scene.ply")  # no part of the rig
