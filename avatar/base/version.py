@@ -4,7 +4,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-import avatar
+VERSION = "0.1.0"
 
 
 @lru_cache(maxsize=1)
@@ -19,4 +19,4 @@ def code_hash() -> str:
 
 def code_version() -> str:
     """The package's version and the first digits of `code_hash`: `0.1.0+1a2b3c4d5e6f`."""
-    return f"{avatar.__version__}+{code_hash()[:12]}"
+    return f"{VERSION}+{code_hash()[:12]}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -50,13 +50,32 @@ class Avatar:
 
     def pose(self, rig: HeadRig, timestep: int) -> tuple[Float[Tensor, "V 3"], WorldGaussians]:
         """The mesh at a timestep (m), and the Gaussians it carries, on their device."""
-        poses = self.params.poses(torch.tensor([timestep]))
+        verts, weights = self._posed(rig, torch.tensor([timestep]))
+        weights = None if weights is None else weights[0]
+        return verts[0], self._activated(rig, verts[0], weights)
+
+    def pose_batch(
+        self, rig: HeadRig, timesteps: Int[Tensor, "B"]
+    ) -> tuple[Float[Tensor, "B V 3"], WorldGaussians]:
+        """The meshes of several timesteps (m), and the Gaussians that each carries."""
+        verts, weights = self._posed(rig, timesteps)
+        return verts, self._activated(rig, verts, weights)
+
+    def _posed(
+        self, rig: HeadRig, timesteps: Int[Tensor, "B"]
+    ) -> tuple[Float[Tensor, "B V 3"], Float[Tensor, "B K"] | None]:
+        """Meshes, and weights of the Gaussians' basis."""
+        poses = self.params.poses(timesteps)
+        if self.space is None:
+            return rig(**poses), None
+        return rig(**poses), self.space.weights(poses["expr"], poses["jaw_pose"])
+
+    def _activated(
+        self, rig: HeadRig, verts: Float[Tensor, "*B V 3"], weights: Float[Tensor, "*B K"] | None
+    ) -> WorldGaussians:
         device = self.gaussians.binding.device
-        weights = None
-        if self.space is not None:
-            weights = self.space.weights(poses["expr"], poses["jaw_pose"])[0].to(device)
-        verts = rig(**poses)[0]
-        return verts, self.gaussians.activate(verts.to(device), rig.faces.to(device), None, weights)
+        weights = None if weights is None else weights.to(device)
+        return self.gaussians.activate(verts.to(device), rig.faces.to(device), None, weights)
 
 
 def save_avatar(folder: Path, avatar: Avatar) -> None:

@@ -65,6 +65,24 @@ def matrix_to_quat(matrix: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 4"]:
     return torch.nn.functional.normalize(candidates.gather(-2, best).squeeze(-2), dim=-1)
 
 
+def matrix_to_axis_angle(matrix: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3"]:
+    """Axis-angle vectors (radians, length in 0..pi) of rotation matrices; no gradient at zero."""
+    quats = matrix_to_quat(matrix)
+    quats = torch.where(quats[..., :1] < 0, -quats, quats)
+    length = quats[..., 1:].norm(dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(length, quats[..., :1])
+    small = length < 1e-6
+    ratio = torch.where(small, 2.0, angle / torch.where(small, 1.0, length))
+    return ratio * quats[..., 1:]
+
+
+def mean_rotation(matrices: Float[Tensor, "N 3 3"]) -> Float[Tensor, "3 3"]:
+    """The rotation with the least sum of squared (Frobenius) distances to those given."""
+    u, _, vh = torch.linalg.svd(matrices.sum(0))
+    sign = torch.linalg.det(u @ vh).sign()
+    return u @ torch.diag(torch.stack([sign.new_ones(()), sign.new_ones(()), sign])) @ vh
+
+
 def quat_multiply(a: Float[Tensor, "*B 4"], b: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 4"]:
     """Hamilton product `a (x) b` of quaternions (wxyz): first rotate by `b`, then by `a`."""
     aw, ax, ay, az = a.unbind(-1)

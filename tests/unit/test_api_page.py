@@ -18,7 +18,8 @@ def test_the_code_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     rig = toy_rig()
     for folder in ("rigs", "anna/avatar"):
         (tmp_path / "results" / folder).mkdir(parents=True)
-    rig.save(tmp_path / "results/rigs/anny.npz")
+    for name in ("anny", "toy"):  # the page's subject has rig anny, the test's has toy
+        rig.save(tmp_path / f"results/rigs/{name}.npz")
     write_scene(tmp_path / "results/anna/dataset.h5", rig)
     gaussians = RiggedGaussians.on_faces(len(rig.faces))
     save_avatar(tmp_path / "results/anna/avatar", Avatar(gaussians, moving_params(rig, 6), {}))
@@ -26,10 +27,11 @@ def test_the_code_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
         exec(compile(block, str(PAGE), "exec"), names)
+    assert names["rgb"].shape[1:] == (128, 128, 3)
     assert names["image"].shape == (SIZE, SIZE, 3)
     assert names["frame"].image.shape == (16, 16, 3)
     assert names["output"].rgb.shape == (1, SIZE, SIZE, 3)
     assert names["output"].alpha.shape == (1, SIZE, SIZE, 1)
     assert float(names["output"].alpha.max()) > 0.5, "the head is in view"
-    own, _ = names["avatar"].pose(rig, 0)
+    own, _ = names["trained"].pose(rig, 0)
     assert not torch.equal(own, names["verts"]), "the brows are raised"

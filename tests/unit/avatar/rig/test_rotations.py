@@ -29,6 +29,21 @@ def test_half_turns_have_finite_quaternions():
         torch.testing.assert_close(rotations.quat_to_matrix(quat), matrix)
 
 
+def test_axis_angles_of_matrices_are_those_they_were_made_of():
+    vectors = 0.5 * random_vectors(50, 3)
+    for size in (1.0, 1e-3, 1e-9, 0.0):
+        matrices = rotations.axis_angle_to_matrix(size * vectors)
+        found = rotations.matrix_to_axis_angle(matrices)
+        torch.testing.assert_close(found, size * vectors, atol=1e-8, rtol=1e-6)
+
+
+def test_the_mean_of_opposite_turns_lies_between_them():
+    turns = torch.tensor([[0.0, 0.3, 0.0], [0.0, -0.1, 0.0]], dtype=torch.float64)
+    mean = rotations.mean_rotation(rotations.axis_angle_to_matrix(turns))
+    expected = rotations.axis_angle_to_matrix(torch.tensor([0.0, 0.1, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(mean, expected)
+
+
 def test_product_is_composition():
     a, b = random_vectors(2, 20, 4)
     product = rotations.quat_to_matrix(rotations.quat_multiply(a, b))

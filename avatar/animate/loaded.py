@@ -1,0 +1,119 @@
+"""A trained avatar with its rig: pose it by name, render it to NumPy."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from avatar.animate import motion, views
+from avatar.base import names
+from avatar.gaussians.avatar_file import PARAMS, Avatar, load_avatar
+from avatar.render import Views, render
+from avatar.rig import HeadRig, RigParams
+from avatar.rig.rotations import axis_angle_to_matrix
+
+BATCH = 8  # timesteps rendered together
+
+WHITE = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class HeadAvatar:
+    """An avatar that can be posed and rendered; `avatar.load` makes it."""
+
+    rig: HeadRig
+    avatar: Avatar
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Names that `pose` takes."""
+        return motion.names_of(self.rig)
+
+    @property
+    def recorded(self) -> RigParams:
+        """The motion of the capture that the avatar was made from."""
+        return self.avatar.params
+
+    def pose(
+        self, head: tuple[float, float, float] = (0.0, 0.0, 0.0), **strengths: float
+    ) -> RigParams:
+        """One pose: torso at rest, the face neutral but for the named expressions.
+
+        Args:
+            head: the head's turn against its mean pose, axis-angle (rad): +x lowers the chin, +y
+                turns to the subject's left, +z tilts to the subject's right.
+            strengths: expressions by name, 0..1 for facial actions.
+        Raises:
+            UserError: an expression that the rig does not have, or a number that is not finite.
+        """
+        poses = motion.named_poses(self.rig, strengths, 1)
+        turn = axis_angle_to_matrix(torch.tensor([head], dtype=torch.float64))
+        poses["neck_pose"] = motion.turned_neck(motion.resting(self.recorded), turn)
+        return motion.moved(self.recorded, poses, np.zeros(1))
+
+    def front(self, size: tuple[int, int], count: int = 1) -> Views:
+        """The camera before the face, for images of (width, height) pixels."""
+        return views.front(self.rig, self.recorded, *size, count)
+
+    def render(
+        self, driven: RigParams, size: tuple[int, int] = (512, 512), cameras: Views | None = None
+    ) -> UInt8[np.ndarray, "T H W 3"]:
+        """Images of all timesteps of a motion, before white.
+
+        Args:
+            driven: what `pose` or `recorded` gives, or other parameters of this rig.
+            size: width and height of the image, pixels, where no cameras are given.
+            cameras: one for each timestep, `viewmats` [T,1,4,4]; from the front if None.
+        """
+        cameras = self.front(size, len(driven)) if cameras is None else cameras
+        frames = [_bytes(rgb) for rgb, _ in self.frames(driven, cameras, WHITE)]
+        return np.concatenate(frames)
+
+    def frames(
+        self, driven: RigParams, cameras: Views, background: tuple[float, float, float]
+    ) -> Iterator[tuple[Float[Tensor, "B H W 3"], Float[Tensor, "B H W 1"]]]:
+        """Colours over the background and coverage, a batch of timesteps at a time, on the CPU.
+
+        Args:
+            driven: parameters of this rig, T timesteps.
+            cameras: one for each timestep.
+            background: RGB 0..1.
+        """
+        moving = replace(self.avatar, params=driven)
+        device = self.avatar.gaussians.binding.device
+        behind = torch.tensor(background, device=device)
+        for first in range(0, len(driven), BATCH):
+            steps = torch.arange(first, min(first + BATCH, len(driven)))
+            at = cameras._replace(viewmats=cameras.viewmats[steps], Ks=cameras.Ks[steps])
+            with torch.no_grad():
+                _, gaussians = moving.pose_batch(self.rig, steps)
+                shown = render(gaussians, at.to(device), behind)
+            yield shown.rgb[:, 0].clamp(0, 1).cpu(), shown.alpha[:, 0].clamp(0, 1).cpu()
+
+
+def load(
+    home: str | Path, device: torch.device | str = "cpu", rig: str | Path | None = None
+) -> HeadAvatar:
+    """Read `results/<subject>` with a trained avatar.
+
+    Args:
+        home: the subject's folder of results.
+        device: where it is rendered, `cpu` or `cuda`.
+        rig: the rig's npz file; the one in `rigs/` beside the subject if None.
+    Raises:
+        UserError: a file is absent, damaged, of another avatar or of another rig.
+    """
+    folder = Path(home) / "avatar"
+    if rig is None:
+        name = RigParams.load(folder / PARAMS, "train the subject first").rig
+        rig = Path(home).parent / "rigs" / f"{names.check_name(name, 'rig')}.npz"
+    loaded = HeadRig.load(rig)
+    return HeadAvatar(loaded, load_avatar(folder, loaded, device))
+
+
+def _bytes(image: Float[Tensor, "..."]) -> UInt8[np.ndarray, "..."]:
+    return (image * 255 + 0.5).to(torch.uint8).numpy()
