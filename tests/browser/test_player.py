@@ -1,0 +1,233 @@
+"""The player in a real browser: `make test-browser`. WebGL2 is drawn in software."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.export.player.contents import player_block
+from avatar.export.player.page import page
+from avatar.gaussians.avatar_file import Avatar
+from avatar.render import Views, render
+from avatar.rig import HeadRig
+from tests.browser.chromium import Page, find
+from tests.players import full_avatar, full_rig
+from tests.scenes import ring_of_cameras
+
+pytestmark = pytest.mark.skipif(find() is None, reason="needs Chromium: apt-get install chromium")
+
+NAME = "</title><b>anna"
+SIZE = 128
+PICTURE = (300, 300)  # a place of the window that the picture covers
+_BASE64 = """
+const bytes = headsplat.render({pose}, {camera}, {size}, {size});
+let text = ""; for (const byte of bytes) text += String.fromCharCode(byte); btoa(text)
+"""
+
+
+@pytest.fixture(scope="module")
+def rig() -> HeadRig:
+    return full_rig(actions=True)
+
+
+@pytest.fixture(scope="module")
+def avatar(rig: HeadRig) -> Avatar:
+    return full_avatar(rig)
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory, rig: HeadRig, avatar: Avatar) -> Path:
+    path = tmp_path_factory.mktemp("player") / "anna.html"
+    path.write_text(page(player_block(avatar, rig, NAME), NAME), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    browser = Page(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def tab(browser: Page, html: Path) -> Iterator[Page]:
+    """The player at rest. Afterwards: it reported nothing and asked for nothing."""
+    browser.problems.clear()
+    browser.requests.clear()
+    browser.resize(900, 600)
+    browser.open(html)
+    browser.key("n")
+    settle(browser)
+    yield browser
+    assert browser.problems == []
+    assert [url for url in browser.requests if not url.startswith(("blob:", "data:"))] == [
+        html.as_uri()
+    ]
+
+
+def settle(tab: Page) -> None:
+    """Wait until what was asked for is drawn."""
+    tab.wait_for("!headsplat.requested && !headsplat.moved && !headsplat.turned")
+
+
+def seen(tab: Page) -> bytes:
+    """The picture as it is now."""
+    settle(tab)
+    tab.evaluate("headsplat.draw(performance.now())")
+    data = tab.evaluate("headsplat.elements.picture.toDataURL()")
+    return base64.b64decode(data.split(",")[1])
+
+
+def rendered(tab: Page, timestep: int, views: Views) -> np.ndarray:
+    """A timestep as the browser draws it before white."""
+    K, viewmat = views.Ks[0].tolist(), views.viewmats[0]
+    camera = {
+        "turn": viewmat[:3, :3].flatten().tolist(),
+        "shift": viewmat[:3, 3].tolist(),
+        "focal": [K[0][0], K[1][1]],
+        "centre": [K[0][2], K[1][2]],
+    }
+    pose = f"headsplat.recording.pose({timestep})"
+    script = _BASE64.format(pose=pose, camera=json.dumps(camera), size=SIZE)
+    data = base64.b64decode(tab.evaluate(script))
+    rgba = np.frombuffer(data, np.uint8).reshape(SIZE, SIZE, 4) / 255
+    return rgba[..., :3] + 1 - rgba[..., 3:]
+
+
+def test_ten_poses_look_as_the_cpu_renderer_draws_them(
+    tab: Page, avatar: Avatar, rig: HeadRig
+) -> None:
+    cameras = ring_of_cameras(1, SIZE)
+    values = (torch.tensor(v, dtype=torch.float32) for v in (cameras.viewmats, cameras.Ks))
+    views = Views(*values, SIZE, SIZE)
+    for timestep in range(10):
+        expected = render(avatar.pose(rig, timestep)[1], views, torch.ones(3)).rgb[0]
+        error = (rendered(tab, timestep, views) - expected.clamp(0, 1).numpy()) ** 2
+        assert -10 * np.log10(error.mean()) > 35, f"timestep {timestep}"
+
+
+def test_a_slider_changes_the_picture_and_stops_the_motion(tab: Page) -> None:
+    before = seen(tab)
+    tab.key(" ")
+    tab.evaluate(
+        "const slider = document.querySelector('#sliders input'); slider.value = 20;"
+        "slider.dispatchEvent(new Event('input'))"
+    )
+    assert tab.evaluate("headsplat.elements.play.textContent") == "Play"
+    assert tab.evaluate("headsplat.pose.neck_pose[0]") == pytest.approx(np.radians(20))
+    assert seen(tab) != before
+
+
+def test_every_slider_has_a_name_and_every_expression_a_slider(tab: Page) -> None:
+    names = tab.evaluate("[...document.querySelectorAll('#sliders input')].map(i => i.labels[0].textContent)")
+    assert len(names) == 7 + 4
+    assert {"Mouth smile left", "Eye blink left", "Gaze up and down", "Jaw open"} <= set(names)
+
+
+@pytest.mark.parametrize("key", ["+", "-", "."])
+def test_a_key_changes_the_picture(tab: Page, key: str) -> None:
+    before = seen(tab)
+    tab.key(key)
+    assert seen(tab) != before
+
+
+def test_arrows_turn_the_picture_that_has_the_focus_and_r_turns_it_back(tab: Page) -> None:
+    before = seen(tab)
+    tab.evaluate("headsplat.elements.picture.focus()")
+    tab.key("ArrowLeft")
+    assert seen(tab) != before
+    tab.key("r")
+    assert seen(tab) == before
+
+
+def test_space_plays_and_pauses(tab: Page) -> None:
+    tab.key(" ")
+    tab.wait_for("headsplat.step > 0 && headsplat.playing")
+    tab.key(" ")
+    assert not tab.evaluate("headsplat.playing")
+
+
+def test_one_finger_turns_and_two_zoom(tab: Page) -> None:
+    x, y = PICTURE
+    tab.touch([(x, y)], [(x + 40, y)])
+    assert tab.evaluate("headsplat.orbit.yaw") != 0
+    tab.touch([(x, y), (x + 20, y)], [(x - 40, y), (x + 20, y)], [(x - 40, y), (x + 80, y)])
+    assert tab.evaluate("headsplat.orbit.zoom") < 0.6
+
+
+def test_a_dropped_csv_is_played(tab: Page, tmp_path: Path) -> None:
+    motion = tmp_path / "live_link.csv"
+    rows = "".join(f"00:00:0{i},4,0.5,0.{i},{0.1 * i},0.2,0\n" for i in range(5))
+    header = "Timecode,BlendShapeCount,EyeBlinkLeft,JawOpen,HeadYaw,HeadPitch,LeftEyeYaw\n"
+    motion.write_text(header + rows)
+    before = seen(tab)
+    tab.drop(motion, *PICTURE)
+    tab.wait_for("headsplat.clip.name === 'live_link.csv'")
+    tab.evaluate("headsplat.play(false); headsplat.seek(4)")
+    assert tab.evaluate("headsplat.pose.expr[0]") == 0.5
+    assert tab.evaluate("headsplat.pose.jaw_pose[0]") == pytest.approx(0.4 * 0.361)
+    assert seen(tab) != before
+
+
+def test_a_dropped_json_is_played_at_its_rate(tab: Page, tmp_path: Path) -> None:
+    motion = tmp_path / "speech.json"
+    frames = [{"weights": [0.1 * i, 0.5], "time": i / 30, "rotation": []} for i in range(4)]
+    motion.write_text(json.dumps({"names": ["jawOpen", "mouthPucker"], "frames": frames}))
+    tab.drop(motion, *PICTURE)
+    tab.wait_for("headsplat.clip.name === 'speech.json'")
+    assert tab.evaluate("headsplat.clip.seconds") == pytest.approx(1 / 30)
+    tab.evaluate("headsplat.elements.recorded.click()")
+    assert tab.evaluate("headsplat.clip === headsplat.recording")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("earWiggle\n1\n", "earWiggle"),
+        ("JawOpen\nnan\n", "Row 1"),
+        ("JawOpen,MouthPucker\n1\n", "Row 1"),
+        ("JawOpen\n", "no rows"),
+        ('{"names": 3}', "names"),
+        ("{", "JSON"),
+        ("", "no rows"),
+    ],
+)
+def test_a_file_that_is_no_motion_is_refused_in_words(
+    tab: Page, tmp_path: Path, text: str, words: str
+) -> None:
+    motion = tmp_path / "<b>bad.csv"
+    motion.write_text(text)
+    tab.drop(motion, *PICTURE)
+    tab.wait_for("headsplat.elements.status.textContent !== ''")
+    status = tab.evaluate("headsplat.elements.status.textContent")
+    assert status.startswith("<b>bad.csv was not read.")
+    assert words in status
+    assert tab.evaluate("headsplat.clip === headsplat.recording")
+
+
+def test_the_screenshot_is_a_png_of_the_picture(tab: Page) -> None:
+    tab.evaluate(
+        "HTMLAnchorElement.prototype.click = function () { globalThis.saved = this.download }"
+    )
+    tab.key("s")
+    tab.wait_for("!!globalThis.saved")
+    assert tab.evaluate("saved") == f"{NAME}.png"
+
+
+def test_the_name_is_text(tab: Page) -> None:
+    assert tab.evaluate("document.querySelector('h1').textContent") == NAME
+    assert tab.evaluate("document.querySelectorAll('h1 b').length") == 0
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_shows_the_picture_and_nothing_is_wider(tab: Page, dark: bool) -> None:
+    tab.resize(390, 844, dark)
+    settle(tab)
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert tab.evaluate("headsplat.elements.picture.clientHeight") > 300
+    back = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (back == "rgb(20, 23, 29)") == dark
