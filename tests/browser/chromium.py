@@ -19,6 +19,7 @@ _FLAGS = (
     *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--hide-scrollbars"),
+    "--allow-pre-commit-input",  # else keys before the first paint are dropped
 )
 # The browser reads descriptor 3 and writes descriptor 4.
 _SHELL = 'exec "$@" 3</dev/fd/{} 4>/dev/fd/{}'
@@ -102,8 +103,11 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Open a file and wait until the player runs."""
+        self.send("Page.navigate", url="about:blank")
+        self.wait_for("location.href === 'about:blank'")
         self.send("Page.navigate", url=path.as_uri())
         self.wait_for("document.readyState === 'complete' && !!globalThis.headsplat")
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is awaited."""

@@ -104,9 +104,9 @@ function faceFrames(verts, faces, frames) {
     const bx = nx / h, by = ny / h, bz = nz / h;
     const size = (length + height) / 2;
     const f = 12 * face;
-    frames[f] = size * ax; frames[f + 1] = size * bx; frames[f + 2] = size * (az * by - ay * bz);
-    frames[f + 3] = size * ay; frames[f + 4] = size * by; frames[f + 5] = size * (ax * bz - az * bx);
-    frames[f + 6] = size * az; frames[f + 7] = size * bz; frames[f + 8] = size * (ay * bx - ax * by);
+    frames[f] = size * ax; frames[f + 1] = size * bx; frames[f + 2] = size * (ay * bz - az * by);
+    frames[f + 3] = size * ay; frames[f + 4] = size * by; frames[f + 5] = size * (az * bx - ax * bz);
+    frames[f + 6] = size * az; frames[f + 7] = size * bz; frames[f + 8] = size * (ax * by - ay * bx);
     for (let c = 0; c < 3; c++) frames[f + 9 + c] = (verts[i + c] + verts[j + c] + verts[k + c]) / 3;
   }
 }
