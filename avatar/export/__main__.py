@@ -13,6 +13,9 @@ SCENES = {
     "ply": "one timestep as a 3DGS point cloud",
     "spz": "one timestep as a compressed point cloud (SPZ)",
 }
+PLAYER = {
+    "player": "the avatar as one HTML file that moves in a browser",
+}
 MESHES = {
     "glb": "the mesh with expressions, joints and the recorded motion (glTF)",
     "obj": "the posed mesh, a file for each timestep",
@@ -26,9 +29,9 @@ def main(argv: list[str] | None = None) -> int:
     for what, text in SCENES.items():
         scene = _subject_parser(formats, what, text)
         scene.add_argument("--timestep", type=int, default=0, metavar="N", help="default 0")
-    for what, text in MESHES.items():
-        mesh = _subject_parser(formats, what, text)
-        mesh.add_argument(
+    for what, text in (MESHES | PLAYER).items():
+        rigged = _subject_parser(formats, what, text)
+        rigged.add_argument(
             "--include-licensed-rig",
             action="store_true",
             help="also write data of a rig that has its own licence (FLAME)",
@@ -52,9 +55,10 @@ def _subject_parser(
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
     parser.add_argument("--rig", type=Path, help="the rig's npz file, if not in results/rigs/")
     parser.add_argument("--output", type=Path, help="default: in results/<subject>/export/")
-    parser.add_argument(
-        "--up", choices=("y", "z", "-y"), default="y", help="axis that is up in the file, default y"
-    )
+    if what not in PLAYER:
+        parser.add_argument(
+            "--up", choices=("y", "z", "-y"), default="y", help="axis that is up, default y"
+        )
     return parser
 
 
@@ -74,6 +78,11 @@ def _run(args: argparse.Namespace) -> None:
     subject = Subject.load(args.subject, args.results, args.rig)
     if args.what in SCENES:
         print(run.export_scene(args.what, subject, args.timestep, args.up, args.output))
+        return
+    if args.what in PLAYER:
+        from avatar.export.player.export import export_player
+
+        print(export_player(subject, args.include_licensed_rig, args.output))
         return
     write = {"glb": run.export_glb, "obj": run.export_objs}[args.what]
     print(write(subject, args.timestep, args.up, args.include_licensed_rig, args.output))

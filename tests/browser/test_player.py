@@ -68,9 +68,9 @@ def tab(browser: Page, html: Path) -> Iterator[Page]:
     settle(browser)
     yield browser
     assert browser.problems == []
-    assert [url for url in browser.requests if not url.startswith(("about:", "blob:", "data:"))] == [
-        html.as_uri()
-    ]
+    assert [
+        url for url in browser.requests if not url.startswith(("about:", "blob:", "data:"))
+    ] == [html.as_uri()]
 
 
 def settle(tab: Page) -> None:
@@ -127,7 +127,9 @@ def test_a_slider_changes_the_picture_and_stops_the_motion(tab: Page) -> None:
 
 
 def test_every_slider_has_a_name_and_every_expression_a_slider(tab: Page) -> None:
-    names = tab.evaluate("[...document.querySelectorAll('#sliders input')].map(i => i.labels[0].textContent)")
+    names = tab.evaluate(
+        "[...document.querySelectorAll('#sliders input')].map(i => i.labels[0].textContent)"
+    )
     assert len(names) == 7 + 4
     assert {"Mouth smile left", "Eye blink left", "Gaze up and down", "Jaw open"} <= set(names)
 

@@ -1,58 +1,73 @@
 """Write the player of a subject, and report what quantisation lost."""
 
 import logging
+import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from avatar.base import files
+from avatar.export.player.block import unpack
 from avatar.export.player.contents import player_block
 from avatar.export.player.page import page
 from avatar.export.player.restore import restore
 from avatar.export.subject import Subject
+from avatar.gaussians.avatar_file import Avatar
 from avatar.render import Views, render
-from avatar.render.types import WorldGaussians
+from avatar.rig import HeadRig
 
 _COMPARED = 5  # timesteps
-_SIZE = 256  # pixels of the compared renders
+_SIZE = 512  # pixels of the compared renders
+_LEAST_ERROR = 1e-12  # mean square; an equal render has no PSNR
 
 log = logging.getLogger(__name__)
 
 
-def export_player(
-    subject: Subject, output: Path | None = None, include_licensed_rig: bool = False
-) -> Path:
+def export_player(subject: Subject, licensed: bool, output: Path | None = None) -> Path:
     """Write one HTML file that moves; return its path.
 
     Args:
+        licensed: write a rig that has a licence of its own, too.
         output: the file; `export/<subject>.html` in the subject's folder if None.
-        include_licensed_rig: write it although it contains a rig made from somebody's file.
     Raises:
-        UserError: the rig is licensed, and `include_licensed_rig` is False.
+        UserError: the rig is licensed, and `licensed` is False.
     """
-    subject.check_licence(include_licensed_rig, "the player")
     name = subject.home.name
-    block = player_block(subject.avatar, subject.rig, name)
     path = subject.home / "export" / f"{name}.html" if output is None else output
+    subject.check_licence(licensed, str(path))
+    block = player_block(subject.avatar, subject.rig, name)
     files.write_text(path, page(block, name))
-    log.info(
-        "%s: %.1f MB; quantisation changed renders by no more than %.1f dB PSNR",
-        path, path.stat().st_size / 1e6, quantisation_psnr(subject, block),
-    )  # fmt: skip
+    loss = quantisation_psnr(subject.avatar, subject.rig, block)
+    size = path.stat().st_size / 1e6
+    log.info("%s: %.1f MB; renders equal the avatar's to %.1f dB (PSNR)", path, size, loss)
     return path
 
 
-def quantisation_psnr(subject: Subject, block: bytes) -> float:
-    """The lowest PSNR (dB) of the packed avatar's renders against the avatar's own."""
-    packed, rig = restore(block)
-    head = subject.rig.v_template[~subject.rig.masks["neck"]].mean(0)
-    worst = 0.0
-    for timestep in torch.linspace(0, len(subject.avatar.params) - 1, _COMPARED).long().tolist():
-        with torch.no_grad():
-            verts, before = subject.avatar.pose(subject.rig, timestep)
-            after = packed.pose(rig, timestep)[1]
-        views = _front(verts, subject.rig.head_radius)
-        error = (_rgb(before, views) - _rgb(after, views)).square().mean()
-        worst = max(worst, float(error))
-    return -10 * float(torch.tensor(max(worst, 1e-12)).log10())
+def quantisation_psnr(avatar: Avatar, rig: HeadRig, block: bytes) -> float:
+    """The lowest PSNR (dB) of renders of a block's avatar against the avatar's own.
+
+    Both as the player shows them first, at timesteps all over the recording.
+    """
+    packed, its_rig = restore(block)
+    views = _first_view(unpack(block)[0]["home"])
+    worst = _LEAST_ERROR
+    for timestep in np.linspace(0, len(avatar.params) - 1, _COMPARED).astype(int).tolist():
+        images = []
+        for one, of in ((avatar, rig), (packed, its_rig)):
+            with torch.no_grad():
+                gaussians = one.pose(of, timestep)[1]
+                images.append(render(gaussians, views, torch.ones(3)).rgb.clamp(0, 1))
+        worst = max(worst, float((images[0] - images[1]).square().mean()))
+    return -10 * math.log10(worst)
+
+
+def _first_view(home: dict[str, Any]) -> Views:
+    focal = _SIZE / 2 / math.tan(math.radians(home["field_of_view"] / 2))
+    turn = torch.tensor(home["turn"]).reshape(3, 3)
+    viewmat = torch.eye(4)
+    viewmat[:3, :3] = turn
+    viewmat[:3, 3] = torch.tensor([0, 0, home["distance"]]) - turn @ torch.tensor(home["target"])
+    K = torch.tensor([[focal, 0, _SIZE / 2], [0, focal, _SIZE / 2], [0, 0, 1]])
+    return Views(viewmat[None], K[None], _SIZE, _SIZE)
