@@ -3,10 +3,11 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: help demo test test-faults check docs-check doctor setup clean
+.PHONY: help demo test test-browser test-faults check docs-check doctor setup clean
 help:
 	@echo "make demo    set up, then build the demo avatar and its table (minutes, no GPU)"
 	@echo "make test    set up, then run the tests"
+	@echo "make test-browser  set up, then run the player in Chromium, if there is one"
 	@echo "make test-faults  set up, then run every reproduced fault, the slow ones too"
 	@echo "make check   set up, then lint, types, import contract, workflow lint"
 	@echo "make docs-check  list the tables of docs/ that are older than the code they measure"
@@ -20,6 +21,9 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-browser: setup
+	$(BIN)/pytest -n 0 -s tests/browser
 
 docs-check: setup
 	$(BIN)/python -m benchmarks.report

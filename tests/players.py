@@ -43,7 +43,7 @@ def full_avatar(rig: HeadRig, timesteps: int = 12, sh_degree: int = 3) -> Avatar
     gaussians = replace(
         start,
         means_local=noise(start.means_local, 0.2),
-        log_scales=noise(start.log_scales - 0.5, 0.4),
+        log_scales=noise(start.log_scales - 1.0, 0.4),
         quats_local=noise(start.quats_local, 0.5),
         opacity_logits=noise(start.opacity_logits, 2.0),
         sh_dc=noise(start.sh_dc, 0.8),

@@ -27,8 +27,14 @@ _MOST_SECONDS = 120.0  # for one answer
 
 
 def find() -> str | None:
-    """The browser's path, if this machine has one."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    """The path of a browser that starts, if this machine has one."""
+    paths = [path for name in NAMES if (path := shutil.which(name))]
+    return next((path for path in paths if _starts(path)), None)
+
+
+def _starts(path: str) -> bool:
+    """Ubuntu's package of the same name only points to a store."""
+    return subprocess.run([path, "--version"], capture_output=True).returncode == 0
 
 
 class Page:

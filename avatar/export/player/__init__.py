@@ -1,1 +1,1 @@
-"""An avatar as one HTML file that moves in a browser; `web/README.md` describes its scripts."""
+"""An avatar as one HTML file that moves in a browser; docs/player.md describes it."""
