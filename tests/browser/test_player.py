@@ -168,6 +168,16 @@ def test_space_plays_and_pauses(tab: Page) -> None:
     assert not tab.evaluate("headsplat.playing")
 
 
+def test_a_slow_motion_is_drawn_with_fewer_pixels_until_it_stops(tab: Page) -> None:
+    whole = tab.evaluate("headsplat.elements.picture.width")
+    tab.evaluate("headsplat.adapt(headsplat.clip.seconds * 1000)")
+    assert tab.evaluate("headsplat.elements.picture.width") == whole
+    tab.evaluate("headsplat.adapt(500)")
+    assert 0.7 * whole < tab.evaluate("headsplat.elements.picture.width") < 0.9 * whole
+    tab.evaluate("headsplat.play(false)")
+    assert tab.evaluate("headsplat.elements.picture.width") == whole
+
+
 def test_one_finger_turns_and_two_zoom(tab: Page) -> None:
     x, y = PICTURE
     tab.touch([(x, y)], [(x + 40, y)])

@@ -23,7 +23,7 @@ from avatar.rig.rotations import axis_angle_to_matrix
 FORMAT = 1  # of the block; the page that reads it is in the same file
 _VIEWED = 16  # timesteps that the first view is computed from
 _FIELD_OF_VIEW = 24.0  # degrees, vertical: what a portrait is taken with
-_MARGIN = 1.2  # what the first view shows beside the head, in radii of it
+_MARGIN = 1.05  # what the first view shows beside the head, in radii of it
 
 Arrays = dict[str, np.ndarray | Quantised]
 

@@ -9,6 +9,8 @@ import { Splats } from "./splats.js";
 import { Orbit } from "./view.js";
 
 const MOST_PIXEL_RATIO = 2; // finer pixels cost time and are not seen
+const SLOW = 60; // ms between pictures of a motion, above which fewer pixels are drawn
+const COARSEST = 0.35; // share of the pixels' number along a side
 const KEY_STEP = 0.08; // rad or, for zoom, share
 const WHEEL = 0.001; // zoom per pixel of a mouse wheel
 const PER_PIXEL = 0.008; // rad
@@ -25,6 +27,7 @@ class Player {
     this.rest = restPose(this.recording, header.home.timestep);
     this.panel = new Panel(elements.sliders, header, (set, value) => this.change(set, value));
     this.drawn = []; // times of the last second's pictures
+    this.detail = 1;
     this.use(this.recording, header.home.timestep);
   }
 
@@ -44,6 +47,7 @@ class Player {
 
   play(playing) {
     this.playing = playing && this.clip.length > 1;
+    if (!this.playing) this.refine(1);
     this.seek(this.step);
     this.elements.play.textContent = this.playing ? "Pause" : "Play";
   }
@@ -57,6 +61,7 @@ class Player {
   /** A slider was moved: what is played stops, and the pose at hand changes. */
   change(set, value) {
     this.playing = false;
+    this.refine(1);
     this.elements.play.textContent = "Play";
     const pose = structuredClone(this.pose);
     set(pose, value);
@@ -77,6 +82,7 @@ class Player {
 
   frame(now) {
     if (this.playing) {
+      this.adapt(now - (this.drawn.at(-1) ?? now));
       const step = Math.floor(Math.max(now - this.startedAt, 0) / 1000 / this.clip.seconds);
       if (step % this.clip.length !== this.step) {
         this.step = step % this.clip.length;
@@ -110,6 +116,17 @@ class Player {
     time.setAttribute("aria-valuetext", place.textContent);
   }
 
+  /** A motion that is drawn slowly gets fewer pixels; at rest there are all again. */
+  adapt(milliseconds) {
+    if (milliseconds > SLOW + this.clip.seconds * 1000) this.refine(this.detail * 0.8);
+  }
+
+  refine(detail) {
+    const before = this.detail;
+    this.detail = Math.max(detail, COARSEST);
+    if (this.detail !== before) this.resize();
+  }
+
   /** Change the view and draw it. */
   look(change) {
     change(this.orbit);
@@ -119,7 +136,7 @@ class Player {
 
   resize() {
     const { picture } = this.elements;
-    const ratio = Math.min(devicePixelRatio, MOST_PIXEL_RATIO);
+    const ratio = Math.min(devicePixelRatio, MOST_PIXEL_RATIO) * this.detail;
     picture.width = Math.max(1, Math.round(picture.clientWidth * ratio));
     picture.height = Math.max(1, Math.round(picture.clientHeight * ratio));
     this.draw(performance.now()); // at once: a canvas is empty after its size has changed
