@@ -13,6 +13,7 @@ from avatar.refine.run import refine
 from avatar.refine.settings import RefineSettings
 from avatar.render.mesh import interpolate, rasterize_mesh
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.controls import CONTROLS
 from avatar.rig.params import POSES
 
 SIZE = 48
@@ -61,6 +62,7 @@ def moving_params(rig: HeadRig, timesteps: int, seed: int = 0) -> RigParams:
         eyes_pose=normal(6, 0.05),
         translation=normal(3, 0.003),
         neck_shift=normal(3, 0.002),
+        soft_offset=normal(3 * CONTROLS, 0.001),
         sequence=sequence,
         index=index,
         time=index / 25,

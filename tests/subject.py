@@ -11,6 +11,7 @@ from avatar.data.cameras import Cameras
 from avatar.data.layout import ALPHA, IMAGE, Tables
 from avatar.data.writer import create
 from avatar.rig import RigParams
+from avatar.rig.controls import CONTROLS
 from pipeline.common.gate import Quality
 from pipeline.pack.run import pack
 from pipeline.pack.settings import PackSettings
@@ -85,6 +86,7 @@ class Subject:
             eyes_pose=noise(count, 6),
             translation=noise(count, 3),
             neck_shift=noise(count, 3),
+            soft_offset=noise(count, 3 * CONTROLS),
             sequence=self.tables.sequence,
             index=self.tables.index,
             time=self.tables.time,

@@ -2,7 +2,8 @@
 
 Arrays, float32: `shape [S]`, `static_offset [1, V, 3]`, and for every timestep `expr [T, E]`,
 `rotation neck_pose jaw_pose translation [T, 3]`, `eyes_pose [T, 6]`, `dynamic_offset [T, V, 3]`
-(zero). Angles are axis-angle, lengths metres. Source: the layout that GaussianAvatars and VHAP
+(of the control
+points). Angles are axis-angle, lengths metres. Source: the layout that GaussianAvatars and VHAP
 document.
 
 FLAME's joints are regressed from the vertices with their static offset; `HeadRig`'s stay where
@@ -13,7 +14,6 @@ the offset has moved, the neck's part of the shoulders, and a torso that follows
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,7 +21,7 @@ from torch import Tensor
 from avatar.base import npz
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.head_rig import NECK, ROOT
-from avatar.rig.params import POSES
+from avatar.rig.params import OPTIONAL, POSES
 from avatar.rig.rotations import axis_angle_to_matrix
 
 NAME = "flame_param.npz"
@@ -33,14 +33,13 @@ def save_flame_params(path: Path, rig: HeadRig, params: RigParams) -> None:
     Args:
         rig: one made from a FLAME file.
     """
-    names = [name for name in ("shape", *POSES) if name != "neck_shift"]
+    names = [name for name in ("shape", *POSES) if name not in OPTIONAL]
     arrays = {name: getattr(params, name).numpy() for name in names}
     root = axis_angle_to_matrix(params.rotation)
     shift = (root @ params.neck_shift[..., None]).squeeze(-1) + joint_correction(rig, params)
     arrays["translation"] = arrays["translation"] + shift.numpy()
     arrays["static_offset"] = params.static_offset.numpy()[None]
-    shape = (len(params), *params.static_offset.shape)
-    arrays["dynamic_offset"] = np.broadcast_to(np.float32(0), shape)
+    arrays["dynamic_offset"] = rig.deformation(params.soft_offset).numpy()
     npz.write(path, arrays)
 
 

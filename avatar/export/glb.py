@@ -5,7 +5,8 @@ shape; targets are the rig's expressions, named as in the rig, and, where the ri
 pose correctives, whose weights are the entries of each joint's rotation less the identity. `B_j`
 takes the joint's rest place to the origin, and `G_j` is chosen so that `G_j B_j` is the rig's own
 transform: also where expressions move joints and where the neck shifts. The animations therefore
-follow the rig exactly; only who moves joints by hand must set the correctives too, or omit them.
+follow the rig exactly but for `soft_offset`, which has no targets; only who moves joints by hand
+must set the correctives too, or omit them.
 """
 
 from pathlib import Path

@@ -12,7 +12,7 @@ from avatar.gaussians.avatar_file import Avatar
 from avatar.refine import motion
 from avatar.refine.targets import Targets
 from avatar.render import Views, render
-from avatar.rig import HeadRig
+from avatar.rig import HeadRig, RigParams
 
 _BATCH = 8  # images rendered at a time
 _SOFT = 0.05  # residual (0..1) below which the error is quadratic
@@ -41,8 +41,10 @@ class Descent:
         values: the parameters as they are, stacked as `motion.stack` does.
     """
 
-    def __init__(self, values: Float[Tensor, "S D"], units: Float[Tensor, "D"]) -> None:
-        self.values, self._units = values.clone(), units
+    def __init__(self, values: Float[Tensor, "S D"], params: RigParams) -> None:
+        """Start at the given parameters; `params` are those that they were stacked from."""
+        self.values, self._params = values.clone(), params
+        self._units = motion.units(params)
         self._first, self._second = torch.zeros_like(values), torch.zeros_like(values)
         self._count = 0
 
@@ -54,7 +56,8 @@ class Descent:
         self._first.lerp_(gradient, 1 - first)
         self._second.lerp_(gradient.square(), 1 - second)
         mean = self._first / (1 - first**self._count)
-        size = (self._second / (1 - second**self._count)).sqrt()
+        squares = motion.evened(self._second, self._params)
+        size = (squares / (1 - second**self._count)).sqrt()
         self.values = self.values - rate * self._units * mean / (size + 1e-12)
 
     def run(
@@ -70,7 +73,7 @@ class Descent:
         for _ in cli.progress(range(part.steps), "motion"):
             error, gradient = residual(avatar, rig, targets, timesteps, self.values)
             self.step(gradient, part.rate)
-            self.values = motion.within_range(self.values, avatar.params, rig)
+            self.values = motion.within_range(self.values, self._params, rig)
             errors.append(float(error.mean()))
         return errors
 

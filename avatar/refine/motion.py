@@ -1,4 +1,4 @@
-"""What is refined of a timestep, as one vector: pose, torso, jaw, gaze and expression."""
+"""What is refined of a timestep, as one vector: poses, gaze, expression, soft offsets."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,8 @@ UNITS = {
     "neck_shift": 0.01,
     "jaw_pose": 0.03,
     "eyes_pose": 0.1,
-    "expr": 0.05,
+    "expr": 0.1,
+    "soft_offset": 0.008,
 }
 
 
@@ -51,6 +52,18 @@ def units(params: RigParams) -> Float[Tensor, "D"]:
     return torch.cat(
         [params.expr.new_full((getattr(params, n).shape[1],), u) for n, u in UNITS.items()]
     )
+
+
+def evened(squares: Float[Tensor, "S D"], params: RigParams) -> Float[Tensor, "S D"]:
+    """Squared gradients, those of the control points replaced by their mean over the points.
+
+    So one step is common to the points, as Nicolet et al., 2021, have it, and a point that few
+    pixels tell of stays where it is: by itself it would go as far as any other.
+    """
+    parts = split(squares, params)
+    soft = parts["soft_offset"]
+    parts["soft_offset"] = soft.mean(1, keepdim=True).expand_as(soft)
+    return torch.cat(list(parts.values()), 1)
 
 
 def within_range(

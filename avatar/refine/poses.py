@@ -111,7 +111,7 @@ def coarse_avatar(
     targets = {longer: Targets(dataset, cameras, longer) for longer in sizes}
     timesteps = targets[COARSE].seen(timesteps)
     tracked = motion.stack(dataset.params, torch.from_numpy(timesteps))
-    descent = Descent(tracked, motion.units(dataset.params))
+    descent = Descent(tracked, dataset.params)
     steps = cli.progress(trainer.steps(), "coarse avatar", trainer.total_steps)
     share = 0.0
     for turn in TURNS:

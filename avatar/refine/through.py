@@ -23,7 +23,7 @@ COARSE, FINE = 128, 256  # longer side of the compared images, pixels
 WINDOW = 128  # timesteps whose frames are in memory together
 APART = 4  # timesteps between those that are refined from afar
 FAR = (Round(COARSE, 8, 0.15), Round(COARSE, 6, 0.08))
-NEAR = (Round(FINE, 6, 0.05), Round(FINE, 4, 0.02))
+NEAR = (Round(FINE, 6, 0.05), Round(FINE, 3, 0.02), Round(FINE, 3, 0.008))
 # Of motion that has been refined before, at the size that the avatar was trained for: the renderer
 # adds the same fraction of a pixel to every Gaussian, so that a smaller render of it is too thick.
 AGAIN = (Round(None, 5, 0.03), Round(None, 4, 0.01))
@@ -76,7 +76,7 @@ def _descended(
     change = torch.zeros_like(before)
     for first in range(0, len(seen), WINDOW):
         part = slice(first, first + WINDOW)
-        descent = Descent(before[part], motion.units(avatar.params))
+        descent = Descent(before[part], avatar.params)
         for steps in rounds:
             targets = Targets(dataset, cameras, steps.longer)
             errors = descent.run(avatar, rig, targets, seen[part], steps)

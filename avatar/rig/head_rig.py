@@ -13,6 +13,7 @@ from torch import Tensor
 from avatar.base import npz
 from avatar.base.arrays import TEXT
 from avatar.rig import rig_file
+from avatar.rig.controls import CONTROLS, control_weights
 from avatar.rig.landmarks import Landmarks
 from avatar.rig.rotations import axis_angle_to_matrix
 
@@ -27,7 +28,8 @@ class HeadRig(torch.nn.Module):
     about joints that are linear in `shape`, as FLAME (Li et al. 2017, eq. 2-5) defines it; in
     practice FLAME's joints are regressed from the face with its expression, `joint_exprdirs`. The
     joints are root, neck, jaw, left eye, right eye; `rotation` turns the root, `translation` is
-    added last. Static offsets move the surface and leave the joints where they are.
+    added last. Static offsets and the deformation by control points, which are added before posing,
+    move the surface and leave the joints where they are.
 
     World frame of the unposed rig: metres, y up, z from the face towards the viewer, x to the
     subject's left. `.to(device)` moves all tensors, in place as modules do.
@@ -38,6 +40,7 @@ class HeadRig(torch.nn.Module):
         joint_exprdirs [5,3,E] or None, parents [5], joint_regressor [5,V] or None (joints as shares
         of vertices, which other programs also apply to static offsets),
         skin_weights [V,5] (rows sum to one), faces [F,3], uv [U,2], uv_faces [F,3],
+        control_weights [V,C] (share of each control point in a vertex's motion),
         landmarks: `Landmarks` or None before an embedding is baked,
         expr_names: E names, masks: name -> bool [V] (`face`, `eyes`, `mouth`, `neck`, `scalp`).
     """
@@ -55,6 +58,7 @@ class HeadRig(torch.nn.Module):
     faces: Int[Tensor, "F 3"]
     uv: Float[Tensor, "U 2"]
     uv_faces: Int[Tensor, "F 3"]
+    control_weights: Float[Tensor, "V C"]
 
     def __init__(
         self,
@@ -82,6 +86,8 @@ class HeadRig(torch.nn.Module):
         for key in (*rig_file.TENSORS, *rig_file.OPTIONAL):
             self.register_buffer(key, tensors.get(key))
         self._check()
+        weights = torch.from_numpy(control_weights(self.v_template.cpu().numpy()))
+        self.register_buffer("control_weights", weights.to(self.v_template.dtype))
         self._parents = self.parents.tolist()  # asked for at every pose: not from a device
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -130,6 +136,10 @@ class HeadRig(torch.nn.Module):
         head = self.v_template[~self.masks["neck"]]
         return float((head - head.mean(0)).norm(dim=1).max())
 
+    def deformation(self, soft_offset: Float[Tensor, "*B D"]) -> Float[Tensor, "*B V 3"]:
+        """How far the control points carry every vertex before posing, metres."""
+        return self.control_weights @ soft_offset.unflatten(-1, (CONTROLS, 3))
+
     def joints(
         self, shape: Float[Tensor, "*#B S"], expr: Float[Tensor, "*#B E"] | None = None
     ) -> Float[Tensor, "... 5 3"]:
@@ -163,13 +173,15 @@ class HeadRig(torch.nn.Module):
         translation: Float[Tensor, "*#B 3"],
         static_offset: Float[Tensor, "*#B V 3"] | float = 0.0,
         neck_shift: Float[Tensor, "*#B 3"] | float = 0.0,
+        soft_offset: Float[Tensor, "*#B D"] | None = None,
     ) -> Float[Tensor, "*B V 3"]:
         """Posed vertices.
 
         Leading dimensions broadcast: one `shape [S]` serves a batch of timesteps. Poses are
         axis-angle (rad), `eyes_pose` left then right; `translation` and `static_offset` metres.
         `neck_shift` (m, axes of the torso) moves the neck joint, and the head with it, against
-        the torso: FLAME has no such freedom, a real neck has.
+        the torso: FLAME has no such freedom, a real neck has. `soft_offset` (m, D = 3 C, xyz of
+        each point) is that of the control points, none if None.
 
         Returns:
             Vertices in the world frame, metres.
@@ -179,6 +191,8 @@ class HeadRig(torch.nn.Module):
         )
         local = axis_angle_to_matrix(pose)
         verts = self.rest(shape, expr, static_offset)
+        if soft_offset is not None:
+            verts = verts + self.deformation(soft_offset)
         if self.posedirs is not None:
             eye = torch.eye(3, dtype=local.dtype, device=local.device)
             feature = (local[..., 1:, :, :] - eye).flatten(-3)

@@ -12,10 +12,14 @@ from torch import Tensor
 from avatar.base import npz
 from avatar.base.arrays import FLAGS, INTEGERS, NUMBERS, TEXT, Spec, check
 from avatar.base.errors import UserError
+from avatar.rig.controls import CONTROLS
 from avatar.rig.head_rig import HeadRig
 
-POSES = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation", "neck_shift")
-OPTIONAL = ("neck_shift",)  # zero where a file lacks it
+POSES = (
+    "expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation", "neck_shift",
+    "soft_offset",
+)  # fmt: skip
+OPTIONAL = ("neck_shift", "soft_offset")  # zero where a file lacks it
 # S shapes, V vertices, E expressions, T timesteps.
 ARRAYS = {
     "shape": Spec(NUMBERS, ("S",)),
@@ -27,6 +31,7 @@ ARRAYS = {
     "eyes_pose": Spec(NUMBERS, ("T", 6)),
     "translation": Spec(NUMBERS, ("T", 3)),
     "neck_shift": Spec(NUMBERS, ("T", 3)),
+    "soft_offset": Spec(NUMBERS, ("T", 3 * CONTROLS)),
     "sequence": Spec(TEXT, ("T",)),
     "index": Spec(INTEGERS, ("T",)),
     "time": Spec(NUMBERS, ("T",)),
@@ -53,6 +58,7 @@ class RigParams:
     eyes_pose: Float[Tensor, "T 6"]
     translation: Float[Tensor, "T 3"]
     neck_shift: Float[Tensor, "T 3"]  # of the head against the torso, in the torso's axes
+    soft_offset: Float[Tensor, "T D"]  # of each control point, xyz, before posing
     sequence: np.ndarray  # [T] str
     index: Int[np.ndarray, "T"]  # place of the timestep in its sequence
     time: Float[np.ndarray, "T"]  # seconds from the sequence's start
@@ -123,7 +129,12 @@ class RigParams:
         """
         if missing := [name for name in ARRAYS if name not in {*arrays, *OPTIONAL}]:
             raise ValueError(f"it lacks {', '.join(missing)}")
-        arrays = {"neck_shift": np.zeros_like(arrays["translation"])} | arrays
+        count = len(arrays["expr"])
+        absent = {
+            "neck_shift": np.zeros((count, 3)),
+            "soft_offset": np.zeros((count, 3 * CONTROLS)),
+        }
+        arrays = absent | arrays
         _check(arrays, {})
         values: dict[str, Any] = dict(arrays)
         for name in ("shape", "static_offset", *POSES):

@@ -56,6 +56,7 @@ class Optimiser:
             "expr": tuning.expr,
             "translation": tuning.translation,
             "neck_shift": tuning.translation,
+            "soft_offset": 0.0,
             "shape": tuning.shape,
             "static_offset": tuning.static_offset,
         } | dict.fromkeys(_ROTATIONS, tuning.pose)

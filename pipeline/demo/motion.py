@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 
 from avatar.rig import HeadRig, RigParams, arkit
+from avatar.rig.controls import CONTROLS
 
 FPS = 25.0
 # Times run from 0 to 1 over a sequence. An expression is a list of (time, strength), a pose a
@@ -119,6 +120,7 @@ def perform(tracker: HeadRig, timesteps: int, script: Script = DEMO) -> RigParam
         shape=torch.zeros(tracker.num_shape),
         static_offset=torch.zeros(tracker.num_verts, 3),
         **joined,
+        soft_offset=torch.zeros(len(steps), 3 * CONTROLS),
         sequence=np.repeat(names, timesteps),
         index=steps,
         time=steps / FPS,

@@ -33,7 +33,7 @@ STAGE_VERSIONS = dict(
     matte=6,
     track=8,
     pack=3,
-    refine=1,
+    refine=2,
     train=5,
     evaluate=5,
 )

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from avatar.base.errors import UserError
 from avatar.data.layout import Tables
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.controls import CONTROLS
 from avatar.rig.head_rig import EYE_L, EYE_R, JAW, NECK, ROOT
 from pipeline.track.external.arrays import nearest_known
 from pipeline.track.external.flame import BENCHMARK, FlameRows
@@ -88,6 +89,7 @@ def _placed(
         "expr": rows.expr, "rotation": rotations.log(turn), "neck_pose": rows.neck_pose,
         "jaw_pose": rows.jaw_pose, "eyes_pose": rows.eyes_pose,
         "translation": root - final[:, ROOT], "neck_shift": np.zeros((len(rows), 3)),
+        "soft_offset": np.zeros((len(rows), 3 * CONTROLS)),
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int
 
 from avatar.data.layout import Tables
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.controls import CONTROLS
 from avatar.rig.params import POSES
 from pipeline.track.solve import rotations
 from pipeline.track.solve.model import LandmarkModel
@@ -83,6 +84,7 @@ def rig_params(
         "eyes_pose": state.hinges[:, 3:],
         "translation": pivot_to_neck - _turned(torso, neck - root) - root,
         "neck_shift": np.zeros_like(nod),
+        "soft_offset": np.zeros((len(nod), 3 * CONTROLS)),
     }
     tensors = {name: torch.from_numpy(np.asarray(a, np.float32)) for name, a in arrays.items()}
     return RigParams(

@@ -31,6 +31,7 @@ def _params(rig: HeadRig, offset: float) -> RigParams:
     params.static_offset[:, 1] = offset * rig.v_template[:, 1]  # stretched: joints would move
     params.expr *= 0.3
     params.neck_shift[:] = 0
+    params.soft_offset[:] = 0
     return params
 
 
@@ -112,3 +113,17 @@ def test_a_shifted_neck_leaves_the_head_in_place(rig: HeadRig, tmp_path: Path) -
         assert np.abs(ours - theirs)[head.numpy()].max() < 1e-5
         away = np.linalg.norm((theirs - ours)[torso.numpy()], axis=1)
         np.testing.assert_allclose(away, np.sqrt(0.01**2 + 0.02**2 + 0.005**2), atol=1e-5)
+
+
+def test_soft_offsets_are_the_dynamic_ones(rig: HeadRig, tmp_path: Path) -> None:
+    """Metres, of the mesh before posing."""
+    params = _params(rig, offset=0.0)
+    for name in ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation"):
+        getattr(params, name)[:] = 0
+    params.soft_offset[1] = 0.001 * torch.arange(params.soft_offset.shape[1])
+    save_flame_params(tmp_path / flame_params.NAME, rig, params)
+    dynamic = np.load(tmp_path / flame_params.NAME)["dynamic_offset"]
+    rest, moved = (rig(**params.poses(torch.tensor([timestep])))[0] for timestep in (0, 1))
+    assert np.abs(dynamic[1] - (moved - rest).numpy()).max() < 1e-6
+    assert np.abs(dynamic[1]).max() > 0.05
+    assert not dynamic[0].any()

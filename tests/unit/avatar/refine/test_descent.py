@@ -13,8 +13,10 @@ from avatar.refine import motion
 from avatar.refine.descent import Descent, Round, residual
 from avatar.refine.targets import Targets
 from avatar.rig import HeadRig
+from avatar.rig.controls import CONTROLS
 from avatar.train.presets import QUICK, override
 from avatar.train.trainer import Trainer
+from tests.scenes import moving_params
 
 STEPS = np.array([1, 4])
 
@@ -37,19 +39,32 @@ def _columns(avatar: Avatar, name: str) -> list[int]:
     return [int(c) for c in motion.split(numbers, avatar.params)[name][0]]
 
 
-def test_a_step_of_adam_by_hand() -> None:
-    descent = Descent(torch.tensor([[1.0, 1.0]]), torch.tensor([0.1, 2.0]))
-    descent.step(torch.tensor([[5.0, -0.01]]), 0.5)
+def test_a_step_of_adam_by_hand(rig: HeadRig) -> None:
+    params = moving_params(rig, 1)
+    values = motion.stack(params, torch.tensor([0]))
+    gradient = torch.zeros_like(values)
+    parts = motion.split(gradient, params)
+    parts["rotation"][0, :2] = torch.tensor([5.0, -0.01])
+    parts["soft_offset"][0, :2] = torch.tensor([3.0, -4.0])
+    descent = Descent(values, params)
+    descent.step(gradient, 0.5)
+    moved = motion.split(descent.values - values, params)
     # At first Adam's step is the rate in the unit of each, whatever the gradient's length.
-    assert descent.values.tolist()[0] == pytest.approx([1 - 0.05, 1 + 1.0], abs=1e-5)
+    assert moved["rotation"][0].tolist() == pytest.approx([-0.025, 0.025, 0], abs=1e-6)
+    # The control points have one size: the root mean square of their gradients.
+    size = 5 / np.sqrt(3 * CONTROLS)
+    expected = [-0.5 * 0.008 * 3 / size, 0.5 * 0.008 * 4 / size, 0]
+    assert moved["soft_offset"][0, :3].tolist() == pytest.approx(expected, rel=1e-4)
+    assert not moved["expr"].any()
 
 
 def test_the_gradient_is_that_of_the_error(scene: Path, rig: HeadRig, trained: Avatar) -> None:
     with Dataset(scene) as dataset:
         targets = Targets(dataset, [0, 3], 48)
         values = motion.stack(trained.params, torch.from_numpy(STEPS))
+        values += 0.3 * motion.units(trained.params)  # away from the minimum, where slopes vanish
         _, gradient = residual(trained, rig, targets, STEPS, values)
-        for name in ("rotation", "translation", "neck_shift"):
+        for name in ("rotation", "translation", "neck_shift", "soft_offset"):
             column, small = _columns(trained, name)[1], 0.05 * motion.UNITS[name]
             ahead, behind = values.clone(), values.clone()
             ahead[:, column] += small
@@ -71,7 +86,7 @@ def test_motion_that_was_disturbed_is_regained(scene: Path, rig: HeadRig, traine
         targets = Targets(dataset, [0, 1, 3], 48)
         least, _ = residual(disturbed, rig, targets, STEPS, true)
         before, _ = residual(disturbed, rig, targets, STEPS, start)
-        descent = Descent(start, units)
+        descent = Descent(start, trained.params)
         for part in (Round(48, 15, 0.1), Round(48, 10, 0.03)):
             errors = descent.run(disturbed, rig, targets, STEPS, part)
         after, _ = residual(disturbed, rig, targets, STEPS, descent.values)

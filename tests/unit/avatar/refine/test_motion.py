@@ -44,6 +44,19 @@ def test_changes_are_linear_between_and_held_beyond_within_their_sequence(rig: H
     assert difference == pytest.approx([0, 0, 0.2, 0, 0.4, 0], abs=1e-6)
 
 
+def test_only_the_control_points_share_the_mean_of_their_squares(rig: HeadRig) -> None:
+    params = moving_params(rig, 2)
+    squares = torch.rand(motion.stack(params, torch.arange(2)).shape)
+    before = motion.split(squares, params)
+    after = motion.split(motion.evened(squares, params), params)
+    for name in POSES:
+        if name == "soft_offset":
+            expected = before[name].mean(1, keepdim=True).expand_as(before[name])
+            torch.testing.assert_close(after[name], expected)
+        else:
+            assert torch.equal(after[name], before[name]), name
+
+
 def test_actions_keep_within_their_range_and_directions_have_none(rig: HeadRig) -> None:
     params = moving_params(rig, 2)
     values = motion.stack(params, torch.arange(2))

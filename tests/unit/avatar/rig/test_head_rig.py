@@ -4,12 +4,14 @@ import torch
 
 from avatar.base.errors import UserError
 from avatar.rig import HeadRig
+from avatar.rig.controls import CONTROLS
 from avatar.rig.head_rig import EYE_L, JAW, ROOT
 from avatar.rig.rotations import axis_angle_to_matrix
 from tests.rigs import EYE_CENTRES, EYE_RADIUS, HEAD_RADII, NECK, toy_rig
 
 POSES = {
     "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3, "neck_shift": 3,
+    "soft_offset": 3 * CONTROLS,
 }  # fmt: skip
 
 
@@ -69,6 +71,29 @@ def test_neck_shift_by_hand():
     expected = torch.tensor([0.03, 0.02, -0.01]).expand(int(head.sum()), 3)
     torch.testing.assert_close((shifted - plain)[head], expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(shifted[torso], plain[torso])
+
+
+def test_control_points_that_move_together_carry_the_head_in_its_own_axes():
+    """1, 2, 3 cm at rest is 3, 2, -1 cm after a quarter turn about y."""
+    rig = toy_rig()
+    turned = {"rotation": [0.0, np.pi / 2, 0.0]}
+    plain, moved = (
+        rig(**parameters(rig, **turned, soft_offset=offset * CONTROLS))
+        for offset in ([0.0, 0.0, 0.0], [0.01, 0.02, 0.03])
+    )
+    expected = torch.tensor([0.03, 0.02, -0.01]).expand(rig.num_verts, 3)
+    torch.testing.assert_close(moved - plain, expected, rtol=0, atol=1e-6)
+
+
+def test_a_soft_offset_is_a_static_one_by_the_weights_of_its_point():
+    rig = toy_rig(torch.float64)
+    given = random_parameters(rig)
+    shift = torch.zeros(CONTROLS, 3, dtype=torch.float64)
+    shift[7] = torch.tensor([0.01, -0.02, 0.03])
+    soft = rig(**(given | {"soft_offset": shift.flatten()}))
+    given["soft_offset"] = torch.zeros(3 * CONTROLS, dtype=torch.float64)
+    static = rig(**given, static_offset=rig.control_weights[:, 7:8] * shift[7])
+    torch.testing.assert_close(soft, static)
 
 
 def test_eyes_turn_about_their_own_centres_and_the_left_is_first():

@@ -7,6 +7,7 @@ import torch
 
 from avatar.base.errors import UserError
 from avatar.rig import RigParams
+from avatar.rig.controls import CONTROLS
 from avatar.rig.params import ARRAYS
 from tests.rigs import toy_rig
 from tests.scenes import moving_params
@@ -35,11 +36,12 @@ def test_what_is_saved_is_loaded(params: RigParams, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "params.npz"]
 
 
-def test_a_file_without_neck_shift_has_none(arrays: Arrays, tmp_path: Path) -> None:
-    del arrays["neck_shift"]
+def test_a_file_without_neck_shift_and_soft_offset_has_none(arrays: Arrays, tmp_path: Path) -> None:
+    del arrays["neck_shift"], arrays["soft_offset"]
     np.savez(tmp_path / "former.npz", **arrays)
     read = RigParams.load(tmp_path / "former.npz")
     torch.testing.assert_close(read.neck_shift, torch.zeros(5, 3))
+    torch.testing.assert_close(read.soft_offset, torch.zeros(5, 3 * CONTROLS))
     torch.testing.assert_close(read.translation, torch.from_numpy(arrays["translation"]))
 
 

@@ -14,6 +14,7 @@ def _optimiser(**tuning: Any) -> Optimiser:
         "expr": torch.zeros(3, 2),
         "translation": torch.zeros(3, 3),
         "neck_shift": torch.zeros(3, 3),
+        "soft_offset": torch.zeros(3, 6),  # has no rate: it is not tuned
         "jaw_pose": torch.zeros(3, 3),
     }
     start = RiggedGaussians.on_faces(4, sh_degree=1)

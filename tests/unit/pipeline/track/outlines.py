@@ -9,6 +9,7 @@ from avatar.data.cameras import Cameras
 from avatar.data.reader import AlphaStore
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.controls import CONTROLS
 from tests.rigs import toy_rig
 from tests.unit.pipeline.track.capture import SIZE, cameras, write_store
 
@@ -33,6 +34,7 @@ def still(rig: HeadRig, shape: list[float]) -> RigParams:
     return RigParams(
         torch.tensor(shape), torch.zeros(rig.num_verts, 3), torch.zeros(1, 4),
         torch.tensor([[0.05, 0.2, 0.0]]), zero, zero, torch.zeros(1, 6), zero, zero,
+        torch.zeros(1, 3 * CONTROLS),
         np.array(["main"]), np.array([0]), np.array([0.0]), np.array([True]), "toy", rig.sha256,
     )  # fmt: skip
 
