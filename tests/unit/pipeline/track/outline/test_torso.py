@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from avatar.rig import HeadRig, RigParams
+from avatar.rig.controls import CONTROLS
 from pipeline.track.outline import silhouette, torso
 from pipeline.track.outline.silhouette import Rim
 from pipeline.track.solve import rotations
@@ -170,7 +171,7 @@ def _played(rig: HeadRig, heading: torso.Heading, nod: np.ndarray) -> RigParams:
     zero = torch.zeros(TIMES, 6)
     return replace(
         still(rig, [0.0, 0, 0]), expr=zero[:, :4], jaw_pose=zero[:, :3], eyes_pose=zero,
-        neck_shift=zero[:, :3], **tensors,
+        neck_shift=zero[:, :3], soft_offset=torch.zeros(TIMES, 3 * CONTROLS), **tensors,
         sequence=np.full(TIMES, "main"), index=np.arange(TIMES), time=TIME,
         valid=np.ones(TIMES, bool),
     )  # fmt: skip
