@@ -25,6 +25,8 @@ _VIEWED = 16  # timesteps that the first view is computed from
 _FIELD_OF_VIEW = 24.0  # degrees, vertical: what a portrait is taken with
 _MARGIN = 1.05  # what the first view shows beside the head, in radii of it
 
+BY_COMPONENT = ("expr", "soft_offset")  # of the motion: long enough to be quantised
+
 Arrays = dict[str, np.ndarray | Quantised]
 
 
@@ -71,6 +73,7 @@ def _rig_arrays(rig: HeadRig, params: RigParams) -> Arrays:
         "joints": rig.joints(params.shape).numpy(),
         "faces": rig.faces.numpy().astype(np.uint32),
         "skin_weights": quantise(rig.skin_weights.T.numpy(), "uint16"),
+        "control_weights": quantise(rig.control_weights.T.contiguous().numpy(), "uint16"),
         "exprdirs": quantise(_by_component(rig.exprdirs), "int16"),
     }
     if "posedirs" in tensors:
@@ -106,10 +109,12 @@ def _gaussian_arrays(gaussians: RiggedGaussians) -> Arrays:
 
 
 def _motion_arrays(params: RigParams) -> Arrays:
-    arrays: Arrays = {
-        f"motion_{name}": getattr(params, name).numpy() for name in POSES if name != "expr"
+    return {
+        f"motion_{name}": quantise(getattr(params, name).T.contiguous().numpy(), "int16")
+        if name in BY_COMPONENT
+        else getattr(params, name).numpy()
+        for name in POSES
     }
-    return arrays | {"motion_expr": quantise(params.expr.T.contiguous().numpy(), "int16")}
 
 
 def _home(rig: HeadRig, params: RigParams) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avatar.export.player.block import unpack
+from avatar.export.player.contents import BY_COMPONENT
 from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.basis import ExpressionSpace
 from avatar.gaussians.model import RiggedGaussians
@@ -46,7 +47,9 @@ def _rig(name: str, names: list[str], parents: list[int], tensors: dict[str, Ten
     for directions in ("exprdirs", "posedirs", "joint_exprdirs"):
         if directions in tensors:
             mine[directions] = _directions(tensors[directions])
-    return HeadRig(name, mine, names, {})
+    rig = HeadRig(name, mine, names, {})
+    rig.control_weights = tensors["control_weights"].T.contiguous()  # of the rig's template
+    return rig
 
 
 def _gaussians(tensors: dict[str, Tensor]) -> RiggedGaussians:
@@ -71,7 +74,7 @@ def _gaussians(tensors: dict[str, Tensor]) -> RiggedGaussians:
 
 def _params(tensors: dict[str, Tensor], rig: HeadRig) -> RigParams:
     poses = {name: tensors[f"motion_{name}"] for name in POSES}
-    poses["expr"] = poses["expr"].T.contiguous()
+    poses |= {name: poses[name].T.contiguous() for name in BY_COMPONENT}
     count = len(poses["expr"])
     return RigParams(
         shape=torch.zeros(1),

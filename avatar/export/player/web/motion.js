@@ -110,6 +110,8 @@ export function restPose(recording, timestep) {
 /** A clip of the recording. */
 export function recordedClip(header, arrays) {
   const length = arrays.motion_translation.length / 3;
+  const column = (name, width, i) =>
+    Array.from({ length: width }, (_, k) => arrays[`motion_${name}`][k * length + i]);
   const row = (name, width, i) => [...arrays[`motion_${name}`].subarray(width * i, width * (i + 1))];
   return {
     name: "recording",
@@ -117,13 +119,14 @@ export function recordedClip(header, arrays) {
     seconds: header.seconds_per_step,
     label: (i) => header.sequences.findLast(({ first }) => first <= i).name,
     pose: (i) => ({
-      expr: header.expressions.map((_, e) => arrays.motion_expr[e * length + i]),
+      expr: column("expr", header.expressions.length, i),
       rotation: row("rotation", 3, i),
       neck_pose: row("neck_pose", 3, i),
       jaw_pose: row("jaw_pose", 3, i),
       eyes_pose: row("eyes_pose", 6, i),
       translation: row("translation", 3, i),
       neck_shift: row("neck_shift", 3, i),
+      soft_offset: column("soft_offset", arrays.motion_soft_offset.length / length, i),
     }),
   };
 }

@@ -1,6 +1,6 @@
 // The head rig: blendshapes, pose correctives and linear blend skinning, as in
 // avatar/rig/head_rig.py. A pose is {expr, rotation, neck_pose, jaw_pose, eyes_pose, translation,
-// neck_shift}: axis-angle in radians, lengths in metres.
+// neck_shift, soft_offset}: axis-angle in radians, lengths in metres.
 
 import { product, rotationMatrix, turned } from "./rotations.js";
 
@@ -17,9 +17,10 @@ export class Rig {
 
   /** Posed vertices [V * 3], world frame, metres; the same array at every call. */
   evaluate(pose) {
-    const { rest, exprdirs, posedirs } = this.arrays;
+    const { rest, exprdirs, posedirs, control_weights } = this.arrays;
     this.unposed.set(rest);
     addDirections(this.unposed, exprdirs, pose.expr);
+    addDeformation(this.unposed, control_weights, pose.soft_offset);
     const local = [pose.rotation, pose.neck_pose, pose.jaw_pose, pose.eyes_pose.slice(0, 3),
       pose.eyes_pose.slice(3)].map(rotationMatrix);
     if (posedirs) addDirections(this.unposed, posedirs, poseFeature(local));
@@ -77,6 +78,22 @@ function addDirections(target, rows, coefficients) {
     if (Math.abs(coefficient) < STILL) continue;
     const first = row * length;
     for (let i = 0; i < length; i++) target[i] += coefficient * rows[first + i];
+  }
+}
+
+/** Move vertices with the control points, by their weights [C * V]; offsets are [C * 3]. */
+function addDeformation(target, weights, offsets) {
+  const count = target.length / 3;
+  for (let point = 0; 3 * point < offsets.length; point++) {
+    const [x, y, z] = offsets.slice(3 * point, 3 * point + 3);
+    if (Math.max(Math.abs(x), Math.abs(y), Math.abs(z)) < STILL) continue;
+    for (let v = 0, at = point * count; v < count; v++, at++) {
+      const weight = weights[at];
+      if (weight === 0) continue;
+      target[3 * v] += weight * x;
+      target[3 * v + 1] += weight * y;
+      target[3 * v + 2] += weight * z;
+    }
   }
 }
 
