@@ -1,12 +1,16 @@
 """A trained avatar with its rig: pose it by name, render it to NumPy."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from avatar.animate import motion, views
@@ -16,7 +20,9 @@ from avatar.render import Views, render
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.rotations import axis_angle_to_matrix
 
-BATCH = 8  # timesteps rendered together
+BATCH = 8  # timesteps rendered together, at most
+BATCH_PIXELS = 1 << 21  # of all their images
+T = TypeVar("T")
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -70,7 +76,7 @@ class HeadAvatar:
             cameras: one for each timestep, `viewmats` [T,1,4,4]; from the front if None.
         """
         cameras = self.front(size, len(driven)) if cameras is None else cameras
-        frames = [_bytes(rgb) for rgb, _ in self.frames(driven, cameras, WHITE)]
+        frames = [to_bytes(rgb) for rgb, _ in self.frames(driven, cameras, WHITE)]
         return np.concatenate(frames)
 
     def frames(
@@ -83,16 +89,51 @@ class HeadAvatar:
             cameras: one for each timestep.
             background: RGB 0..1.
         """
-        moving = replace(self.avatar, params=driven)
-        device = self.avatar.gaussians.binding.device
-        behind = torch.tensor(background, device=device)
-        for first in range(0, len(driven), BATCH):
-            steps = torch.arange(first, min(first + BATCH, len(driven)))
-            at = cameras._replace(viewmats=cameras.viewmats[steps], Ks=cameras.Ks[steps])
-            with torch.no_grad():
-                _, gaussians = moving.pose_batch(self.rig, steps)
-                shown = render(gaussians, at.to(device), behind)
-            yield shown.rgb[:, 0].clamp(0, 1).cpu(), shown.alpha[:, 0].clamp(0, 1).cpu()
+        return self.mapped(driven, cameras, background, lambda rgb, alpha: (rgb, alpha))
+
+    def mapped(
+        self,
+        driven: RigParams,
+        cameras: Views,
+        background: tuple[float, float, float],
+        make: Callable[[Float[Tensor, "B H W 3"], Float[Tensor, "B H W 1"]], T],
+        threads: int = 1,
+    ) -> Iterator[T]:
+        """What `make` makes of each batch of `frames`, in order.
+
+        Args:
+            make: of colours and coverage; may change them.
+            threads: that render batches side by side, ahead of the caller. With several, give
+                torch one thread each: `torch.set_num_threads(1)`.
+        """
+        work = partial(self._batch, replace(self.avatar, params=driven), cameras, background)
+        size = max(1, min(BATCH, BATCH_PIXELS // (cameras.width * cameras.height)))
+        batches = torch.arange(len(driven)).split(size)
+        if threads == 1:
+            yield from (make(*work(steps)) for steps in batches)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            ahead: deque[Future[T]] = deque()
+            for steps in batches:
+                ahead.append(pool.submit(lambda steps: make(*work(steps)), steps))
+                if len(ahead) > threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _batch(
+        self,
+        moving: Avatar,
+        cameras: Views,
+        background: tuple[float, float, float],
+        steps: Int[Tensor, "B"],
+    ) -> tuple[Float[Tensor, "B H W 3"], Float[Tensor, "B H W 1"]]:
+        device = moving.gaussians.binding.device
+        at = cameras._replace(viewmats=cameras.viewmats[steps], Ks=cameras.Ks[steps]).to(device)
+        with torch.no_grad():
+            _, gaussians = moving.pose_batch(self.rig, steps)
+            shown = render(gaussians, at, torch.tensor(background, device=device))
+            return shown.rgb[:, 0].clamp_(0, 1).cpu(), shown.alpha[:, 0].clamp_(0, 1).cpu()
 
 
 def load(
@@ -115,5 +156,6 @@ def load(
     return HeadAvatar(loaded, load_avatar(folder, loaded, device))
 
 
-def _bytes(image: Float[Tensor, "..."]) -> UInt8[np.ndarray, "..."]:
-    return (image * 255 + 0.5).to(torch.uint8).numpy()
+def to_bytes(image: Float[Tensor, "..."]) -> UInt8[np.ndarray, "..."]:
+    """0..1 as 0..255, rounded; the image itself is changed, which spares memory."""
+    return image.mul_(255).add_(0.5).to(torch.uint8).numpy()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from avatar.base.errors import UserError
@@ -18,16 +18,18 @@ ROTATIONS = ("rotation", "neck_pose")  # averaged as rotations; of the others th
 
 
 def resting(params: RigParams) -> dict[str, Float[Tensor, "_"]]:
-    """The mean pose over the valid timesteps, by the names of `POSES`.
-
-    All timesteps count where none is valid.
-    """
-    valid = torch.from_numpy(params.valid if params.valid.any() else ~params.valid)
+    """The mean pose over the timesteps that count, by the names of `POSES`."""
+    valid = torch.from_numpy(counted(params))
     means = {name: getattr(params, name)[valid].mean(0) for name in POSES}
     for name in ROTATIONS:
         turns = axis_angle_to_matrix(getattr(params, name)[valid].double())
         means[name] = matrix_to_axis_angle(mean_rotation(turns)).float()
     return means
+
+
+def counted(params: RigParams) -> Bool[np.ndarray, "T"]:
+    """The timesteps that means are taken over: the valid ones, all where none is valid."""
+    return params.valid if params.valid.any() else ~params.valid
 
 
 def moved(

@@ -8,7 +8,7 @@ one error line, not the run. Only this package knows PyAV.
 from pipeline.media.ask import start
 from pipeline.media.info import SUFFIXES, VideoInfo, Window
 from pipeline.media.read import frame_times, probe, read_video, sample_frames
-from pipeline.media.write import write_video
+from pipeline.media.write import write_alpha_video, write_video
 
 __all__ = [
     "SUFFIXES",
@@ -19,5 +19,6 @@ __all__ = [
     "read_video",
     "sample_frames",
     "start",
+    "write_alpha_video",
     "write_video",
 ]

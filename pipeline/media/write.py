@@ -1,4 +1,4 @@
-"""Write H.264 videos."""
+"""Write H.264 videos, and ProRes 4444 videos with alpha."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -50,6 +50,43 @@ def write_video(
                 image = np.pad(image, [(0, size % 2) for size in shape[:2]] + [(0, 0)], "edge")
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             yuv = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+            _tag_colours(yuv)
+            container.mux(stream.encode(yuv))
+        if shape is None:
+            raise ValueError(f"{path}: no frames to write")
+        container.mux(stream.encode())
+
+
+def write_alpha_video(
+    path: str | Path, frames: Iterable[UInt8[np.ndarray, "H W 4"]], fps: float
+) -> None:
+    """Write a ProRes 4444 video (10 bits, 4:4:4, 16 bits of alpha), atomically.
+
+    Args:
+        path: ends in `.mov`.
+        frames: RGBA images of one size, straight alpha.
+        fps: frames per second.
+    Raises:
+        ValueError: no frames, or frames of different sizes.
+    """
+    import av
+
+    with files.atomic(path) as temporary, av.open(str(temporary), "w", format="mov") as container:
+        stream = container.add_stream("prores_ks", rate=Fraction(fps).limit_denominator(1001))
+        stream.pix_fmt = "yuva444p10le"
+        stream.options = {"profile": "4444", "alpha_bits": "16"}
+        _tag_colours(stream.codec_context)
+        shape = None
+        for image in frames:
+            if shape is None:
+                shape = image.shape
+                stream.height, stream.width = shape[:2]
+            if image.shape != shape:
+                raise ValueError(f"{path}: frame of shape {image.shape} after {shape}")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba")
+            yuv = frame.reformat(
+                format="yuva444p10le", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
             _tag_colours(yuv)
             container.mux(stream.encode(yuv))
         if shape is None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import avatar
-from avatar.animate.loaded import HeadAvatar
+from avatar.animate.loaded import WHITE, HeadAvatar, to_bytes
 from avatar.base.errors import UserError
 from avatar.gaussians.avatar_file import Avatar, save_avatar
 from avatar.gaussians.basis import ExpressionSpace
@@ -93,3 +93,16 @@ def test_a_gpu_renders_what_the_cpu_renders(loaded: HeadAvatar, tmp_path: Path) 
     on_gpu = avatar.load(tmp_path / "anna", "cuda")
     one, other = (a.render(a.pose(), size=(48, 48)).astype(int) for a in (loaded, on_gpu))
     assert np.abs(one - other).max() <= 2  # of 255: rounding, and one Gaussian at the cut-off
+
+
+def test_threads_and_small_batches_give_the_same_frames(
+    loaded: HeadAvatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = loaded.front((32, 24), 12)
+    one = np.concatenate(
+        list(loaded.mapped(loaded.recorded, views, WHITE, lambda rgb, _: to_bytes(rgb)))
+    )
+    monkeypatch.setattr("avatar.animate.loaded.BATCH_PIXELS", 2 * 32 * 24)
+    found = list(loaded.mapped(loaded.recorded, views, WHITE, lambda rgb, _: to_bytes(rgb), 3))
+    assert [len(batch) for batch in found] == [2] * 6
+    assert np.abs(np.concatenate(found).astype(int) - one).max() <= 1  # rounding

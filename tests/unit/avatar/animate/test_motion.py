@@ -99,3 +99,10 @@ def test_another_rate_is_linear_between_and_keeps_sequences_apart(params: RigPar
     torch.testing.assert_close(twice.expr[8], (params.expr[4] + params.expr[5]) / 2)
     assert motion.rate_of(twice) == pytest.approx(50)
     assert motion.rate_of(motion.moved(params, {}, np.zeros(1))) == 25
+
+
+def test_all_timesteps_count_where_none_is_valid(params: RigParams) -> None:
+    assert motion.counted(params).all()
+    assert motion.counted(replace(params, valid=np.zeros(6, bool))).all()
+    valid = np.array([True] + [False] * 5)
+    np.testing.assert_array_equal(motion.counted(replace(params, valid=valid)), valid)

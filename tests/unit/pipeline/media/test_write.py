@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -42,3 +43,19 @@ def test_unfit_frames_leave_no_file(tmp_path: Path, frames: list[np.ndarray]) ->
     with pytest.raises(ValueError, match=r"a\.mp4"):
         media.write_video(tmp_path / "a.mp4", frames, 25)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_alpha_is_kept(tmp_path: Path) -> None:
+    image = np.dstack([gradient(), np.arange(gradient().size // 3).reshape(gradient().shape[:2])])
+    frames = [np.roll(image.astype(np.uint8), 8 * k, 1) for k in range(3)]
+    media.write_alpha_video(tmp_path / "a.mov", frames, 24)
+    with av.open(str(tmp_path / "a.mov")) as container:
+        read = [frame.to_ndarray(format="rgba") for frame in container.decode(video=0)]
+    for found, expected in zip(read, frames, strict=True):
+        difference = np.abs(found.astype(int) - expected)
+        assert difference[..., 3].max() <= 1
+        assert difference[..., :3].mean() < 2
+    with pytest.raises(ValueError, match="no frames"):
+        media.write_alpha_video(tmp_path / "b.mov", [], 24)
+    with pytest.raises(ValueError, match="after"):
+        media.write_alpha_video(tmp_path / "b.mov", [frames[0], frames[0][:16]], 24)

@@ -1,0 +1,81 @@
+"""Motion of a track for an avatar: the same person's as it is, another's without its face."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from avatar.animate import motion
+from avatar.rig import HeadRig, RigParams
+from avatar.rig.head_rig import NECK, ROOT
+from avatar.rig.params import POSES
+from avatar.rig.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
+
+
+def own_motion(own: RigParams, driver: RigParams) -> RigParams:
+    """The same person's motion, torso included, turned and moved so that the torso's mean is its.
+
+    Args:
+        own: of the avatar.
+        driver: of the same rig and person; its world frame may be another.
+    """
+    rest, other = motion.resting(own), motion.resting(driver)
+    poses = {name: getattr(driver, name) for name in POSES}
+    turn = _turn(rest["rotation"]) @ _turn(other["rotation"]).mT
+    poses["rotation"] = matrix_to_axis_angle(turn @ _turn(driver.rotation)).float()
+    moves = (driver.translation - other["translation"]).double()
+    poses["translation"] = rest["translation"] + (moves @ turn.T).float()
+    return motion.moved(own, poses, driver.time, driver.sequence)
+
+
+def transferred(own: RigParams, driver: RigParams, rig: HeadRig) -> RigParams:
+    """Another person's motion: what differs from the driver's mean is added to the own mean.
+
+    Mean expression, jaw and gaze of a track belong to the person as much as to the motion: kept,
+    they would give the avatar the driver's face. The head turns and moves from its own mean pose,
+    in the axes of the head; the move is scaled by the size of the heads. The torso keeps its own
+    turn and goes along with the head's move.
+
+    Args:
+        own: of the avatar.
+        driver: of the same rig.
+    """
+    rest, leak = motion.resting(own), motion.resting(driver)
+    poses = {
+        name: getattr(driver, name) - leak[name] + rest[name]
+        for name in ("expr", "jaw_pose", "eyes_pose")
+    }
+    if not rig.principal_expr:
+        poses["expr"] = poses["expr"].clamp(0, 1)
+    # A jaw pressed further than the avatar's ever was would push the lips into each other.
+    poses["jaw_pose"][:, 0].clamp_(min=float(own.jaw_pose[:, 0].min()))
+    turns = _turn(driver.rotation) @ _turn(driver.neck_pose)
+    valid = torch.from_numpy(motion.counted(driver))
+    mean = mean_rotation(turns[valid])
+    poses["neck_pose"] = motion.turned_neck(rest, mean.T @ turns)
+    places = neck_places(driver, rig).double()
+    moves = (places - places[valid].mean(0)) @ mean  # in the axes of the driver's head
+    axes = _turn(rest["rotation"]) @ _turn(rest["neck_pose"])
+    scale = head_size(own, rig) / head_size(driver, rig)
+    poses["translation"] = rest["translation"] + (scale * moves @ axes.T).float()
+    return motion.moved(own, poses, driver.time, driver.sequence)
+
+
+def neck_places(params: RigParams, rig: HeadRig) -> Float[Tensor, "T 3"]:
+    """Where the joint is about which the head turns: m, world frame."""
+    joints = rig.joints(params.shape, params.expr).expand(len(params), 5, 3)
+    root = joints[:, ROOT]
+    arm = joints[:, NECK] - root + params.neck_shift
+    turn = axis_angle_to_matrix(params.rotation)
+    return (turn @ arm[..., None]).squeeze(-1) + root + params.translation
+
+
+def head_size(params: RigParams, rig: HeadRig) -> float:
+    """Root mean square distance (m) of the neutral head's vertices from their mean."""
+    verts = rig.rest(params.shape, torch.zeros(rig.num_expr), params.static_offset)
+    head = verts[~rig.masks["neck"]]
+    return float((head - head.mean(0)).square().sum(1).mean().sqrt())
+
+
+def _turn(rotation: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
+    """Rotation matrices in double precision: means of many are taken."""
+    return axis_angle_to_matrix(rotation.double())

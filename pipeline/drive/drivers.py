@@ -1,0 +1,85 @@
+"""What drives: where a motion comes from, and what it is for the avatar."""
+
+from pathlib import Path
+
+import numpy as np
+
+from avatar.animate import motion_file, transfer
+from avatar.animate.loaded import HeadAvatar
+from avatar.animate.sweep import sweep
+from avatar.base import names
+from avatar.base.errors import UserError
+from avatar.rig import RigParams
+from avatar.rig.params import check_rig
+
+SWEEP = "sweep"
+FPS = 25.0  # of a sweep, where none is asked for
+FILES = (".csv", ".json")
+MOST_BRIDGED = 1.0  # seconds of a track without a face; more is a gap
+TRACKS = ("refine/params.npz", "track/params.npz")  # of results/<subject>, the best first
+
+
+def motion_by(
+    by: str, driven: HeadAvatar, home: Path, same_person: bool, fps: float | None
+) -> RigParams:
+    """The avatar's parameters that a driver asks for.
+
+    Args:
+        by: `SWEEP`, a motion file, or the name of a subject in the same results.
+        home: `results/<subject>` of the avatar.
+        same_person: whether a subject's track shows the avatar's person.
+        fps: of a sweep.
+    Raises:
+        UserError: no such driver, or one that does not fit the avatar.
+    """
+    if by == SWEEP:
+        return sweep(driven.recorded, driven.rig, fps or FPS)
+    if Path(by).suffix.lower() in FILES:
+        recording = motion_file.read(Path(by))
+        return motion_file.to_motion(recording, driven.recorded, driven.rig)
+    if by == home.name:
+        return driven.recorded
+    track = read_track(home.parent / names.check_name(by, "subject"), driven)
+    if same_person:
+        return transfer.own_motion(driven.recorded, track)
+    return transfer.transferred(driven.recorded, track, driven.rig)
+
+
+def read_track(home: Path, driven: HeadAvatar) -> RigParams:
+    """The motion of a tracked subject.
+
+    Raises:
+        UserError: it is not tracked, tracked with another rig, or without a face for long.
+    """
+    path = next((home / name for name in TRACKS if (home / name).is_file()), None)
+    if path is None:
+        raise UserError(
+            f"{home.name!r} is no tracked subject in {home.parent}, no motion file "
+            f"({', '.join(FILES)}) and not {SWEEP!r}: run 'snakemake {home.name} --until track', "
+            "or give the path of a file"
+        )
+    params = RigParams.load(path)
+    check_rig(params, driven.rig, str(path))
+    if (wrong := params.misfit(driven.rig, len(params))) is not None:
+        raise UserError(f"{path}: {wrong}: track {home.name} again")
+    check_gaps(params, path)
+    return params
+
+
+def check_gaps(params: RigParams, path: Path) -> None:
+    """Refuse a track that has no face for longer than `MOST_BRIDGED`.
+
+    Raises:
+        UserError: the sequence, and where it has none.
+    """
+    for sequence in dict.fromkeys(params.sequence.tolist()):
+        rows = np.flatnonzero(params.sequence == sequence)
+        seen = params.time[rows[params.valid[rows]]]
+        ends = np.concatenate([params.time[rows[:1]], seen, params.time[rows[-1:]]])
+        gaps = np.diff(ends)
+        if gaps.max() > MOST_BRIDGED:
+            start = ends[int(gaps.argmax())]
+            raise UserError(
+                f"{path}: no face for {gaps.max():.1f} s from {start:.1f} s of sequence "
+                f"{sequence!r}, at most {MOST_BRIDGED:g} s may: cut the capture there"
+            )

@@ -1,0 +1,94 @@
+"""Transfer: an avatar driven by itself stays itself; another's face and size do not pass over."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from avatar.animate import motion, transfer
+from avatar.rig import HeadRig, RigParams
+from avatar.rig.params import POSES
+from avatar.rig.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from tests.scenes import moving_params
+
+
+@pytest.fixture
+def own(rig: HeadRig) -> RigParams:
+    params = moving_params(rig, 6)
+    return replace(params, expr=params.expr.abs().clamp(0, 1))
+
+
+def test_the_own_track_is_the_own_motion(own: RigParams) -> None:
+    again = transfer.own_motion(own, own)
+    for name in POSES:
+        torch.testing.assert_close(getattr(again, name), getattr(own, name), atol=1e-5, rtol=0)
+
+
+def test_the_same_motion_in_another_world_is_the_same(own: RigParams, rig: HeadRig) -> None:
+    turn = axis_angle_to_matrix(torch.tensor([0.3, 2.0, -0.5]))
+    elsewhere = replace(
+        own,
+        rotation=matrix_to_axis_angle(turn @ axis_angle_to_matrix(own.rotation)),
+        translation=own.translation @ turn.T + torch.tensor([1.0, 2.0, 3.0]),
+    )
+    again = transfer.own_motion(own, elsewhere)
+    steps = torch.arange(6)
+    torch.testing.assert_close(
+        rig(**again.poses(steps)), rig(**own.poses(steps)), atol=1e-5, rtol=0
+    )
+    # Of another person's track neither the world nor the torso's turn counts.
+    one, other = (transfer.transferred(own, p, rig) for p in (own, elsewhere))
+    torch.testing.assert_close(
+        rig(**one.poses(steps)), rig(**other.poses(steps)), atol=1e-5, rtol=0
+    )
+
+
+def test_the_mean_expression_is_exchanged(own: RigParams, rig: HeadRig) -> None:
+    low = replace(own, expr=own.expr * 0.1 + 0.3)
+    driver = replace(low, expr=low.expr + 0.2, jaw_pose=low.jaw_pose + 0.1)
+    driven = transfer.transferred(low, driver, rig)
+    torch.testing.assert_close(driven.expr, low.expr)
+    torch.testing.assert_close(driven.jaw_pose, low.jaw_pose)
+    torch.testing.assert_close(driven.shape, own.shape)
+    for name in ("rotation", "neck_shift"):  # the torso rests
+        rest = motion.resting(own)[name]
+        torch.testing.assert_close(getattr(driven, name), rest.expand(6, 3))
+
+
+def test_actions_stay_in_their_range_and_the_jaw_is_not_pressed(
+    own: RigParams, rig: HeadRig
+) -> None:
+    driver = replace(own, expr=own.expr * 3, jaw_pose=own.jaw_pose * 3)
+    driven = transfer.transferred(own, driver, rig)
+    assert 0 <= float(driven.expr.min()) <= float(driven.expr.max()) <= 1
+    assert float(driven.jaw_pose[:, 0].min()) >= float(own.jaw_pose[:, 0].min())
+
+
+def test_a_head_of_twice_the_size_moves_half_as_far(own: RigParams, rig: HeadRig) -> None:
+    # 20 times 5 % of itself along each axis: twice the size.
+    large = replace(own, shape=torch.full((3,), 20.0), translation=2 * own.translation)
+    assert transfer.head_size(large, rig) == pytest.approx(2 * transfer.head_size(own, rig))
+    still = {"rotation": torch.zeros(6, 3), "neck_pose": torch.zeros(6, 3)}
+    own = replace(own, **still, neck_shift=torch.zeros(6, 3))
+    large = replace(large, **still, neck_shift=torch.zeros(6, 3))
+    driven = transfer.transferred(own, large, rig)
+    torch.testing.assert_close(driven.translation, own.translation, atol=1e-6, rtol=0)
+
+
+def test_the_head_turns_from_its_own_mean(own: RigParams, rig: HeadRig) -> None:
+    still = torch.zeros(6, 3)
+    turns = still.clone()
+    turns[::2, 1], turns[1::2, 1] = 0.5, 0.1  # mean 0.3
+    driver = replace(own, rotation=turns, neck_pose=still)
+    own = replace(own, rotation=still, neck_pose=torch.tensor([0.2, 0.0, 0.0]).expand(6, 3))
+    driven = transfer.transferred(own, driver, rig)
+    about_y = axis_angle_to_matrix(torch.tensor([[0.0, 0.2, 0.0], [0.0, -0.2, 0.0]]))
+    expected = axis_angle_to_matrix(own.neck_pose[:2]) @ about_y
+    torch.testing.assert_close(axis_angle_to_matrix(driven.neck_pose[:2]), expected)
+
+
+def test_the_neck_is_where_the_rig_has_it(own: RigParams, rig: HeadRig) -> None:
+    driver = replace(own, rotation=torch.zeros(6, 3))
+    places = transfer.neck_places(driver, rig)
+    expected = rig.joints(own.shape)[1] + own.translation + own.neck_shift
+    torch.testing.assert_close(places, expected)
