@@ -19,7 +19,7 @@ def test_the_console_script_is_this_main() -> None:
     assert project["project"]["scripts"] == {"headsplat": "pipeline.cli:main"}
     assert project["project"]["version"] == avatar.__version__
     for package, names in project["tool"]["setuptools"]["package-data"].items():
-        assert all((ROOT / package / name).is_file() for name in names)
+        assert all(list((ROOT / package).glob(name)) for name in names)
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
