@@ -14,6 +14,7 @@ from torch import Tensor
 
 from avatar.rig import RigParams
 
+FADE = 0.5  # deviations of the first component; so far outside, detail is down to exp(-1/2)
 _STILL = 1e-6  # coefficients or radians; below it is rounding
 
 
@@ -25,7 +26,8 @@ class ExpressionSpace:
         mean: of expression and jaw together over the training timesteps.
         axes: components, scaled so that the first has deviation one there; later ones have less,
             in proportion, so that noise stays small.
-        lowest, highest: each component's range there. Weights do not leave it.
+        lowest, highest: each component's range there. Weights do not leave it, and fade away
+            where the expression does: detail of expressions that were seen says nothing of others.
     """
 
     mean: Float[Tensor, "D"]
@@ -64,7 +66,9 @@ class ExpressionSpace:
     ) -> Float[Tensor, "*B K"]:
         """The weights of poses, without gradients; within the range that training saw."""
         found = (torch.cat([expr, jaw_pose], -1).detach() - self.mean) @ self.axes
-        return found.clamp(self.lowest, self.highest)
+        within = found.clamp(self.lowest, self.highest)
+        beyond = (found - within).square().sum(-1, keepdim=True)
+        return within * torch.exp(-beyond / (2 * FADE**2))
 
     def to(self, device: torch.device | str) -> "ExpressionSpace":
         """The same space on a device."""

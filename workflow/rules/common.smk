@@ -35,7 +35,7 @@ STAGE_VERSIONS = dict(
     pack=3,
     refine=2,
     train=5,
-    evaluate=5,
+    evaluate=6,
 )
 
 # The interpreter that runs Snakemake also runs the stages: no activation, on any node.

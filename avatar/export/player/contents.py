@@ -14,6 +14,7 @@ from torch import Tensor
 
 from avatar.export.player.block import Quantised, pack, quantise
 from avatar.gaussians.avatar_file import Avatar
+from avatar.gaussians.basis import FADE
 from avatar.gaussians.model import RiggedGaussians
 from avatar.render.reference import MIN_ALPHA
 from avatar.rig import HeadRig, RigParams, arkit
@@ -48,6 +49,7 @@ def player_block(avatar: Avatar, rig: HeadRig, subject: str) -> bytes:
         "principal": rig.principal_expr,
         "actions": {name: list(turn) for name, turn in arkit.ROTATIONS.items()},
         "sh_degree": gaussians.sh_degree,
+        "basis_fade": FADE,
         "home": _home(rig, params),
         "sequences": _sequences(params),
         "seconds_per_step": _step(params),

@@ -8,6 +8,7 @@ export class Splats {
   constructor(header, arrays) {
     this.arrays = arrays;
     this.degree = header.sh_degree;
+    this.fade = header.basis_fade;
     this.count = arrays.binding.length;
     this.forms = localForms(arrays.quats, arrays.log_scales, this.count);
     this.frames = new Float32Array((arrays.faces.length / 3) * 12); // k R by rows, then origin
@@ -42,7 +43,7 @@ export class Splats {
     this.local.set(means);
     this.shifted.set(sh_dc);
     if (!basis_means) return;
-    const weights = basisWeights(pose, this.arrays);
+    const weights = basisWeights(pose, this.arrays, this.fade);
     addRows(this.local, basis_means, weights, this.count);
     addRows(this.shifted, basis_colors, weights, this.count);
   }
@@ -125,15 +126,18 @@ function worldCovariance(frames, f, forms, g, covariances, out) {
   covariances[out + 3] = yy; covariances[out + 4] = yz; covariances[out + 5] = zz;
 }
 
-/** Weights of the basis: principal components of expression and jaw, kept in their range. */
-function basisWeights(pose, { space_mean, space_axes, space_lowest, space_highest }) {
+/** Weights of the basis, as in avatar/gaussians/basis.py: kept in their range, fading outside. */
+function basisWeights(pose, { space_mean, space_axes, space_lowest, space_highest }, fade) {
   const driving = [...pose.expr, ...pose.jaw_pose];
   const size = space_lowest.length;
   const weights = new Float64Array(size);
   driving.forEach((value, d) => {
     for (let k = 0; k < size; k++) weights[k] += (value - space_mean[d]) * space_axes[d * size + k];
   });
-  return weights.map((weight, k) => Math.min(Math.max(weight, space_lowest[k]), space_highest[k]));
+  const within = weights.map((weight, k) =>
+    Math.min(Math.max(weight, space_lowest[k]), space_highest[k]));
+  const beyond = weights.reduce((sum, weight, k) => sum + (weight - within[k]) ** 2, 0);
+  return within.map((weight) => weight * Math.exp(-beyond / (2 * fade ** 2)));
 }
 
 /** Add to each of three components its rows, weighted; rows are component-major. */

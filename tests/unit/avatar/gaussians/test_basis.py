@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,6 +63,16 @@ def test_weights_stay_within_what_training_saw() -> None:
     space = _space(expr, 4)
     far = space.weights(100 * torch.ones(1, 4), torch.zeros(1, 3))
     assert ((far >= space.lowest) & (far <= space.highest)).all()
+
+
+def test_weights_fade_with_the_distance_beyond_what_training_saw() -> None:
+    """By hand, one action of deviation one: full to its end, exp(-1/2) half a deviation beyond."""
+    expr = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+    space = _space(expr, 1)
+    shown = space.weights(torch.tensor([[1.0], [1.5], [2.0], [-1.5]]), torch.zeros(4, 3))
+    expected = [1, np.exp(-0.5), np.exp(-2), np.exp(-0.5)]
+    assert shown[:, 0].abs().tolist() == pytest.approx(expected, rel=1e-4)
+    assert float(shown[1, 0] * shown[3, 0]) < 0
 
 
 def test_a_jaw_that_keeps_still_has_no_say() -> None:
