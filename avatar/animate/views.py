@@ -37,7 +37,7 @@ def _around(
     rig: HeadRig, params: RigParams, angles: Float[Tensor, "T"], width: int, height: int
 ) -> Views:
     """Cameras about the head's vertical axis; positive angles show the subject's left."""
-    centre, radius, axes = _head(rig, params)
+    centre, radius, axes = head(rig, params)
     about = torch.zeros(len(angles), 3)
     about[:, 1] = angles
     # Columns of the head's axes are left, up and forward; the camera's are right, down, forward.
@@ -52,9 +52,7 @@ def _around(
     return Views(viewmats[:, None], K.expand(len(angles), 1, 3, 3), width, height)
 
 
-def _head(
-    rig: HeadRig, params: RigParams
-) -> tuple[Float[Tensor, "3"], float, Float[Tensor, "3 3"]]:
+def head(rig: HeadRig, params: RigParams) -> tuple[Float[Tensor, "3"], float, Float[Tensor, "3 3"]]:
     """Centre (m), radius (m) and axes of the head in its mean pose."""
     rest = resting(params)
     verts = rig(
@@ -62,8 +60,8 @@ def _head(
         static_offset=params.static_offset,
         **{name: value[None] for name, value in rest.items()},
     )[0]
-    head = verts[~rig.masks["neck"]]
-    centre = (head.amin(0) + head.amax(0)) / 2
-    radius = float((head - centre).norm(dim=1).max())
+    above = verts[~rig.masks["neck"]]
+    centre = (above.amin(0) + above.amax(0)) / 2
+    radius = float((above - centre).norm(dim=1).max())
     root, neck = (axis_angle_to_matrix(rest[name]) for name in ("rotation", "neck_pose"))
     return centre, radius, root @ neck

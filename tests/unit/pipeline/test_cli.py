@@ -10,7 +10,7 @@ import avatar
 from pipeline import cli
 
 ROOT = Path(__file__).parents[3]
-HEAVY = "torch numba mediapipe cv2 scipy av matplotlib"
+HEAVY = "torch numba mediapipe cv2 scipy av matplotlib viser websockets"
 STAGES = ("ingest", "matte", "track", "pack", "refine", "train", "evaluate")
 
 
@@ -61,7 +61,7 @@ def test_help_of_the_stages_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from pipeline import cli\n"
-        f"for verb in ['', *{(*STAGES, 'rig', 'tables', 'export', 'dataset')}]:\n"
+        f"for verb in ['', *{(*STAGES, 'rig', 'tables', 'export', 'dataset', 'view')}]:\n"
         "    try: cli.main([verb, '--help'] if verb else ['--help'])\n"
         "    except SystemExit as end: assert end.code == 0, verb\n"
         f"    found = [name for name in '{HEAVY}'.split() if name in sys.modules]\n"
