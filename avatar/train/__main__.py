@@ -15,6 +15,14 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = cli.stage_parser("train", __doc__, TrainSettings)
     parser.add_argument("--rig", type=Path, required=True, help="the rig's npz file")
+    parser.add_argument(
+        "--viewer", action="append_const", dest="assignments", const="viewer=true",
+        help="watch the run in a browser on this machine; same as --set viewer=true",
+    )  # fmt: skip
+    parser.add_argument(
+        "--port", action="append", dest="assignments", type="port={}".format, metavar="N",
+        help="of the viewer, default 8080; same as --set port=N",
+    )  # fmt: skip
     args = parser.parse_args(argv)
 
     def work() -> None:

@@ -190,6 +190,8 @@ class TrainSettings:
         overrides: any field of the preset, nested as in avatar/train/presets.py.
         seed: of frame order, backgrounds and splits; on a CPU one seed gives one avatar.
         checkpoint_minutes: time between two checkpoints; does not change the avatar.
+        viewer: watch the run in a browser, see docs/viewer.md; does not change the avatar.
+        port: of the viewer, on 127.0.0.1; 0: any that is free.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -197,6 +199,8 @@ class TrainSettings:
     overrides: dict[str, Any] = field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     checkpoint_minutes: NonNegative = field(default=10.0, metadata=NO_EFFECT)
+    viewer: bool = field(default=False, metadata=NO_EFFECT)
+    port: Annotated[int, Field(ge=0, le=65535)] = field(default=8080, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         if self.overrides:

@@ -33,6 +33,7 @@ from avatar.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
+Watcher = Callable[[Callable[[], bool]], None]
 _NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")
 _LESS_MEMORY = (
     "lower train.overrides.cache_mib and run it again, it goes on from its last checkpoint; or "
@@ -63,7 +64,8 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
             return
         trainer = Trainer(dataset, params, rig, this.preset, settings.seed, default_device())
         _restore(trainer, checkpoints, this.preset)
-        run(trainer, checkpoints, settings.checkpoint_minutes)
+        with watching(trainer, rig, settings, subject) as watch:
+            run(trainer, checkpoints, settings.checkpoint_minutes, watch)
         write(home / "avatar", trainer, rig, this)
     checkpoints.clear()  # only now: the avatar has been read back
     last = trainer.log.rows[-1]
@@ -91,11 +93,39 @@ def _restore(trainer: Trainer, checkpoints: Checkpoints, preset: Preset) -> None
     log.info("preset %s: %s, %s", preset.name, done, scene)
 
 
-def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
+@contextmanager
+def watching(
+    trainer: Trainer, rig: HeadRig, settings: TrainSettings, subject: str
+) -> Iterator[Watcher]:
+    """What `run` calls after each step: a viewer, if the settings ask for one.
+
+    Raises:
+        UserError: its port is taken.
+    """
+    if not settings.viewer:
+        yield unwatched
+        return
+    from avatar.train.watch import Watch  # and with it viser
+
+    watch = Watch(trainer, rig, settings.port, f"{subject}, in training")
+    with closing(watch):
+        yield watch.step
+
+
+def unwatched(stopped: Callable[[], bool]) -> None:
+    """Nobody looks."""
+
+
+def run(
+    trainer: Trainer, checkpoints: Checkpoints, minutes: float, watch: Watcher = unwatched
+) -> None:
     """Train to the end; checkpoints every so many minutes, at the end and when asked to stop.
 
     One that cannot be written by the clock or at the end is a warning: training goes on.
 
+    Args:
+        minutes: between two checkpoints.
+        watch: called after each step, with what tells whether a signal came.
     Raises:
         UserError: as `Trainer.steps`, or a value is not finite in the end; checkpoints stay.
         Busy: stopped by a signal, after a checkpoint.
@@ -105,6 +135,7 @@ def run(trainer: Trainer, checkpoints: Checkpoints, minutes: float) -> None:
     # Closed before the error is printed, so that the error starts on a new line.
     with stop_signals() as stopped, closing(progress):
         for _ in progress:
+            watch(stopped)
             if stopped():
                 checkpoints.save(trainer.snapshot())
                 raise Busy(

@@ -9,6 +9,7 @@ import http.client
 import io
 import logging
 import socket
+import warnings
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -38,6 +39,7 @@ class LocalServer(viser.ViserServer):
         """
         check_free(port)
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)  # each odd request
+        warnings.filterwarnings("ignore", "Queued a .* on a closed connection")  # it has left
         with _checking_requests(), _quiet():
             super().__init__(HOST, port, label, verbose=False)
         if port not in (0, self.get_port()):  # taken since

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -116,6 +117,24 @@ def _home(scene: Path, rig: HeadRig, tmp_path: Path, preset: str = "quick", **ov
         "--settings",
         json.dumps(settings),
     ]
+
+
+def test_the_viewer_is_asked_for_by_flags(
+    scene: Path, rig: HeadRig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = _home(scene, rig, tmp_path, images=8)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert main([*arguments, "--viewer", "--port", port]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"error: port {port} cannot be used")
+        assert main([*arguments, "--port", port]) == 0, "no viewer, no port"
+    assert "viewer: http" not in capsys.readouterr().err
+    assert main([*arguments, "--viewer", "--port", "99999"]) == 2
+    assert "train.port" in capsys.readouterr().err
+    (tmp_path / "results/anna/avatar/avatar.safetensors").unlink()
+    assert main([*arguments, "--viewer", "--port", "0"]) == 0
+    assert "viewer: http://127.0.0.1:" in capsys.readouterr().err
 
 
 @pytest.mark.slow

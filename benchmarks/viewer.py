@@ -1,0 +1,89 @@
+"""How much a viewer slows training down: python -m benchmarks.viewer --subject demo
+
+Trains the first images of a subject again and again, in turn without a viewer, with one that nobody
+looks at, and with one whose page moves nothing, and compares the medians. Nothing is written but the
+table. Needs `dataset.h5` and `refine/` of a subject.
+"""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from pathlib import Path
+
+import torch
+
+from avatar.base.memory import keep_freed_memory
+from avatar.data.dataset import Dataset
+from avatar.render import default_device
+from avatar.rig import HeadRig
+from avatar.train.presets import QUICK, override
+from avatar.train.refined import refined_params
+from avatar.train.run import unwatched
+from avatar.train.trainer import Trainer
+from avatar.train.watch import Watch
+from benchmarks import report
+from tests.viewers import joined
+
+SOURCES = ["avatar/viewer", "avatar/train/watch.py", "avatar/train/run.py"]
+NONE, IDLE, SEEN = "none", "nobody connected", "one page, 1100 x 760, nothing moved"
+MOST = 1.10  # of the time without a viewer, with nobody connected
+
+
+def main() -> None:
+    parser = report.subject_parser(__doc__)
+    parser.add_argument("--images", type=int, default=400, help="of each training")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # as training does
+    keep_freed_memory()
+    home, rig = args.results / args.subject, HeadRig.load(args.rig)
+    times: dict[str, list[float]] = {NONE: [], IDLE: [], SEEN: []}
+    with Dataset(home / "dataset.h5") as dataset:
+        _train(home, dataset, rig, NONE, args.images // 4)  # kernels are compiled and loaded
+        for _ in range(args.rounds):
+            for kind, found in times.items():
+                found.append(_train(home, dataset, rig, kind, args.images))
+    plain = statistics.median(times[NONE])
+    rows = [
+        [
+            kind, f"{statistics.median(found):.1f}", f"{min(found):.1f} to {max(found):.1f}",
+            f"{100 * (statistics.median(found) / plain - 1):+.1f} %",
+        ]
+        for kind, found in times.items()
+    ]  # fmt: skip
+    header = ["viewer", "seconds, median", "range", "against none"]
+    body = (
+        f"The first {args.images} images of preset `quick` on subject {args.subject}, "
+        f"{args.rounds} trainings each.\n\n{report.table(header, rows)}"
+    )
+    report.publish("docs/viewer.md", "viewer", body, SOURCES, args.write)
+    slowed = statistics.median(times[IDLE]) / plain
+    if slowed > MOST:
+        raise SystemExit(f"{slowed:.2f} times as long with nobody connected, target {MOST}")
+
+
+def _train(home: Path, dataset: Dataset, rig: HeadRig, kind: str, images: int) -> float:
+    """Seconds of one training, its start not counted."""
+    preset = override(QUICK, {"images": images})
+    params = refined_params(home, dataset, rig)
+    trainer = Trainer(dataset, params, rig, preset, device=default_device())
+    watch = None if kind == NONE else Watch(trainer, rig, 0, "benchmark")
+    step: Callable[[Callable[[], bool]], None] = unwatched if watch is None else watch.step
+    with nullcontext() if watch is None else closing(watch):
+        client = None
+        if kind == SEEN and watch is not None and watch.viewer is not None:
+            client = joined(watch.viewer, watch._shown, (1100, 760))
+            threading.Thread(target=client.drain, daemon=True).start()
+        start = time.perf_counter()
+        for _ in trainer.steps():
+            step(lambda: False)
+        seconds = time.perf_counter() - start
+        if client is not None:
+            client.close()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
