@@ -1,8 +1,8 @@
 """How much a viewer slows training down: python -m benchmarks.viewer --subject demo
 
-Trains the first images of a subject again and again, in turn without a viewer, with one that nobody
-looks at, and with one whose page moves nothing, and compares the medians. Nothing is written but the
-table. Needs `dataset.h5` and `refine/` of a subject.
+Trains the first images of a subject again and again, in turn without a viewer, with one that
+nobody looks at, and with one whose page moves nothing, and compares the medians. Nothing is written
+but the table. Needs `dataset.h5` and `refine/` of a subject.
 """
 
 import statistics
@@ -33,7 +33,7 @@ MOST = 1.10  # of the time without a viewer, with nobody connected
 
 def main() -> None:
     parser = report.subject_parser(__doc__)
-    parser.add_argument("--images", type=int, default=400, help="of each training")
+    parser.add_argument("--images", type=int, default=1600, help="of each training")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)  # as training does
