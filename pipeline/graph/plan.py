@@ -21,6 +21,18 @@ from pipeline.graph.configuration import Configuration
 from pipeline.graph.fingerprint import Contents
 from pipeline.media import SUFFIXES
 
+# Raise a stage's number when its code changes what it writes: finished subjects are then redone.
+VERSIONS = {
+    "rig": 4,
+    "demo_capture": 1,
+    "ingest": 4,
+    "matte": 6,
+    "track": 8,
+    "pack": 3,
+    "refine": 2,
+    "train": 5,
+    "evaluate": 6,
+}
 # The files without which a stage counts as not made; relative to results/<subject>.
 FILES = {
     "ingest": ("ingest/frames.h5", "ingest/index.json"),

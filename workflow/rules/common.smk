@@ -25,18 +25,6 @@ TABLES = '"$PYTHON" -m pipeline.evaluate.tables > /dev/null || true'
 CACHE = Path(".snakemake/captures")
 STARTED = time.time()
 MOST_WARNINGS = 20
-# Raise a stage's number when its code changes what it writes: finished subjects are then redone.
-STAGE_VERSIONS = dict(
-    rig=4,
-    demo_capture=1,
-    ingest=4,
-    matte=6,
-    track=8,
-    pack=3,
-    refine=2,
-    train=5,
-    evaluate=6,
-)
 
 # The interpreter that runs Snakemake also runs the stages: no activation, on any node.
 shell.prefix(prefix(sys.executable))
@@ -131,7 +119,7 @@ def check_target(target):
 def contents_of(subject):
     """Names and hash of a subject's capture; the demo's follows from its code."""
     if subject == DEMO:
-        made_by = [STAGE_VERSIONS["demo_capture"], STAGE_VERSIONS["rig"]]
+        made_by = [plan.VERSIONS["demo_capture"], plan.VERSIONS["rig"]]
         return Contents(("main/cam_00.mp4", "cameras.json"), json.dumps(made_by))
     return contents(CAPTURE.paths[subject], CACHE / f"{subject}.json")
 
@@ -146,7 +134,7 @@ def rig_key(subject):
     rig, flame = SETTINGS[subject].rig, SETTINGS[subject].flame
     if rig not in configuration.RIGS:
         return [rig, file_hash(RESULTS / "rigs" / f"{rig}.npz")]
-    return [rig, STAGE_VERSIONS["rig"], file_hash(flame) if rig == "flame" else ""]
+    return [rig, plan.VERSIONS["rig"], file_hash(flame) if rig == "flame" else ""]
 
 
 def tracks_key(subject):
@@ -166,9 +154,7 @@ def hashes(subject):
         "track": [rig_key(subject), tracks_key(subject)],
         "evaluate": group_of(subject),
     }
-    return plan.made_from(
-        SETTINGS[subject], STAGE_VERSIONS, contents_of(subject), extra
-    )
+    return plan.made_from(SETTINGS[subject], plan.VERSIONS, contents_of(subject), extra)
 
 
 def group_of(subject):

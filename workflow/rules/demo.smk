@@ -10,6 +10,6 @@ rule demo_capture:
         mem_mb=3000,
         runtime=20,
     params:
-        version=STAGE_VERSIONS["demo_capture"],
+        version=plan.VERSIONS["demo_capture"],
     shell:
         '"$PYTHON" -m pipeline.demo --out results/demo --rig {input:q} 2>&1 | tee {log:q}'

@@ -12,7 +12,7 @@ rule rig:
         flame_hash=lambda wildcards: (
             file_hash(flame_file()) if wildcards.rig == "flame" else ""
         ),
-        version=STAGE_VERSIONS["rig"],
+        version=plan.VERSIONS["rig"],
     shell:
         '"$PYTHON" -m pipeline.rigs --name {wildcards.rig:q} {params.flame} --out {output:q} '
         "2>&1 | tee {log:q}"
