@@ -148,12 +148,18 @@ def load(
     Raises:
         UserError: a file is absent, damaged, of another avatar or of another rig.
     """
-    folder = Path(home) / "avatar"
-    if rig is None:
-        name = RigParams.load(folder / PARAMS, "train the subject first").rig
-        rig = Path(home).parent / "rigs" / f"{names.check_name(name, 'rig')}.npz"
-    loaded = HeadRig.load(rig)
-    return HeadAvatar(loaded, load_avatar(folder, loaded, device))
+    loaded = HeadRig.load(rig or rig_file(home))
+    return HeadAvatar(loaded, load_avatar(Path(home) / "avatar", loaded, device))
+
+
+def rig_file(home: str | Path) -> Path:
+    """The file of the rig that the avatar of `results/<subject>` has, in `rigs/` beside it.
+
+    Raises:
+        UserError: no avatar.
+    """
+    name = RigParams.load(Path(home) / "avatar" / PARAMS, "train the subject first").rig
+    return Path(home).parent / "rigs" / f"{names.check_name(name, 'rig')}.npz"
 
 
 def to_bytes(image: Float[Tensor, "..."]) -> UInt8[np.ndarray, "..."]:

@@ -1,5 +1,7 @@
 """Motion of a track for an avatar: the same person's as it is, another's without its face."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -58,6 +60,26 @@ def transferred(own: RigParams, driver: RigParams, rig: HeadRig) -> RigParams:
     scale = head_size(own, rig) / head_size(driver, rig)
     poses["translation"] = rest["translation"] + (scale * moves @ axes.T).float()
     return motion.moved(own, poses, driver.time, driver.sequence)
+
+
+def with_identity(
+    own: RigParams, driver: RigParams, rig: HeadRig, eye: Float[Tensor, "3"]
+) -> RigParams:
+    """The driver's motion on the avatar's head, which a camera sees as large as the driver's.
+
+    One camera does not tell a large head from a near one, so tracks of the same person differ in
+    size: the distance from the camera is scaled with it.
+
+    Args:
+        own: of the avatar.
+        driver: of the same rig and person.
+        eye: the camera's centre (m) in the world of `driver`.
+    """
+    driven = replace(driver, shape=own.shape, static_offset=own.static_offset)
+    scale = head_size(own, rig) / head_size(driver, rig)
+    places = eye + scale * (neck_places(driver, rig) - eye)
+    moves = places - neck_places(driven, rig)
+    return replace(driven, translation=driven.translation + moves)
 
 
 def neck_places(params: RigParams, rig: HeadRig) -> Float[Tensor, "T 3"]:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from avatar.animate.transfer import with_identity
 from avatar.data.dataset import Dataset
 from avatar.data.layout import TRAIN
 from avatar.gaussians.avatar_file import Avatar
@@ -57,6 +58,22 @@ def refine_tracked(
     avatar = replace(avatar, params=nearer)
     change, seen = _descended(avatar, rig, dataset, timesteps, NEAR)
     return motion.changed(nearer, seen, change)
+
+
+def refine_capture(avatar: Avatar, rig: HeadRig, dataset: Dataset) -> RigParams:
+    """Refine the motion of another capture of the avatar's person; the avatar stays as it is.
+
+    Args:
+        dataset: of one camera.
+    Returns:
+        Parameters of all its timesteps with the avatar's identity, in the dataset's world; on the
+        CPU.
+    """
+    view = torch.from_numpy(dataset.cameras.viewmats[0]).float()
+    params = with_identity(avatar.params, dataset.params, rig, -view[:3, :3].T @ view[:3, 3])
+    everything = np.arange(len(params))
+    params = refine_tracked(replace(avatar, params=params), rig, dataset, everything)
+    return refine_through(replace(avatar, params=params), rig, dataset, everything)
 
 
 def _descended(

@@ -1,6 +1,7 @@
 """Render a trained avatar in another motion: results/<subject>/avatar/ -> a video or images.
 
 headsplat drive anna --by bella            by another tracked subject's motion
+headsplat drive anna --by talk.mp4         by a video, which is tracked first
 headsplat drive anna --by motion.csv       by coefficients: Live Link Face, or JSON
 headsplat drive anna --by sweep            each expression in turn
 
@@ -24,9 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = cli.command_parser("drive", __doc__)
     parser.add_argument("subject", help="the avatar's subject")
-    parser.add_argument("--by", required=True, help="a subject, motion.csv, motion.json or sweep")
     parser.add_argument(
-        "--same-person", action="store_true", help="the driver shows the avatar's person"
+        "--by", required=True, help="a subject, a video, motion.csv, motion.json or sweep"
+    )
+    parser.add_argument(
+        "--same-person",
+        action="store_true",
+        help="the driver shows the avatar's person; a video's motion is refined through the avatar",
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
     parser.add_argument("--rig", type=Path, help="the rig's npz file, if not in results/rigs/")

@@ -11,6 +11,7 @@ from avatar.base import names
 from avatar.base.errors import UserError
 from avatar.rig import RigParams
 from avatar.rig.params import check_rig
+from pipeline.drive.video import VideoDriver
 
 SWEEP = "sweep"
 FPS = 25.0  # of a sweep, where none is asked for
@@ -20,14 +21,15 @@ TRACKS = ("refine/params.npz", "track/params.npz")  # of results/<subject>, the 
 
 
 def motion_by(
-    by: str, driven: HeadAvatar, home: Path, same_person: bool, fps: float | None
+    by: str, driven: HeadAvatar, home: Path, rig: Path, same_person: bool, fps: float | None
 ) -> RigParams:
     """The avatar's parameters that a driver asks for.
 
     Args:
-        by: `SWEEP`, a motion file, or the name of a subject in the same results.
+        by: `SWEEP`, a motion file, a video, or the name of a subject in the same results.
         home: `results/<subject>` of the avatar.
-        same_person: whether a subject's track shows the avatar's person.
+        rig: the rig's npz file.
+        same_person: whether a subject's track or a video shows the avatar's person.
         fps: of a sweep.
     Raises:
         UserError: no such driver, or one that does not fit the avatar.
@@ -39,7 +41,10 @@ def motion_by(
         return motion_file.to_motion(recording, driven.recorded, driven.rig)
     if by == home.name:
         return driven.recorded
-    track = read_track(home.parent / names.check_name(by, "subject"), driven)
+    if Path(by).suffix:
+        track = of_video(VideoDriver(Path(by), home, driven, rig), same_person)
+    else:
+        track = read_track(home.parent / names.check_name(by, "subject"), driven)
     if same_person:
         return transfer.own_motion(driven.recorded, track)
     return transfer.transferred(driven.recorded, track, driven.rig)
@@ -54,9 +59,8 @@ def read_track(home: Path, driven: HeadAvatar) -> RigParams:
     path = next((home / name for name in TRACKS if (home / name).is_file()), None)
     if path is None:
         raise UserError(
-            f"{home.name!r} is no tracked subject in {home.parent}, no motion file "
-            f"({', '.join(FILES)}) and not {SWEEP!r}: run 'snakemake {home.name} --until track', "
-            "or give the path of a file"
+            f"{home.name!r} is no tracked subject in {home.parent}, no video, no motion file and "
+            f"not {SWEEP!r}: run 'snakemake {home.name} --until track', or give the path of a file"
         )
     params = RigParams.load(path)
     check_rig(params, driven.rig, str(path))
@@ -64,6 +68,18 @@ def read_track(home: Path, driven: HeadAvatar) -> RigParams:
         raise UserError(f"{path}: {wrong}: track {home.name} again")
     check_gaps(params, path)
     return params
+
+
+def of_video(video: VideoDriver, same_person: bool) -> RigParams:
+    """The motion of a video; for the avatar's person refined through the avatar.
+
+    Raises:
+        UserError: no video, no face in it for long, or a track that fails its gate.
+    """
+    path = video.track()
+    params = RigParams.load(path)
+    check_gaps(params, path)
+    return RigParams.load(video.refined()) if same_person else params
 
 
 def check_gaps(params: RigParams, path: Path) -> None:
@@ -81,5 +97,5 @@ def check_gaps(params: RigParams, path: Path) -> None:
             start = ends[int(gaps.argmax())]
             raise UserError(
                 f"{path}: no face for {gaps.max():.1f} s from {start:.1f} s of sequence "
-                f"{sequence!r}, at most {MOST_BRIDGED:g} s may: cut the capture there"
+                f"{sequence!r}, at most {MOST_BRIDGED:g} s may: cut it there"
             )

@@ -8,7 +8,9 @@ import torch
 
 import avatar
 from avatar.animate import motion
+from avatar.animate.loaded import rig_file
 from avatar.base import cli, names
+from avatar.base.errors import UserError
 from avatar.base.memory import keep_freed_memory
 from avatar.render import default_device
 from pipeline.drive import cameras, drivers, output
@@ -47,7 +49,7 @@ def drive(
 
     Args:
         by: see `drivers.motion_by`.
-        same_person: whether the driver's track shows the avatar's person.
+        same_person: whether the driver shows the avatar's person.
         path: a `.mp4`, a `.mov` or a folder; `drive/<by>.mp4` in the subject's folder (`.mov` if
             transparent) if None.
         rig: the rig's npz file; the one in `results/rigs/` if None.
@@ -61,9 +63,12 @@ def drive(
     home = results / names.check_name(subject, "subject")
     path = path or default_output(home, by, look.background is None)
     output.check(path, look.background is None)
+    if path.resolve() == Path(by).resolve():
+        raise UserError(f"{path} is the driver: give another --output")
     device = default_device()
+    rig = rig or rig_file(home)
     loaded = avatar.load(home, str(device), rig)
-    driven = drivers.motion_by(by, loaded, home, same_person, look.fps)
+    driven = drivers.motion_by(by, loaded, home, rig, same_person, look.fps)
     if look.fps is not None:
         driven = motion.resampled(driven, look.fps)
     views = cameras.look(look.camera, look.size, loaded.rig, loaded.recorded, driven)

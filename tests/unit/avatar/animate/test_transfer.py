@@ -92,3 +92,18 @@ def test_the_neck_is_where_the_rig_has_it(own: RigParams, rig: HeadRig) -> None:
     places = transfer.neck_places(driver, rig)
     expected = rig.joints(own.shape)[1] + own.translation + own.neck_shift
     torch.testing.assert_close(places, expected)
+
+
+def test_another_size_in_the_same_image(own: RigParams, rig: HeadRig) -> None:
+    still = {"neck_shift": torch.zeros(6, 3), "neck_pose": torch.zeros(6, 3)}
+    small = replace(own, **still, expr=torch.zeros(6, rig.num_expr))
+    far = torch.tensor([0.0, 0.0, -0.8])
+    large = replace(small, shape=torch.full((3,), 20.0), translation=2 * small.translation + far)
+    eye = torch.tensor([0.1, 0.0, 1.0])
+    driven = transfer.with_identity(small, large, rig, eye)
+    assert torch.equal(driven.shape, small.shape)
+    # Half as large and half as far: the same directions from the camera.
+    steps = torch.arange(6)
+    soft = torch.zeros_like(own.soft_offset)
+    seen = [rig(**replace(p, soft_offset=soft).poses(steps)) - eye for p in (large, driven)]
+    torch.testing.assert_close(seen[1], seen[0] / 2, atol=1e-5, rtol=0)

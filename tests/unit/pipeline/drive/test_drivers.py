@@ -28,7 +28,7 @@ def toy(tmp_path: Path) -> HeadAvatar:
 
 
 def motion_by(by: str, toy: HeadAvatar, home: Path, same: bool = False) -> drivers.RigParams:
-    return drivers.motion_by(by, toy, home / "toy", same, None)
+    return drivers.motion_by(by, toy, home / "toy", home / "rigs/toy.npz", same, None)
 
 
 def test_by_itself_and_by_a_sweep(toy: HeadAvatar, tmp_path: Path) -> None:
@@ -61,6 +61,8 @@ def test_by_a_file_of_another_rigs_names(toy: HeadAvatar, tmp_path: Path) -> Non
 def test_drivers_that_do_not_fit(toy: HeadAvatar, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'nobody' is no tracked subject"):
         motion_by("nobody", toy, tmp_path)
+    with pytest.raises(UserError, match=r"nothing.mov is no file: expected a video"):
+        motion_by("nothing.mov", toy, tmp_path)
     with pytest.raises(UserError, match="subject name"):
         motion_by("a/b", toy, tmp_path)
     other = copy.copy(toy_rig())
