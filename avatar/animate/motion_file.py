@@ -1,7 +1,7 @@
 """Recorded coefficients: a CSV of Live Link Face, or JSON as LAM_WebRender plays it."""
 
 import csv
-import io
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -119,14 +119,14 @@ def _stacked(
 
 
 def _read_csv(path: Path) -> dict[str, Float[np.ndarray, "T"]]:
-    rows = [
-        row for row in csv.reader(io.StringIO(_text(path))) if any(cell.strip() for cell in row)
-    ]
+    try:
+        lines = list(csv.reader(_text(path).splitlines(), skipinitialspace=True))
+    except csv.Error as problem:
+        raise UserError(f"{path} is not a table of comma-separated values: {problem}") from None
+    rows = [row for row in lines if any(cell.strip() for cell in row)]
     if len(rows) < 2:
         raise UserError(f"{path} has no rows: expected a header of names, then a row per frame")
-    names = [_known(path, cell.strip()) for cell in rows[0]]
-    if len(set(names)) < len(names):
-        raise UserError(f"{path}: a column is there twice: remove one")
+    names = _known(path, rows[0])
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise UserError(
@@ -144,13 +144,14 @@ def _read_csv(path: Path) -> dict[str, Float[np.ndarray, "T"]]:
 
 
 def _read_json(path: Path) -> dict[str, Float[np.ndarray, "T"]]:
-    """`{"names": [52], "metadata": {"fps"}, "frames": [{"weights": [52], "rotation": [3]}]}`.
+    """`{"names": [N], "metadata": {"fps"}, "frames": [{"weights": [N], "time", "rotation": [3]}]}`.
 
-    `metadata`, `rotation` and `time` are optional. A rotation is pitch, yaw and roll, or empty.
+    `metadata`, `time` (seconds) and `rotation` are optional. A rotation is pitch, yaw and roll, or
+    empty.
     """
     try:
-        value = files.read_json(path)
-        names = [_known(path, str(name)) for name in value["names"]]
+        value = json.loads(_text(path))
+        names = _known(path, value["names"])
         frames = value["frames"]
         if not isinstance(frames, list) or not frames:
             raise ValueError("no frames")
@@ -158,15 +159,20 @@ def _read_json(path: Path) -> dict[str, Float[np.ndarray, "T"]]:
         turns = [frame.get("rotation") or [] for frame in frames]
         if any(turns):
             columns |= _columns(path, list(HEAD), turns, "rotation")
+        times = [frame.get("time") for frame in frames]
         rate = float((value.get("metadata") or {}).get("fps", RATE))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise UserError(
             f'{path} is not a motion file ({problem}): expected {{"names": [...], "frames": '
             '[{"weights": [...]}, ...]}'
         ) from None
     if not (math.isfinite(rate) and 1 <= rate <= 1000):
         raise UserError(f"{path}: metadata.fps is {rate:g}, expected 1 to 1000")
-    return columns | {SECONDS: np.arange(len(frames)) / rate}
+    if all(time is None for time in times):
+        return columns | {SECONDS: np.arange(len(frames)) / rate}
+    return columns | {
+        SECONDS: np.array([_number(path, i, SECONDS, time) for i, time in enumerate(times)])
+    }
 
 
 def _columns(
@@ -192,20 +198,25 @@ def _text(path: Path) -> str:
         raise UserError(f"{path} cannot be read as text: {problem}") from None
 
 
-def _known(path: Path, name: str) -> str:
-    """The name as ARKit spells it: Live Link Face begins it with a capital letter."""
-    if name.lower() not in _BY_LOWER:
-        raise UserError(
-            f"{path}: {name!r} is not one of ARKit's 52 names nor a rotation of head or eyes: "
-            "rename or remove the column"
-        )
-    return _BY_LOWER[name.lower()]
+def _known(path: Path, given: list[Any]) -> list[str]:
+    """The names as ARKit spells them: Live Link Face begins them with a capital letter."""
+    names = []
+    for name in map(str.strip, map(str, given)):
+        if name.lower() not in _BY_LOWER:
+            raise UserError(
+                f"{path}: {name!r} is not one of ARKit's 52 names nor a rotation of head or eyes: "
+                "rename or remove the column"
+            )
+        names.append(_BY_LOWER[name.lower()])
+    if len(set(names)) < len(names):
+        raise UserError(f"{path}: a column is there twice: remove one")
+    return names
 
 
 def _number(path: Path, row: int, name: str, cell: Any) -> float:
     try:
-        value = float(cell)
-    except (TypeError, ValueError):
+        value = float(str(cell))
+    except ValueError:
         value = math.nan
     if not math.isfinite(value):
         shown = str(cell)[:20]

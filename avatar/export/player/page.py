@@ -10,7 +10,10 @@ import re
 from html import escape
 from importlib.resources import files as package_files
 
-SCRIPTS = ("data", "rotations", "rig", "splats", "order", "view", "draw", "motion", "panel", "main")
+SCRIPTS = (
+    "data", "rotations", "rig", "splats", "order", "view", "draw", "motion_file", "motion", "panel",
+    "main",
+)  # fmt: skip
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 

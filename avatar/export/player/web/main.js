@@ -2,7 +2,8 @@
 
 import { readBlock } from "./data.js";
 import { Painter } from "./draw.js";
-import { motionClip, readMotion, recordedClip, restPose } from "./motion.js";
+import { motionClip, recordedClip, restPose } from "./motion.js";
+import { readMotion } from "./motion_file.js";
 import { Panel } from "./panel.js";
 import { Rig } from "./rig.js";
 import { Splats } from "./splats.js";
@@ -153,10 +154,10 @@ class Player {
   async open(file) {
     const { status } = this.elements;
     try {
-      const motion = readMotion(await file.text());
+      const motion = readMotion(file.name, await file.text(), this.header);
       this.use(motionClip(file.name, motion, this.header, this.rest));
       this.play(true);
-      status.textContent = `Playing ${file.name}: ${motion.rows.length} rows.`;
+      status.textContent = `Playing ${file.name}: ${motion.length} rows.`;
     } catch (problem) {
       status.textContent = `${file.name} was not read. ${problem.message}`;
     }

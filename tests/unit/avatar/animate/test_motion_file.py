@@ -70,9 +70,24 @@ def test_a_csv_without_times_or_with_its_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(motion_file.read(path).time, [0, 0.5])
 
 
+def test_times_of_json_frames(tmp_path: Path) -> None:
+    frames = [{"weights": [0.1] * 52, "time": 2 + 0.04 * k} for k in range(3)]
+    found = motion_file.read(write_json(tmp_path / "a.json", frames=frames))
+    np.testing.assert_allclose(found.time, [0, 0.04, 0.08])
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\r"])
+def test_line_ends_and_quotes_of_other_programs(tmp_path: Path, newline: str) -> None:
+    (tmp_path / "a.csv").write_bytes(
+        newline.join(['jawOpen, "jawLeft"', '0.1,"0.2"', ","]).encode()
+    )
+    np.testing.assert_allclose(motion_file.read(tmp_path / "a.csv").strengths["jawLeft"], [0.2])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("x" * 200_000 + "\n0\n", "not a table of comma-separated values"),
         ("jawOpen,smile\n0,0\n", "'smile' is not one of ARKit's 52 names"),
         ("jawOpen,jawopen\n0,0\n", "twice"),
         ("jawOpen\nnan\n", "jawOpen in row 2 is 'nan', expected a finite number"),
@@ -99,6 +114,8 @@ def test_a_csv_that_cannot_be_driven(tmp_path: Path, text: str, message: str) ->
         ({"frames": []}, "no frames"),
         ({"frames": [{"weights": [None] * 52}]}, "browDownLeft in row 0 is 'None'"),
         ({"metadata": {"fps": 0}}, "fps is 0"),
+        ({"names": ["jawOpen", "JawOpen"]}, "twice"),
+        ({"frames": [{"weights": [0] * 52, "time": 0}, {"weights": [0] * 52}]}, "time in row 1"),
         ({"frames": 7}, "is not a motion file"),
         ({"names": ["x"] * 52}, "'x' is not one of"),
     ],
