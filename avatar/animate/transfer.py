@@ -12,6 +12,12 @@ from avatar.rig.head_rig import NECK, ROOT
 from avatar.rig.params import POSES
 from avatar.rig.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 
+REST = 0.05  # share of the timesteps in which an action is at rest, or less than that
+SHUT = 0.01  # share of the timesteps in which the lids are closed
+BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
+LEAST_BLINK = 0.3  # from rest to closed lids; less is no blink
+MOST_GAIN = 2.0  # by which a blink is made stronger or weaker
+
 
 def own_motion(own: RigParams, driver: RigParams) -> RigParams:
     """The same person's motion, torso included, turned and moved so that the torso's mean is its.
@@ -30,22 +36,22 @@ def own_motion(own: RigParams, driver: RigParams) -> RigParams:
 
 
 def transferred(own: RigParams, driver: RigParams, rig: HeadRig) -> RigParams:
-    """Another person's motion: what differs from the driver's mean is added to the own mean.
+    """Another person's motion: what differs from the driver's neutral face is added to the own.
 
-    Mean expression, jaw and gaze of a track belong to the person as much as to the motion: kept,
-    they would give the avatar the driver's face. The head turns and moves from its own mean pose,
-    in the axes of the head; the move is scaled by the size of the heads. The torso keeps its own
-    turn and goes along with the head's move.
+    The neutral face of a track (`neutral_face`) belongs to the person: kept, it would give the
+    avatar the driver's face. All actions are as strong as the driver's but for blinks: lids that
+    close are to close, whatever strength the tracks call that. The head turns and moves from its
+    own mean pose, in the axes of the head; the move is scaled by the size of the heads. The torso
+    keeps its own turn and goes along with the head's move.
 
     Args:
         own: of the avatar.
         driver: of the same rig.
     """
-    rest, leak = motion.resting(own), motion.resting(driver)
-    poses = {
-        name: getattr(driver, name) - leak[name] + rest[name]
-        for name in ("expr", "jaw_pose", "eyes_pose")
-    }
+    rest, neutral, leak = motion.resting(own), neutral_face(own, rig), neutral_face(driver, rig)
+    poses = {name: getattr(driver, name) - leak[name] for name in neutral}
+    poses["expr"] = poses["expr"] * blink_gains(own, driver, rig)
+    poses = {name: poses[name] + neutral[name] for name in neutral}
     if not rig.principal_expr:
         poses["expr"] = poses["expr"].clamp(0, 1)
     # A jaw pressed further than the avatar's ever was would push the lips into each other.
@@ -60,6 +66,40 @@ def transferred(own: RigParams, driver: RigParams, rig: HeadRig) -> RigParams:
     scale = head_size(own, rig) / head_size(driver, rig)
     poses["translation"] = rest["translation"] + (scale * moves @ axes.T).float()
     return motion.moved(own, poses, driver.time, driver.sequence)
+
+
+def neutral_face(params: RigParams, rig: HeadRig) -> dict[str, Float[Tensor, "_"]]:
+    """Expression, jaw and gaze of a person at rest, as the track has them.
+
+    Actions and the opening of the jaw depart from rest to one side only: rest is what they come
+    down to. Gaze, and directions of variance, go to either side: the mean.
+    """
+    rest, valid = motion.resting(params), torch.from_numpy(motion.counted(params))
+    face = {name: rest[name] for name in ("expr", "jaw_pose", "eyes_pose")}
+    if not rig.principal_expr:
+        face["expr"] = params.expr[valid].quantile(REST, 0)
+    face["jaw_pose"][0] = params.jaw_pose[valid, 0].quantile(REST)
+    return face
+
+
+def blink_gains(own: RigParams, driver: RigParams, rig: HeadRig) -> Float[Tensor, "E"]:
+    """What the driver's expressions are multiplied by: 1 but for blinks.
+
+    A blink gets the range that it has on the avatar, where both captures have blinks.
+    """
+    gains = torch.ones(rig.num_expr)
+    for place, name in enumerate(rig.expr_names):
+        if name in BLINKS:
+            mine, theirs = (_range(params, place) for params in (own, driver))
+            if min(mine, theirs) >= LEAST_BLINK:
+                gains[place] = min(max(mine / theirs, 1 / MOST_GAIN), MOST_GAIN)
+    return gains
+
+
+def _range(params: RigParams, place: int) -> float:
+    """Of an expression, from rest to its peaks."""
+    values = params.expr[torch.from_numpy(motion.counted(params)), place]
+    return float(values.quantile(1 - SHUT) - values.quantile(REST))
 
 
 def with_identity(

@@ -1,5 +1,6 @@
 """Transfer: an avatar driven by itself stays itself; another's face and size do not pass over."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -43,7 +44,7 @@ def test_the_same_motion_in_another_world_is_the_same(own: RigParams, rig: HeadR
     )
 
 
-def test_the_mean_expression_is_exchanged(own: RigParams, rig: HeadRig) -> None:
+def test_the_neutral_face_is_exchanged(own: RigParams, rig: HeadRig) -> None:
     low = replace(own, expr=own.expr * 0.1 + 0.3)
     driver = replace(low, expr=low.expr + 0.2, jaw_pose=low.jaw_pose + 0.1)
     driven = transfer.transferred(low, driver, rig)
@@ -53,6 +54,39 @@ def test_the_mean_expression_is_exchanged(own: RigParams, rig: HeadRig) -> None:
     for name in ("rotation", "neck_shift"):  # the torso rests
         rest = motion.resting(own)[name]
         torch.testing.assert_close(getattr(driven, name), rest.expand(6, 3))
+
+
+def test_the_neutral_face_is_what_actions_come_down_to(own: RigParams, rig: HeadRig) -> None:
+    expr = torch.zeros(40, rig.num_expr)
+    expr[:, 0], expr[::2, 0] = 0.1, 0.7  # as often strong as at rest
+    jaw = torch.zeros(40, 3)
+    jaw[:, 0], jaw[5:, 0], jaw[5:, 1] = -0.02, 0.3, 0.4
+    many = moving_params(rig, 40)
+    many = replace(many, expr=expr, jaw_pose=jaw)
+    face = transfer.neutral_face(many, rig)
+    torch.testing.assert_close(face["expr"], torch.tensor([0.1, 0, 0, 0]))
+    torch.testing.assert_close(face["jaw_pose"], torch.tensor([-0.02, 0.35, 0]))
+    torch.testing.assert_close(face["eyes_pose"], many.eyes_pose.mean(0))
+
+
+def test_a_blink_closes_the_lids(own: RigParams, rig: HeadRig) -> None:
+    rig = copy.copy(rig)
+    rig.expr_names = ["eyeBlinkLeft", *rig.expr_names[1:]]
+    blinks = torch.zeros(100, rig.num_expr)
+    blinks[40:45] = torch.tensor([0.8, 0.8, 0.2, 0.2])
+    mine = replace(moving_params(rig, 100), expr=0.1 + blinks)
+    driver = replace(moving_params(rig, 100), expr=blinks / 2 + 0.05)
+    driven = transfer.transferred(mine, driver, rig)
+    # From 0.1 to 0.9 as on the avatar; other actions are as strong as the driver's.
+    torch.testing.assert_close(driven.expr[[0, 42]][:, 0], torch.tensor([0.1, 0.9]))
+    torch.testing.assert_close(driven.expr[[0, 42]][:, 1], torch.tensor([0.1, 0.5]))
+    # No blink on one side: nothing tells what closes the lids.
+    driver = replace(driver, expr=blinks / 4)
+    driven = transfer.transferred(mine, driver, rig)
+    torch.testing.assert_close(driven.expr[42, 0], torch.tensor(0.3))
+    driver = replace(driver, expr=blinks * 0.4)
+    driven = transfer.transferred(replace(mine, expr=blinks * 1.2), driver, rig)
+    torch.testing.assert_close(driven.expr[42, 0], torch.tensor(0.64))  # twice, not three times
 
 
 def test_actions_stay_in_their_range_and_the_jaw_is_not_pressed(
