@@ -13,9 +13,9 @@ from avatar.rig.params import POSES
 from avatar.rig.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 
 REST = 0.05  # share of the timesteps in which an action is at rest, or less than that
-SHUT = 0.01  # share of the timesteps in which the lids are closed
 BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 LEAST_BLINK = 0.3  # from rest to closed lids; less is no blink
+STEADY = 3  # timesteps whose median counts as a peak: a single one may be an error
 MOST_GAIN = 2.0  # by which a blink is made stronger or weaker
 
 
@@ -97,9 +97,10 @@ def blink_gains(own: RigParams, driver: RigParams, rig: HeadRig) -> Float[Tensor
 
 
 def _range(params: RigParams, place: int) -> float:
-    """Of an expression, from rest to its peaks."""
+    """Of an expression, from rest to its highest peak."""
     values = params.expr[torch.from_numpy(motion.counted(params)), place]
-    return float(values.quantile(1 - SHUT) - values.quantile(REST))
+    windows = values.unfold(0, min(STEADY, len(values)), 1)
+    return float(windows.median(1).values.max() - values.quantile(REST))
 
 
 def with_identity(

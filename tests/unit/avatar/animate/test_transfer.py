@@ -74,6 +74,7 @@ def test_a_blink_closes_the_lids(own: RigParams, rig: HeadRig) -> None:
     rig.expr_names = ["eyeBlinkLeft", *rig.expr_names[1:]]
     blinks = torch.zeros(100, rig.num_expr)
     blinks[40:45] = torch.tensor([0.8, 0.8, 0.2, 0.2])
+    blinks[70] = 0.9  # a single timestep is an error
     mine = replace(moving_params(rig, 100), expr=0.1 + blinks)
     driver = replace(moving_params(rig, 100), expr=blinks / 2 + 0.05)
     driven = transfer.transferred(mine, driver, rig)
