@@ -15,6 +15,7 @@ from avatar.gaussians.avatar_file import Avatar
 from avatar.render import Views, render
 from avatar.rig import HeadRig
 from tests.browser.chromium import Page, find
+from tests.browser.pictures import rendered
 from tests.players import full_avatar, full_rig
 from tests.scenes import ring_of_cameras
 
@@ -23,14 +24,6 @@ pytestmark = pytest.mark.skipif(find() is None, reason="needs Chromium: apt-get 
 NAME = "</title><b>anna"
 SIZE = 128
 PICTURE = (300, 300)  # a place of the window that the picture covers
-_BASE64 = """
-(() => {{
-  const bytes = headsplat.render({pose}, {camera}, {size}, {size});
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return btoa(text);
-}})()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -83,22 +76,6 @@ def seen(tab: Page) -> bytes:
     settle(tab)
     data = tab.evaluate("headsplat.draw(performance.now()), headsplat.elements.picture.toDataURL()")
     return base64.b64decode(data.split(",")[1])
-
-
-def rendered(tab: Page, timestep: int, views: Views) -> np.ndarray:
-    """A timestep as the browser draws it before white."""
-    K, viewmat = views.Ks[0].tolist(), views.viewmats[0]
-    camera = {
-        "turn": viewmat[:3, :3].flatten().tolist(),
-        "shift": viewmat[:3, 3].tolist(),
-        "focal": [K[0][0], K[1][1]],
-        "centre": [K[0][2], K[1][2]],
-    }
-    pose = f"headsplat.recording.pose({timestep})"
-    script = _BASE64.format(pose=pose, camera=json.dumps(camera), size=SIZE)
-    data = base64.b64decode(tab.evaluate(script))
-    rgba = np.frombuffer(data, np.uint8).reshape(SIZE, SIZE, 4) / 255
-    return rgba[..., :3] + 1 - rgba[..., 3:]
 
 
 def test_ten_poses_look_as_the_cpu_renderer_draws_them(

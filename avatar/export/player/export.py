@@ -51,7 +51,7 @@ def quantisation_psnr(avatar: Avatar, rig: HeadRig, block: bytes) -> float:
     Both as the player shows them first, at timesteps all over the recording.
     """
     packed, its_rig = restore(block)
-    views = _first_view(unpack(block)[0]["home"])
+    views = first_view(unpack(block)[0]["home"])
     worst = _LEAST_ERROR
     for timestep in np.linspace(0, len(avatar.params) - 1, _COMPARED).astype(int).tolist():
         images = []
@@ -63,7 +63,12 @@ def quantisation_psnr(avatar: Avatar, rig: HeadRig, block: bytes) -> float:
     return -10 * math.log10(worst)
 
 
-def _first_view(home: dict[str, Any]) -> Views:
+def first_view(home: dict[str, Any]) -> Views:
+    """The camera that the player begins with, for an image of 512 x 512 pixels.
+
+    Args:
+        home: of a block's header.
+    """
     focal = _SIZE / 2 / math.tan(math.radians(home["field_of_view"] / 2))
     turn = torch.tensor(home["turn"]).reshape(3, 3)
     viewmat = torch.eye(4)
