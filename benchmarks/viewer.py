@@ -1,8 +1,9 @@
 """How much a viewer slows training down: python -m benchmarks.viewer --subject demo
 
 Trains the first images of a subject again and again, in turn without a viewer, with one that
-nobody looks at, and with one whose page moves nothing, and compares the medians. Nothing is written
-but the table. Needs `dataset.h5` and `refine/` of a subject.
+nobody looks at, and with one whose page moves nothing, and compares the medians: of the time, and
+of the seconds on all cores, on which other programs have less effect. Nothing is written but the
+table. Needs `dataset.h5` and `refine/` of a subject.
 """
 
 import statistics
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -31,6 +33,18 @@ NONE, IDLE, SEEN = "none", "nobody connected", "one page, 1100 x 760, nothing mo
 MOST = 1.10  # of the time without a viewer, with nobody connected
 
 
+class Time(NamedTuple):
+    """Seconds of a clock, and of this process on all cores."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> "Time":
+        """The time now."""
+        return cls(time.perf_counter(), time.process_time())
+
+
 def main() -> None:
     parser = report.subject_parser(__doc__)
     parser.add_argument("--images", type=int, default=1600, help="of each training")
@@ -39,33 +53,40 @@ def main() -> None:
     torch.set_num_threads(1)  # as training does
     keep_freed_memory()
     home, rig = args.results / args.subject, HeadRig.load(args.rig)
-    times: dict[str, list[float]] = {NONE: [], IDLE: [], SEEN: []}
+    times: dict[str, list[Time]] = {NONE: [], IDLE: [], SEEN: []}
     with Dataset(home / "dataset.h5") as dataset:
         _train(home, dataset, rig, NONE, args.images // 4)  # kernels are compiled and loaded
         for _ in range(args.rounds):
             for kind, found in times.items():
                 found.append(_train(home, dataset, rig, kind, args.images))
-    plain = statistics.median(times[NONE])
-    rows = [
-        [
-            kind, f"{statistics.median(found):.1f}", f"{min(found):.1f} to {max(found):.1f}",
-            f"{100 * (statistics.median(found) / plain - 1):+.1f} %",
-        ]
+    middle = {
+        kind: Time(*map(statistics.median, zip(*found, strict=True)))
         for kind, found in times.items()
-    ]  # fmt: skip
-    header = ["viewer", "seconds, median", "range", "against none"]
+    }
+    rows = [
+        [kind, *_told(middle[kind].wall, middle[NONE].wall, [one.wall for one in found])]
+        + _told(middle[kind].cpu, middle[NONE].cpu, [one.cpu for one in found])
+        for kind, found in times.items()
+    ]
+    columns = ["range", "against none"]
+    header = ["viewer", "seconds", *columns, "CPU seconds", *columns]
     body = (
         f"The first {args.images} images of preset `quick` on subject {args.subject}, "
-        f"{args.rounds} trainings each.\n\n{report.table(header, rows)}"
+        f"{args.rounds} trainings each, medians.\n\n{report.table(header, rows)}"
     )
     report.publish("docs/viewer.md", "viewer", body, SOURCES, args.write)
-    slowed = statistics.median(times[IDLE]) / plain
+    slowed = middle[IDLE].wall / middle[NONE].wall
     if slowed > MOST:
         raise SystemExit(f"{slowed:.2f} times as long with nobody connected, target {MOST}")
 
 
-def _train(home: Path, dataset: Dataset, rig: HeadRig, kind: str, images: int) -> float:
-    """Seconds of one training, its start not counted."""
+def _told(value: float, plain: float, found: list[float]) -> list[str]:
+    share = f"{100 * (value / plain - 1):+.1f} %"
+    return [f"{value:.1f}", f"{min(found):.1f} to {max(found):.1f}", share]
+
+
+def _train(home: Path, dataset: Dataset, rig: HeadRig, kind: str, images: int) -> Time:
+    """One training, its start not counted."""
     preset = override(QUICK, {"images": images})
     params = refined_params(home, dataset, rig)
     trainer = Trainer(dataset, params, rig, preset, device=default_device())
@@ -76,13 +97,13 @@ def _train(home: Path, dataset: Dataset, rig: HeadRig, kind: str, images: int) -
         if kind == SEEN and watch is not None and watch.viewer is not None:
             client = joined(watch.viewer, watch._shown, (1100, 760))
             threading.Thread(target=client.drain, daemon=True).start()
-        start = time.perf_counter()
+        start = Time.now()
         for _ in trainer.steps():
             step(lambda: False)
-        seconds = time.perf_counter() - start
+        now = Time.now()
         if client is not None:
             client.close()
-    return seconds
+    return Time(now.wall - start.wall, now.cpu - start.cpu)
 
 
 if __name__ == "__main__":
