@@ -59,13 +59,13 @@ def main() -> None:
         for _ in range(args.rounds):
             for kind, found in times.items():
                 found.append(_train(home, dataset, rig, kind, args.images))
-    middle = {
-        kind: Time(*map(statistics.median, zip(*found, strict=True)))
-        for kind, found in times.items()
-    }
+    plain = times[NONE]
     rows = [
-        [kind, *_told(middle[kind].wall, middle[NONE].wall, [one.wall for one in found])]
-        + _told(middle[kind].cpu, middle[NONE].cpu, [one.cpu for one in found])
+        [
+            kind,
+            *_told([one.wall for one in found], [one.wall for one in plain]),
+            *_told([one.cpu for one in found], [one.cpu for one in plain]),
+        ]
         for kind, found in times.items()
     ]
     columns = ["range", "against none"]
@@ -75,14 +75,17 @@ def main() -> None:
         f"{args.rounds} trainings each, medians.\n\n{report.table(header, rows)}"
     )
     report.publish("docs/viewer.md", "viewer", body, SOURCES, args.write)
-    slowed = middle[IDLE].wall / middle[NONE].wall
+    idle, none = (statistics.median(one.wall for one in times[kind]) for kind in (IDLE, NONE))
+    slowed = idle / none
     if slowed > MOST:
         raise SystemExit(f"{slowed:.2f} times as long with nobody connected, target {MOST}")
 
 
-def _told(value: float, plain: float, found: list[float]) -> list[str]:
-    share = f"{100 * (value / plain - 1):+.1f} %"
-    return [f"{value:.1f}", f"{min(found):.1f} to {max(found):.1f}", share]
+def _told(found: list[float], plain: list[float]) -> list[str]:
+    """Median, range, and the median against that of other times."""
+    median = statistics.median(found)
+    share = f"{100 * (median / statistics.median(plain) - 1):+.1f} %"
+    return [f"{median:.1f}", f"{min(found):.1f} to {max(found):.1f}", share]
 
 
 def _train(home: Path, dataset: Dataset, rig: HeadRig, kind: str, images: int) -> Time:
