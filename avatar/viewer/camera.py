@@ -59,3 +59,14 @@ def start(shown: HeadAvatar) -> Start:
     position = centre + DISTANCE * radius * axes[:, 2]
     fov = 2 * math.atan(FIELD / DISTANCE)
     return Start(position.numpy(), centre.numpy(), axes[:, 1].numpy(), fov)
+
+
+def field(across: float, size: tuple[int, int]) -> float:
+    """The vertical field of view with which the shorter side of a canvas has the given one.
+
+    Args:
+        across: rad.
+        size: width and height of the canvas.
+    """
+    width, height = size
+    return 2 * math.atan(math.tan(across / 2) * max(1.0, height / width))

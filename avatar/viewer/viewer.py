@@ -71,6 +71,7 @@ class Viewer:
             async def _(moved: viser.CameraHandle) -> None:
                 self._changed.set()
 
+            client.camera.fov = camera.field(start.fov, _eye(client.camera).size)
             self._changed.set()
 
     @property

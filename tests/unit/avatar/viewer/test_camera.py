@@ -1,5 +1,7 @@
 """viser's cameras as ours."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -51,3 +53,9 @@ def test_axes_are_those_of_opencv() -> None:
     torch.testing.assert_close(views.viewmats[0, 0, :3, :3], turn, atol=1e-6, rtol=0)
     seen = views.viewmats[0, 0] @ torch.tensor([1.0, 2.0, 1.0, 1.0])
     torch.testing.assert_close(seen[:3], torch.tensor([1.0, -2.0, 4.0]))
+
+
+def test_the_shorter_side_has_the_field_of_view() -> None:
+    assert camera.field(0.5, (800, 600)) == pytest.approx(0.5)
+    tall = camera.field(0.5, (300, 600))
+    assert math.tan(tall / 2) == pytest.approx(2 * math.tan(0.25))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatar.animate.loaded import HeadAvatar
-from avatar.viewer.camera import views
+from avatar.viewer.camera import field, views
 from avatar.viewer.controls import Controls, posed
 from avatar.viewer.viewer import MOVING, Viewer
 from tests.players import full_avatar, full_rig
@@ -51,6 +51,17 @@ def test_moving_pictures_are_small_and_nothing_is_rendered_without_a_change(
     monkeypatch.setattr(viewer, "_render", lambda *_: pytest.fail("nothing has changed"))
     for _ in range(5):
         viewer.update(shown)
+
+
+def test_a_narrow_page_sees_the_whole_head(viewer: Viewer, shown: HeadAvatar) -> None:
+    joined(viewer, shown, (300, 600))
+    (client,) = viewer.server.get_clients().values()
+    before = front_eye(shown, SIZE).fov
+    for _ in range(1000):
+        if client.camera.fov != before:
+            break
+        viewer.wait(0.01)
+    assert client.camera.fov == pytest.approx(field(before, (300, 600)))
 
 
 def test_controls_change_the_picture_and_reset_brings_it_back(
