@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake
 help:
 	@echo "make demo    set up, then build the demo avatar and its table (minutes, no GPU)"
 	@echo "make test    set up, then run the tests"
-	@echo "make test-browser  set up, then run the player in Chromium, if there is one"
+	@echo "make test-browser  set up, then run player and viewer in Chromium, if there is one"
 	@echo "make test-faults  set up, then run every reproduced fault, the slow ones too"
 	@echo "make check   set up, then lint, types, import contract, workflow lint"
 	@echo "make docs-check  list the tables of docs/ that are older than the code they measure"

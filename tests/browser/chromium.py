@@ -109,11 +109,15 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Open a file and wait until the player runs."""
+        self.visit(path.as_uri(), "!!globalThis.headsplat")
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+    def visit(self, url: str, ready: str) -> None:
+        """Open an address and wait until it is loaded and a JavaScript expression is true."""
         self.send("Page.navigate", url="about:blank")
         self.wait_for("location.href === 'about:blank'")
-        self.send("Page.navigate", url=path.as_uri())
-        self.wait_for("document.readyState === 'complete' && !!globalThis.headsplat")
-        self.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        self.send("Page.navigate", url=url)
+        self.wait_for(f"document.readyState === 'complete' && {ready}")
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is awaited."""
@@ -141,7 +145,7 @@ class Page:
 
     def key(self, key: str) -> None:
         """Press and release a key, named as `KeyboardEvent.key` names it."""
-        text = {"text": key} if len(key) == 1 else {}
+        text = {"text": key} if len(key) == 1 else {"code": key}
         self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
 
@@ -159,6 +163,23 @@ class Page:
         for kind in ("dragEnter", "dragOver", "drop"):
             self.send("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
 
-    def screenshot(self, path: Path) -> None:
-        """Save what the window shows as PNG."""
-        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
+    def drag(self, *places: tuple[float, float], button: str = "left", modifiers: int = 0) -> None:
+        """The mouse goes down at the first place, along the others, and up.
+
+        Args:
+            modifiers: 8 for Shift.
+        """
+        more = {"button": button, "clickCount": 1, "modifiers": modifiers}
+        for i, (x, y) in enumerate(places):
+            kind = "mouseMoved" if i else "mousePressed"
+            buttons = {"left": 1, "right": 2}[button]
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, buttons=buttons, **more)
+        self.send("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, **more)
+
+    def wheel(self, x: float, y: float, down: float) -> None:
+        """Turn the mouse wheel at a place, by pixels."""
+        self.send("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=down)
+
+    def screenshot(self) -> bytes:
+        """What the window shows, as PNG."""
+        return base64.b64decode(self.send("Page.captureScreenshot")["data"])
