@@ -180,6 +180,11 @@ class Page:
         """Turn the mouse wheel at a place, by pixels."""
         self.send("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=down)
 
+    def choose(self, expression: str, path: Path) -> None:
+        """Choose a file in a file input, which a JavaScript expression names."""
+        node = self.send("Runtime.evaluate", expression=expression)["result"]["objectId"]
+        self.send("DOM.setFileInputFiles", objectId=node, files=[str(path)])
+
     def screenshot(self) -> bytes:
         """What the window shows, as PNG."""
         return base64.b64decode(self.send("Page.captureScreenshot")["data"])
