@@ -63,8 +63,8 @@ def main() -> None:
         for kind, found in times.items()
     ]
     body = (
-        f"Preset `quick` on subject {args.subject}: medians of {args.rounds} rounds of {args.steps} "
-        f"steps, {trainer.images} images in all.\n\n"
+        f"Preset `quick` on subject {args.subject}: medians of {args.rounds} rounds of "
+        f"{args.steps} steps, {trainer.images} images in all.\n\n"
         f"{report.table(['viewer', 'ms a step', 'against none in the same round'], rows)}"
     )
     report.publish("docs/viewer.md", "viewer", body, SOURCES, args.write)
