@@ -12,6 +12,7 @@ own frames (of several cameras, at those of the one that sees the face most stra
   frames, seen by the same camera, after a similarity transform; in per cent of the distance
   between the eyes' outer corners. The neutral face is the mean of the twentieth of the frames that
   have the mouth most closed, the eyes most open and the head turned least.
+- driver: the same distance from the neutral face in the driver's frames: what another person is.
 
 Pairs of an avatar and its own capture, driven as if by another person, show what the measures find
 where nothing is lost by the transfer.
@@ -78,6 +79,11 @@ class Filmed:
     params: RigParams
     camera: Views
     points: Points
+
+    @property
+    def neutral(self) -> Float[np.ndarray, "468 2"]:
+        """The neutral face, pixels."""
+        return mean_face(self.points[neutral(self.points, turns(self.params))])
 
 
 def opening(points: Points, pairs: tuple[tuple[int, int], ...]) -> Float[np.ndarray, "T"]:
@@ -195,13 +201,13 @@ def measure(subjects: Subjects, name: str, driver: str) -> dict[str, float]:
     )
     shown = of.render(motion.moved(of.recorded, poses, driven.time[still]), cameras=views)
     face = mean_face(detect_images(shown).points)
-    true = mean_face(own.points[neutral(own.points, turns(own.params))])
     return {
         "jaw": correlation(points, film.points, LIPS),
         "blink": correlation(points, film.points, LIDS),
         "lids of the driver": closed(film.points),
         "lids": closed(points),
-        "identity": difference(face, true),
+        "identity": difference(face, own.neutral),
+        "driver": difference(face, film.neutral),
         "frames": int(np.isfinite(points + film.points)[:, 0, 0].sum()),
     }
 
@@ -265,10 +271,20 @@ def table(subjects: Subjects, write: bool) -> None:
             f"{name} &larr; {'itself' if name == driver else driver}",
             *(f"{found[key]:.2f}" for key in ("jaw", "blink")),
             f"{found['lids of the driver']:.0f}, {found['lids']:.0f}", f"{found['identity']:.1f}",
+            f"{found['driver']:.1f}",
             found["frames"], verdict,
         ])  # fmt: skip
         print(*rows[-1], flush=True)
-    header = ["avatar &larr; driver", "jaw", "blink", "lids, %", "identity, %", "frames", "targets"]
+    header = [
+        "avatar &larr; driver",
+        "jaw",
+        "blink",
+        "lids, %",
+        "identity, %",
+        "driver, %",
+        "frames",
+        "targets",
+    ]
     words = f"Targets: jaw and blink at least {LEAST}, identity at most {MOST:g} %."
     body = f"{report.table(header, rows)}\n\n{words}"
     report.publish("docs/drive.md", "drive", body, SOURCES, write)
