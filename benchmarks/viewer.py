@@ -50,6 +50,7 @@ def main() -> None:
         for order in islice(cycle([list(times), list(times)[::-1]]), args.rounds):
             for kind in order:
                 times[kind].append(_block(trainer, steps, rig, kind, args.steps))
+        share, asked = _idle(trainer, rig)
     plain = times[NONE]
     shares = {
         kind: np.array([some / none - 1 for some, none in zip(found, plain, strict=True)])
@@ -67,7 +68,9 @@ def main() -> None:
     body = (
         f"Preset `quick` on subject {args.subject}: medians of {args.rounds} rounds of "
         f"{args.steps} steps, {trainer.images} images in all.\n\n"
-        f"{report.table(header, rows)}"
+        f"{report.table(header, rows)}\n\n"
+        f"A server that nobody looks at uses {100 * share:.2f} % of a core, and a step asks it for "
+        f"{1e6 * asked:.0f} µs."
     )
     report.publish("docs/viewer.md", "viewer", body, SOURCES, args.write)
     slower = float(np.median(shares[IDLE]))
@@ -93,6 +96,19 @@ def _block(trainer: Trainer, steps: Iterator[int], rig: HeadRig, kind: str, coun
         if client is not None:
             client.close()
     return seconds
+
+
+def _idle(trainer: Trainer, rig: HeadRig) -> tuple[float, float]:
+    """What a viewer costs that nobody looks at: share of a core, and seconds in each step."""
+    with closing(Watch(trainer, rig, 0, "benchmark")) as watch:
+        time.sleep(1.0)
+        began, start = time.process_time(), time.perf_counter()
+        time.sleep(5.0)
+        share = (time.process_time() - began) / (time.perf_counter() - start)
+        start = time.perf_counter()
+        for _ in range(1000):
+            watch.step(lambda: False)
+        return share, (time.perf_counter() - start) / 1000
 
 
 if __name__ == "__main__":
