@@ -60,21 +60,25 @@ class RiggedGaussians:
         opacity: float = 0.1,
         basis: int = 0,
         scale: float = 1.0,
+        thickness: float = 1.0,
     ) -> "RiggedGaussians":
-        """One Gaussian per triangle: round, at its centroid, grey.
+        """One Gaussian per triangle: round in its plane, at its centroid, grey.
 
         Args:
             num_faces: F.
             sh_degree: 0..3, the degree that colours can reach.
             opacity: 0..1.
             basis: K, how many weights change means and colours; the changes begin at zero.
-            scale: standard deviation, in units of the face's scale.
+            scale: standard deviation in the triangle's plane, in units of the face's scale.
+            thickness: standard deviation along the normal, in units of `scale`.
         """
+        log_scales = torch.full((num_faces, 3), math.log(scale))
+        log_scales[:, 1] += math.log(thickness)  # the second axis of a face's frame is its normal
         quats = torch.zeros(num_faces, 4)
         quats[:, 0] = 1.0
         return cls(
             means_local=torch.zeros(num_faces, 3),
-            log_scales=torch.full((num_faces, 3), math.log(scale)),
+            log_scales=log_scales,
             quats_local=quats,
             opacity_logits=torch.full((num_faces,), opacity).logit(),
             sh_dc=torch.zeros(num_faces, 1, 3),

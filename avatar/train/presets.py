@@ -43,6 +43,7 @@ class Start:
     __pydantic_config__ = NO_OTHER_KEYS
     opacity: ProperShare = 0.1
     scale: Positive = 1.0  # standard deviation, in units of the face's scale
+    thickness: Positive = 1.0  # ... along the face's normal, as a share of `scale`
     color_frames: Count = 0  # take colours from so many frames; 0: grey
 
 
@@ -169,7 +170,8 @@ QUICK = Preset(
     sh_degree=0,
     sh_interval=0,
     batch=Batch(timesteps=2, views=2, background="white", coarse_images=3000, coarse_above=150_000),
-    start=Start(opacity=0.5, scale=0.6, color_frames=24),
+    # Flat: from in front the images do not tell how far a Gaussian reaches in depth.
+    start=Start(opacity=0.5, scale=0.6, thickness=0.15, color_frames=24),
     rates=Rates(means_first=0.04, means_last=5e-4, sh_dc=0.01, final=0.1),
     rig=RigTuning(expr=0.0, pose=0.0, translation=0.0),  # as the stage refine has them
     density=Density(interval=500, first=0, last=6500, gradient=1e-4, most=24_000, reset_interval=0),

@@ -122,8 +122,9 @@ class Trainer:
         """One on every face, as the preset starts them."""
         preset, start = self._preset, self._preset.start
         gaussians = RiggedGaussians.on_faces(
-            len(rig.faces), preset.sh_degree, start.opacity, preset.basis.size, start.scale
-        )
+            len(rig.faces), preset.sh_degree, start.opacity, preset.basis.size, start.scale,
+            start.thickness,
+        )  # fmt: skip
         if start.color_frames:
             frames = start.color_frames
             gaussians.sh_dc = first_colors(self._dataset, params, rig, rows, frames)

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from avatar.gaussians.binding import face_frames
 from avatar.gaussians.model import SH_C0, RiggedGaussians, color_to_sh
+from avatar.rig.rotations import quat_to_matrix
 from tests.rigs import toy_rig
 
 
@@ -16,6 +18,18 @@ def test_the_start_is_one_gaussian_per_face_as_the_method_says() -> None:
     assert gaussians.sh_rest.shape == (5, 8, 3)
     assert gaussians.sh_degree == 2
     assert gaussians.basis_means.shape == (5, 3, 0)
+
+
+def test_a_thin_start_is_thin_along_the_normal_of_its_face() -> None:
+    rig = toy_rig()
+    gaussians = RiggedGaussians.on_faces(len(rig.faces), scale=0.5, thickness=0.1)
+    world = gaussians.activate(rig.v_template, rig.faces)
+    frames = face_frames(rig.v_template, rig.faces)
+    turned = quat_to_matrix(world.quats) * world.scales[:, None, :]
+    normal = frames.rotation[..., 1]
+    along = (turned.mT @ normal[..., None]).norm(dim=1).squeeze(-1)
+    assert torch.allclose(along, 0.05 * frames.scale, rtol=1e-4)
+    assert torch.allclose(world.scales.amax(1), 0.5 * frames.scale, rtol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
