@@ -61,7 +61,6 @@ TURNS = (
 # One Gaussian a face and no basis: what motion can explain is left to the motion.
 _COARSE = {
     "name": "coarse",
-    "start": {"thickness": 1.0},
     "basis": {"size": 0},
     "density": {"interval": 0},
     "rig": {"expr": 0, "pose": 0, "translation": 0, "shape": 0.01, "static_offset": 2e-4},

@@ -170,17 +170,22 @@ QUICK = Preset(
     sh_degree=0,
     sh_interval=0,
     batch=Batch(timesteps=2, views=2, background="white", coarse_images=3000, coarse_above=150_000),
-    # Flat: from in front the images do not tell how far a Gaussian reaches in depth.
-    start=Start(opacity=0.5, scale=0.6, thickness=0.15, color_frames=24),
+    start=Start(opacity=0.5, scale=0.6, color_frames=24),
     rates=Rates(means_first=0.04, means_last=5e-4, sh_dc=0.01, final=0.1),
     rig=RigTuning(expr=0.0, pose=0.0, translation=0.0),  # as the stage refine has them
     density=Density(interval=500, first=0, last=6500, gradient=1e-4, most=24_000, reset_interval=0),
     basis=Basis(size=16),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
-# Changes to every preset for one camera: view dependence is not constrained, and the cameras have
-# no spread.
-ONE_CAMERA: dict[str, Any] = {"sh_degree": 0, "extent": "head"}
+# Changes to every preset for one camera, which does not show view dependence, how far a Gaussian
+# reaches in depth, or before a background of its colour that it is half transparent; and the
+# cameras have no spread.
+ONE_CAMERA: dict[str, Any] = {
+    "sh_degree": 0,
+    "extent": "head",
+    "start": {"thickness": 0.15},
+    "loss": {"alpha": 0.02},
+}
 
 
 @dataclass(frozen=True)
