@@ -184,7 +184,7 @@ ONE_CAMERA: dict[str, Any] = {
     "sh_degree": 0,
     "extent": "head",
     "start": {"thickness": 0.15},
-    "loss": {"alpha": 0.02},
+    "loss": {"alpha": 0.1},
 }
 
 

@@ -30,7 +30,7 @@ VERSIONS = {
     "track": 8,
     "pack": 3,
     "refine": 2,
-    "train": 5,
+    "train": 6,
     "evaluate": 6,
 }
 # The files without which a stage counts as not made; relative to results/<subject>.

@@ -37,7 +37,7 @@ def test_one_camera_has_no_view_dependence_unless_asked_for() -> None:
     single = resolve(TrainSettings("paper"), cuda=False, cameras=1)
     assert (single.sh_degree, single.extent) == (0, "head")
     assert single.start == replace(PAPER.start, thickness=0.15)
-    assert single.loss == replace(PAPER.loss, alpha=0.02)
+    assert single.loss == replace(PAPER.loss, alpha=0.1)
     asked = TrainSettings("paper", {"sh_degree": 2})
     assert resolve(asked, cuda=False, cameras=1).sh_degree == 2
 
