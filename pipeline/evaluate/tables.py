@@ -1,41 +1,23 @@
-"""All subjects in one table: results/*/eval/summary.json -> results/tables/metrics.{csv,md}.
+"""All subjects in one table: results/*/eval/summary.json -> results/tables/metrics.{csv,md,...}
 
 Reads what is there and never trains. `metrics.csv` has a row per subject and protocol on the
-full frame, `metrics_regions.csv` one per region; `metrics.md` also names the subjects that
-failed and those whose avatar is no longer the one that was measured, and is printed.
+full frame, `metrics_regions.csv` one per region. Both are also written as pages: Markdown, LaTeX
+and HTML. The page of `metrics` also names the subjects that failed and those whose avatar is no
+longer the one that was measured, and is printed.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from avatar.base import cli, files
-from pipeline.evaluate.summaries import (
-    ABOUT,
-    COUNTS,
-    MADE,
-    METRICS,
-    NO_AVATAR,
-    Failure,
-    read_results,
-)
+from pipeline.evaluate import formats
+from pipeline.evaluate.page import FIRST, metrics_page, regions_page
+from pipeline.evaluate.summaries import COUNTS, MADE, METRICS, read_results
 
-_FORMATS = {"psnr": "{:.2f}", "ssim": "{:.3f}", "flip": "{:.3f}"}
-_FIRST = [name for name in ABOUT if name != "overrides_hash"]
-_COLUMNS = [*_FIRST, "protocol", "n", *METRICS, "overrides_hash", *MADE, "state"]
-_SHOWN = [*_FIRST, "protocol", "n", *METRICS]
-_HOW = {
-    "subject": "subject", "preset": "preset", "images": "images", "seconds": "seconds",
-    "gaussians": "Gaussians", "background": "background", "code_version": "code",
-    "torch_version": "torch", "dataset_sha256": "dataset", "date": "date",
-}  # fmt: skip
+_COLUMNS = [*FIRST, "protocol", "n", *METRICS, "overrides_hash", *MADE, "state"]
+_FORMATS = {"md": formats.markdown, "tex": formats.latex, "html": formats.html}
 _DIGITS = 12  # of a dataset's hash
-_SPECIAL = str.maketrans(
-    {character: f"\\{character}" for character in "\\|`*[]~$"}
-    | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-)
 
 
 def make_tables(results: Path) -> str:
@@ -44,77 +26,25 @@ def make_tables(results: Path) -> str:
     for row in found.rows:
         if row["dataset_sha256"] is not None:
             row["dataset_sha256"] = str(row["dataset_sha256"])[:_DIGITS]
-    page = markdown([row for row in found.rows if row["region"] == "full"], found.failures)
     table = pd.DataFrame(found.rows, columns=[*_COLUMNS, "region"])
     table = table.astype(dict.fromkeys(COUNTS, "Int64"))
-    full = table[table.region == "full"]
     regions = table[[*_COLUMNS[:5], "region", *_COLUMNS[5:]]]
     folder = results / "tables"
-    for name, part in (("metrics.csv", full[_COLUMNS]), ("metrics_regions.csv", regions)):
-        with files.atomic(folder / name) as temporary:
-            part.to_csv(
-                temporary, index=False, float_format="%.6g", lineterminator="\n", na_rep="NA"
-            )
-    files.write_text(folder / "metrics.md", page)
-    return page
+    _write_csv(folder / "metrics.csv", table.loc[table.region == "full", _COLUMNS])
+    _write_csv(folder / "metrics_regions.csv", regions)
+    pages = {
+        "metrics": metrics_page(found.rows, found.failures),
+        "metrics_regions": regions_page(found.rows),
+    }
+    for name, sections in pages.items():
+        for suffix, written in _FORMATS.items():
+            files.write_text(folder / f"{name}.{suffix}", written(sections))
+    return formats.markdown(pages["metrics"])
 
 
-def markdown(rows: list[dict[str, Any]], failures: list[Failure]) -> str:
-    """The page: metrics on the full frame, how each avatar was made, what is not right."""
-    lines = ["# Metrics", ""]
-    if not rows:
-        lines += ["No subject has been evaluated yet.", ""]
-    else:
-        lines += [
-            "Means over frames, full frame, the foreground in front of the background of the "
-            "second table (grey level, 1 is white); PSNR in dB (higher is better), SSIM (higher), "
-            "FLIP (lower). `novel_view`: a held-out camera on training timesteps. "
-            "`self_reenactment`: held-out timesteps, with the parameters that the avatar was made "
-            "with. `self_reenactment_refined`: the same frames, with parameters refined on them "
-            "through the finished avatar. A preset with `+` has overrides, named by their hash.",
-            "",
-            *_table(_SHOWN, (_cells(row, _SHOWN) for row in rows)),
-            "",
-            *_table(_HOW.values(), dict.fromkeys(tuple(_cells(row, _HOW)) for row in rows)),
-            "",
-        ]
-    if outdated := dict.fromkeys((row["subject"], row["state"]) for row in rows if row["state"]):
-        lines += ["## Not of the present avatar", ""]
-        lines += _table(["subject", "figures"], ((s, _explain(state)) for s, state in outdated))
-        lines += [""]
-    if failures:
-        cells = ((f.subject, f.stage, f.error) for f in failures)
-        lines += ["## Failed", "", *_table(["subject", "stage", "error"], cells), ""]
-    return "\n".join(lines)
-
-
-def _explain(state: str) -> str:
-    if state == NO_AVATAR:
-        return "the avatar that was measured is no longer there: run the subject again"
-    return "measured before its data, settings or avatar changed: run the subject again"
-
-
-def _cells(row: dict[str, Any], columns: Iterable[str]) -> list[str]:
-    return [_cell(row, column) for column in columns]
-
-
-def _cell(row: dict[str, Any], column: str) -> str:
-    value = row[column]
-    if column == "preset" and row["overrides_hash"]:
-        return f"{value}+{row['overrides_hash']}"
-    if value is None:
-        return "NA"
-    if column in _FORMATS:
-        return _FORMATS[column].format(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """Lines of a Markdown table; what would be markup in a cell is escaped."""
-    head = list(header)
-    escaped = [[str(cell).translate(_SPECIAL) for cell in row] for row in [head, *rows]]
-    lines = ["| " + " | ".join(row) + " |" for row in escaped]
-    return [lines[0], "|" + " --- |" * len(head), *lines[1:]]
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with files.atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n", na_rep="NA")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -42,7 +42,7 @@ def test_every_subject_has_a_row_per_protocol(
     regions = pd.read_csv(tmp_path / "tables/metrics_regions.csv")
     assert regions[regions.region == "mask"].psnr.tolist() == [23.125, 20]
     page = (tmp_path / "tables/metrics.md").read_text()
-    assert "| anna | g | anny | quick | novel_view | 60 | 28.12 | 0.900 | 0.100 |" in page
+    assert "| anna | g | anny | quick | novel_view | 60 | **28.12** | 0.900 | 0.100 |" in page
     assert "Failed" not in page
     assert capsys.readouterr().out == page
 
@@ -72,6 +72,25 @@ def test_failures_are_named_with_their_reason(tmp_path: Path) -> None:
     page = (tmp_path / "tables/metrics.md").read_text()
     assert r"| bad | ingest | bad.mp4 is not a video \| at all |" in page
     assert set(pd.read_csv(tmp_path / "tables/metrics.csv").subject) == {"good"}
+
+
+def test_tables_made_again_have_the_same_bytes(tmp_path: Path) -> None:
+    for subject, psnr in (("bert", 25.0), ("anna", 28.125)):
+        files.write_json(tmp_path / subject / "eval/summary.json", _summary(subject, psnr))
+    files.write_json(tmp_path / "bad/failures/track.json", {"error": "no face"})
+    assert _run(tmp_path) == 0
+    folder = tmp_path / "tables"
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(first) == {
+        f"{name}.{suffix}"
+        for name in ("metrics", "metrics_regions")
+        for suffix in ("csv", "md", "tex", "html")
+    }
+    assert _run(tmp_path) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    for suffix in ("md", "tex", "html"):
+        assert b"no face" in first[f"metrics.{suffix}"]
+        assert b"mask" in first[f"metrics_regions.{suffix}"]
 
 
 def test_an_empty_folder_makes_empty_tables(

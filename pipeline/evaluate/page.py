@@ -1,0 +1,138 @@
+"""What the tables of all subjects show, as sections of text and cells, whatever the file format.
+
+Rows are comparable that have the same protocol, group, background and region. Among the comparable
+rows of two or more subjects the best value of each metric is marked, and the second best.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pipeline.evaluate.summaries import ABOUT, METRICS, NO_AVATAR, Failure
+
+BEST, SECOND = "best", "second"
+FIRST = [name for name in ABOUT if name != "overrides_hash"]
+_DIGITS = {"psnr": 2, "ssim": 3, "flip": 3}
+_HIGHER = {"psnr", "ssim"}
+_HOW = {
+    "subject": "subject", "preset": "preset", "images": "images", "seconds": "seconds",
+    "gaussians": "Gaussians", "background": "background", "code_version": "code",
+    "torch_version": "torch", "dataset_sha256": "dataset", "date": "date",
+}  # fmt: skip
+_LEGEND = (
+    "Means over frames, {area}, the foreground in front of the background of the table of "
+    "settings (grey level, 1 is white); PSNR in dB (higher is better), SSIM (higher), FLIP "
+    "(lower). `novel_view`: a held-out camera on training timesteps. `self_reenactment`: held-out "
+    "timesteps, with the parameters that the avatar was made with. `self_reenactment_refined`: "
+    "the same frames, with parameters refined on them through the finished avatar. A preset with "
+    "`+` has overrides, named by their hash.",
+    "Bold: best of all subjects of the same protocol, group and background{also}; underlined: "
+    "second best. Only figures of the same person's frames compare methods: give such subjects a "
+    "group of their own.",
+)
+
+
+class Cell(NamedTuple):
+    """Plain text, and its mark: `BEST`, `SECOND` or none."""
+
+    text: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, paragraphs and a table; columns of numbers are aligned to the right.
+
+    Attributes:
+        text: paragraphs, with code between backticks.
+        header: empty where there is no table.
+    """
+
+    title: str
+    text: Sequence[str] = ()
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+
+
+def metrics_page(rows: list[dict[str, Any]], failures: list[Failure]) -> list[Section]:
+    """Metrics on the full frame, how each avatar was made, and what is not right."""
+    rows = [row for row in rows if row["region"] == "full"]
+    sections = [_metrics(rows, "full frame", [*FIRST, "protocol", "n", *METRICS])]
+    if rows:
+        made = dict.fromkeys(tuple(_cells(row, _HOW)) for row in rows)
+        sections.append(Section("Settings", (), list(_HOW.values()), list(made)))
+    if outdated := dict.fromkeys((row["subject"], row["state"]) for row in rows if row["state"]):
+        explained = [(s, _explain(state)) for s, state in outdated]
+        sections.append(_plain("Not of the present avatar", ["subject", "figures"], explained))
+    if failures:
+        errors = [(f.subject, f.stage, f.error) for f in failures]
+        sections.append(_plain("Failed", ["subject", "stage", "error"], errors))
+    return sections
+
+
+def regions_page(rows: list[dict[str, Any]]) -> list[Section]:
+    """Metrics of every region."""
+    columns = [*FIRST, "protocol", "region", "n", *METRICS]
+    return [_metrics(rows, "of a region", columns, " and region")]
+
+
+def _metrics(
+    rows: list[dict[str, Any]], area: str, columns: Sequence[str], also: str = ""
+) -> Section:
+    if not rows:
+        return Section("Metrics", ["No subject has been evaluated yet."])
+    legend = [text.format(area=area, also=also) for text in _LEGEND]
+    marks = _marks(rows)
+    cells = [
+        [
+            Cell(cell.text, marks.get((k, name), ""))
+            for name, cell in zip(columns, _cells(row, columns), strict=True)
+        ]
+        for k, row in enumerate(rows)
+    ]
+    return Section("Metrics", legend, columns, cells)
+
+
+def _marks(rows: list[dict[str, Any]]) -> dict[tuple[int, str], str]:
+    """Marks by row and metric. Values that are shown alike are equal."""
+    comparable = defaultdict(list)
+    for k, row in enumerate(rows):
+        key = (row["protocol"], row["group"], row["background"], row["region"])
+        comparable[key].append(k)
+    marks = {}
+    for members in comparable.values():
+        for metric in METRICS:
+            shown = {k: round(rows[k][metric], _DIGITS[metric]) for k in members}
+            order = sorted(set(shown.values()), reverse=metric in _HIGHER)
+            if len(order) < 2:
+                continue
+            for k, value in shown.items():
+                if value in order[:2]:
+                    marks[k, metric] = BEST if value == order[0] else SECOND
+    return marks
+
+
+def _explain(state: str) -> str:
+    if state == NO_AVATAR:
+        return "the avatar that was measured is no longer there: run the subject again"
+    return "measured before its data, settings or avatar changed: run the subject again"
+
+
+def _plain(title: str, header: Sequence[str], rows: Iterable[Iterable[str]]) -> Section:
+    return Section(title, (), header, [[Cell(text) for text in row] for row in rows])
+
+
+def _cells(row: dict[str, Any], columns: Iterable[str]) -> list[Cell]:
+    return [Cell(_text(row, column)) for column in columns]
+
+
+def _text(row: dict[str, Any], column: str) -> str:
+    value = row[column]
+    if column == "preset" and row["overrides_hash"]:
+        return f"{value}+{row['overrides_hash']}"
+    if value is None:
+        return "NA"
+    if column in _DIGITS:
+        return f"{value:.{_DIGITS[column]}f}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

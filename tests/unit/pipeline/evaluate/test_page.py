@@ -1,0 +1,78 @@
+"""What the tables show: which rows are compared, and which values are marked."""
+
+from typing import Any
+
+from pipeline.evaluate.page import BEST, SECOND, Section, metrics_page, regions_page
+from pipeline.evaluate.summaries import Failure
+
+
+def _row(subject: str, **changed: Any) -> dict[str, Any]:
+    made = dict.fromkeys(
+        (
+            "images",
+            "seconds",
+            "gaussians",
+            "code_version",
+            "torch_version",
+            "dataset_sha256",
+            "date",
+        )
+    )
+    return made | {
+        "subject": subject, "group": "", "rig": "anny", "preset": "quick", "overrides_hash": "",
+        "background": 1.0, "state": "", "protocol": "novel_view", "region": "full", "n": 60,
+        "psnr": 28.0, "ssim": 0.9, "flip": 0.1,
+    } | changed  # fmt: skip
+
+
+def _column(section: Section, name: str) -> list[tuple[str, str]]:
+    k = list(section.header).index(name)
+    return [tuple(row[k]) for row in section.rows]
+
+
+def test_best_and_second_of_each_metric() -> None:
+    rows = [
+        _row("anna", psnr=28.0, ssim=0.9, flip=0.2),
+        _row("bert", psnr=30.0, ssim=0.8, flip=0.1),
+        _row("carl", psnr=29.0, ssim=0.7, flip=0.3),
+    ]
+    section = metrics_page(rows, [])[0]
+    assert _column(section, "psnr") == [("28.00", ""), ("30.00", BEST), ("29.00", SECOND)]
+    assert _column(section, "ssim") == [("0.900", BEST), ("0.800", SECOND), ("0.700", "")]
+    assert _column(section, "flip") == [("0.200", SECOND), ("0.100", BEST), ("0.300", "")]
+    assert _column(section, "n") == [("60", "")] * 3
+
+
+def test_values_that_are_shown_alike_share_their_mark() -> None:
+    rows = [_row(name, psnr=psnr) for name, psnr in zip("abcd", (28.001, 28, 27, 27), strict=True)]
+    section = metrics_page(rows, [])[0]
+    assert [mark for _, mark in _column(section, "psnr")] == [BEST, BEST, SECOND, SECOND]
+    assert [mark for _, mark in _column(section, "ssim")] == [""] * 4  # all equal
+
+
+def test_only_comparable_rows_are_compared() -> None:
+    rows = [
+        _row("anna"),
+        _row("anna", protocol="self_reenactment", psnr=31.0),
+        _row("bert", group="g", psnr=32.0),
+        _row("carl", background=0.0, psnr=33.0),
+    ]
+    assert {mark for _, mark in _column(metrics_page(rows, [])[0], "psnr")} == {""}
+    of_regions = [_row("anna"), _row("bert", region="mask", psnr=20.0)]
+    assert {mark for _, mark in _column(regions_page(of_regions)[0], "psnr")} == {""}
+
+
+def test_regions_are_compared_with_the_same_region() -> None:
+    rows = [_row(s, region=r, psnr=p) for r in ("full", "mask") for s, p in (("a", 1), ("b", 2))]
+    section = regions_page(rows)[0]
+    assert [mark for _, mark in _column(section, "psnr")] == [SECOND, BEST] * 2
+    assert [text for text, _ in _column(section, "region")] == ["full", "full", "mask", "mask"]
+
+
+def test_sections_appear_where_there_is_something_to_tell() -> None:
+    assert [s.title for s in metrics_page([], [])] == ["Metrics"]
+    assert metrics_page([], [])[0].text == ["No subject has been evaluated yet."]
+    page = metrics_page([_row("anna", state="outdated")], [Failure("bert", "track", "no face")])
+    titles = ["Metrics", "Settings", "Not of the present avatar", "Failed"]
+    assert [s.title for s in page] == titles
+    assert [cell.text for cell in page[3].rows[0]] == ["bert", "track", "no face"]
