@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from avatar.data.dataset import Dataset
 from avatar.rig import HeadRig
 from pipeline.demo.capture import DemoSettings, make_demo
 from pipeline.media import probe, read_video
+from tests import outputs
 from tests.workflow.conftest import ROOT, Run
 
 CLIP = ROOT.parent / "shared/data/talking_heads/obama_address.mp4"
@@ -20,6 +22,14 @@ OUTPUTS = [
     "avatar/avatar.safetensors", "avatar/local_frame.ply", "avatar/rig_params.npz",
     "avatar/train_log.csv", "eval/metrics.csv", "eval/summary.json", "eval/comparison.mp4",
 ]  # fmt: skip
+
+
+# On the page of outputs, but not of a run of a capture with the rig `anny`.
+NOT_OF_A_RUN = {
+    *(outputs.SUBJECT + name for name in ("avatar/flame_param.npz", "checkpoints/<run>/")),
+    *(outputs.SUBJECT + name for name in ("export/", "drive/")),
+    *("results/demo/capture/", "results/demo/truth/"),
+}
 
 
 def _configure(project: Path, **stages: dict) -> None:
@@ -65,12 +75,41 @@ def test_a_good_subject_is_finished_beside_a_bad_one(baked: Path, snakemake: Run
         counts = np.bincount(data.split, minlength=4)
     assert counts.tolist() == [3 * 24, 24, 4 * 24, 0]
 
+    _check_page(baked)
+
     before = _stamps(baked / "results/good")
     again = snakemake("--cores", "2", "good")
     assert again.returncode == 0
     assert "Nothing to be done" in again.stdout + again.stderr
     assert snakemake("--cores", "2", "tables").returncode == 0
     assert _stamps(baked / "results/good") == before
+
+
+def _check_page(project: Path) -> None:
+    """docs/outputs.md lists the files of a run, and what is in the most important ones."""
+    page = outputs.listed()
+    left = [
+        str(path.relative_to(project)) for path in project.glob("results/**/*") if path.is_file()
+    ]
+    used = {name: [path for path in left if shape.fullmatch(path)] for name, shape in page.items()}
+    assert set(left) - {path for paths in used.values() for path in paths} == set()
+    assert {name for name, paths in used.items() if not paths} == NOT_OF_A_RUN
+
+    home, files = project / "results/good", outputs.rows(outputs.SUBJECT)
+    with np.load(home / "track/params.npz") as params:
+        parameters = set(params.files)
+    assert parameters == outputs.words(files["track/params.npz"])
+    logged = set(pd.read_csv(home / "avatar/train_log.csv"))
+    assert logged > outputs.words(files["avatar/train_log.csv"]) > {"step", "images", "psnr"}
+    columns = outputs.section("eval/metrics.csv").split("\n\n")[0]
+    assert set(pd.read_csv(home / "eval/metrics.csv")) == outputs.words(columns)
+    described = outputs.rows("dataset.h5")
+    with h5py.File(home / "dataset.h5") as dataset:
+        assert set(dataset.attrs) == outputs.words(described["attributes"])
+        assert {f"/{name}" for name in dataset} == {name for name in described if name[0] == "/"}
+        for name in ("cameras", "timesteps", "frames", "blobs"):
+            assert set(dataset[name]) == outputs.words(described[f"/{name}"]), name
+        assert set(dataset["rig"]) < parameters
 
 
 @pytest.mark.slow
