@@ -142,7 +142,7 @@ def _kinds(section: Section) -> list[str]:
 
 
 def _marked(mark: str, text: str, best: str, second: str) -> str:
-    return {BEST: best, SECOND: second}.get(mark, "{}").format(text)
+    return {BEST: best, SECOND: second}[mark].format(text) if mark else text
 
 
 def _with_code(text: str, escaped: Callable[[str], str], code: str) -> str:

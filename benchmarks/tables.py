@@ -1,0 +1,98 @@
+"""Tables of many subjects: python -m benchmarks.tables [--subjects 1000]
+
+Writes summaries of so many generated subjects (three protocols, eight regions each; every twentieth
+subject failed instead), runs `headsplat tables` on them in a process of its own, and measures its
+time, its peak memory and the sizes of its files. The limit is 10 s.
+"""
+
+import argparse
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from avatar.base import files
+from benchmarks import report
+
+SOURCES = [
+    "pipeline/evaluate/tables.py", "pipeline/evaluate/page.py", "pipeline/evaluate/formats.py",
+    "pipeline/evaluate/summaries.py",
+]  # fmt: skip
+LIMIT = 10.0  # seconds
+FAILED = 20  # one subject of so many
+PROTOCOLS = ("novel_view", "self_reenactment", "self_reenactment_refined")
+REGIONS = ("full", "mask", "head", "torso", "mouth", "eyes", "full_near", "full_far")
+
+
+def summary(subject: str, draw: random.Random) -> dict[str, Any]:
+    """A summary as `evaluate` writes it, of random figures."""
+    return {
+        "subject": subject, "group": f"group_{draw.randrange(20)}", "preset": "quick",
+        "rig": "anny", "seed": 0, "overrides_hash": "", "images": 8000,
+        "seconds": round(draw.uniform(100, 900), 3), "gaussians": draw.randrange(20_000, 24_000),
+        "code_version": "0.1.0", "torch_version": "2.13.0+cpu",
+        "dataset_sha256": f"{draw.getrandbits(256):064x}", "date": "2026-11-28T12:00:00+00:00",
+        "background": 1.0,
+        "protocols": {
+            protocol: {"regions": {region: scores(draw) for region in REGIONS}}
+            for protocol in PROTOCOLS
+        },
+    }  # fmt: skip
+
+
+def scores(draw: random.Random) -> dict[str, float]:
+    return {
+        "n": draw.randrange(60, 480), "psnr": draw.uniform(20, 32),
+        "ssim": draw.uniform(0.8, 1), "flip": draw.uniform(0.02, 0.2),
+    }  # fmt: skip
+
+
+def write_crowd(results: Path, count: int) -> None:
+    """Summaries and failure records of `count` subjects."""
+    draw = random.Random(0)
+    for k in range(count):
+        home = results / f"subject_{k:04}"
+        if k % FAILED == 0:
+            error = f"captures/{home.name}.mp4 has no face: choose another video"
+            files.write_json(home / "failures/track.json", {"stage": "track", "error": error})
+        else:
+            files.write_json(home / "eval/summary.json", summary(home.name, draw))
+
+
+def measure(results: Path) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak memory (MiB) of `headsplat tables`."""
+    command = [sys.executable, "-m", "pipeline.evaluate.tables", "--results", str(results)]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=report.ROOT)
+    took = time.perf_counter() - start
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return took, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**10
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--subjects", type=int, default=1000)
+    report.add_option(parser)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder)
+        write_crowd(results, args.subjects)
+        took, busy, peak = measure(results)
+        sizes = {path.name: path.stat().st_size for path in sorted((results / "tables").iterdir())}
+    rows = [[name, f"{size / 2**20:.2f}"] for name, size in sizes.items()]
+    body = (
+        f"{args.subjects} subjects: {took:.1f} s (limit {LIMIT:.0f} s), of it {busy:.1f} s on the "
+        f"CPU; load average {os.getloadavg()[0]:.0f}; peak memory {peak:.0f} MiB.\n\n"
+        + report.table(["file", "size, MiB"], rows)
+    )
+    report.publish("docs/performance.md", "tables", body, SOURCES, args.write)
+    return int(took > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
