@@ -1,6 +1,7 @@
 """A client of a viewer over a real websocket, in the place of viser's page."""
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from avatar.animate.loaded import HeadAvatar
 from avatar.rig.rotations import matrix_to_quat
 from avatar.viewer.camera import Eye, start
 from avatar.viewer.viewer import Viewer
+
+PATIENCE = 120  # seconds: the first picture of a process may have to wait for compiled kernels
 
 
 def _messages_in(data: bytes) -> list[dict[str, Any]]:
@@ -72,7 +75,8 @@ class Client:
         Args:
             work: called until it arrives.
         """
-        for _ in range(1000):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
             work()
             try:
                 data = self._socket.recv(timeout=0.01)
@@ -83,7 +87,7 @@ class Client:
                 if message.get("format") == kind and message.get("rgb_data"):
                     image = np.frombuffer(message["rgb_data"], np.uint8)
                     return cv2.imdecode(image, cv2.IMREAD_COLOR)[..., ::-1]
-        raise AssertionError(f"no {kind} in ten seconds")
+        raise AssertionError(f"no {kind} in {PATIENCE} seconds")
 
     def drain(self) -> None:
         """Read all pictures until the connection ends."""
@@ -108,8 +112,9 @@ def joined(viewer: Viewer, shown: HeadAvatar, size: tuple[int, int]) -> Client:
     """A client that the viewer knows, before the face."""
     client = Client(viewer.server.get_port())
     client.look(front_eye(shown, size))
-    for _ in range(1000):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         if viewer.connected:
             return client
         viewer.wait(0.01)
-    raise AssertionError("not connected in ten seconds")
+    raise AssertionError(f"not connected in {PATIENCE} seconds")
