@@ -7,6 +7,7 @@ rows of two or more subjects the best value of each metric is marked, and the se
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from pipeline.evaluate.summaries import ABOUT, METRICS, NO_AVATAR, Failure
@@ -20,13 +21,18 @@ _HOW = {
     "gaussians": "Gaussians", "background": "background", "code_version": "code",
     "torch_version": "torch", "dataset_sha256": "dataset", "date": "date",
 }  # fmt: skip
+PROTOCOLS = {
+    "novel_view": "a held-out camera on training timesteps",
+    "self_reenactment": "held-out timesteps, with the parameters that the avatar was made with",
+    "self_reenactment_refined": "the same frames, with parameters refined on them through the "
+    "finished avatar",
+}
 _LEGEND = (
     "Means over frames, {area}, the foreground in front of the background of the table of "
     "settings (grey level, 1 is white); PSNR in dB (higher is better), SSIM (higher), FLIP "
-    "(lower). `novel_view`: a held-out camera on training timesteps. `self_reenactment`: held-out "
-    "timesteps, with the parameters that the avatar was made with. `self_reenactment_refined`: "
-    "the same frames, with parameters refined on them through the finished avatar. A preset with "
-    "`+` has overrides, named by their hash.",
+    "(lower). "
+    + " ".join(f"`{name}`: {text}." for name, text in PROTOCOLS.items())
+    + " A preset with `+` has overrides, named by their hash.",
     "Bold: best of all subjects of the same protocol, group and background{also}; underlined: "
     "second best. Only figures of the same person's frames compare methods: give such subjects a "
     "group of their own.",
@@ -55,10 +61,19 @@ class Section:
     rows: Sequence[Sequence[Cell]] = ()
 
 
-def metrics_page(rows: list[dict[str, Any]], failures: list[Failure]) -> list[Section]:
-    """Metrics on the full frame, how each avatar was made, and what is not right."""
+def metrics_page(
+    rows: list[dict[str, Any]], failures: list[Failure], published: Sequence[dict[str, Any]] = ()
+) -> list[Section]:
+    """Metrics on the full frame, how each avatar was made, and what is not right.
+
+    Args:
+        published: `published.read_published`; of those, the rows of protocols in `rows` are shown.
+    """
     rows = [row for row in rows if row["region"] == "full"]
     sections = [_metrics(rows, "full frame", [*FIRST, "protocol", "n", *METRICS])]
+    measured = {row["protocol"] for row in rows}
+    if beside := [row for row in published if row["protocol"] in measured]:
+        sections.append(_beside(rows, beside))
     if rows:
         made = dict.fromkeys(tuple(_cells(row, _HOW)) for row in rows)
         sections.append(Section("Settings", (), list(_HOW.values()), list(made)))
@@ -92,6 +107,31 @@ def _metrics(
         for k, row in enumerate(rows)
     ]
     return Section("Metrics", legend, columns, cells)
+
+
+def _beside(rows: list[dict[str, Any]], published: Sequence[dict[str, Any]]) -> Section:
+    """Published figures, and the means of this run's subjects under the same protocols."""
+    protocols = {row["protocol"] for row in published}
+    parts = defaultdict(list)
+    for row in rows:
+        if row["protocol"] in protocols:
+            method = f"headsplat, preset {_text(row, 'preset')}"
+            parts[row["protocol"], row["group"], method].append(row)
+    ours = [
+        {"protocol": protocol, "dataset": group, "method": method, "subjects": len(part)}
+        | {name: fmean(row[name] for row in part) for name in METRICS}
+        | {"source": "this page"}
+        for (protocol, group, method), part in parts.items()
+    ]
+    theirs = [row | {"subjects": None} for row in published]
+    columns = ["protocol", "dataset", "method", "subjects", *METRICS, "source"]
+    together = sorted([*theirs, *ours], key=lambda row: (row["protocol"], row["dataset"]))
+    text = (
+        "Published figures as they were entered, and means over the subjects of a group, which "
+        "stands as the dataset. Only figures of the same protocol and dataset are comparable."
+    )
+    cells = [_cells(row, columns) for row in together]
+    return Section("Beside published figures", [text], columns, cells)
 
 
 def _marks(rows: list[dict[str, Any]]) -> dict[tuple[int, str], str]:

@@ -3,7 +3,8 @@
 Reads what is there and never trains. `metrics.csv` has a row per subject and protocol on the
 full frame, `metrics_regions.csv` one per region. Both are also written as pages: Markdown, LaTeX
 and HTML. The page of `metrics` also names the subjects that failed and those whose avatar is no
-longer the one that was measured, and is printed.
+longer the one that was measured, and is printed. Published figures of the user's CSV
+(`config/published.csv`) are shown beside those of the same protocol.
 """
 
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from avatar.base import cli, files
 from pipeline.evaluate import formats
 from pipeline.evaluate.page import FIRST, metrics_page, regions_page
+from pipeline.evaluate.published import PLACE, read_published
 from pipeline.evaluate.summaries import COUNTS, MADE, METRICS, read_results
 
 _COLUMNS = [*FIRST, "protocol", "n", *METRICS, "overrides_hash", *MADE, "state"]
@@ -20,8 +22,17 @@ _FORMATS = {"md": formats.markdown, "tex": formats.latex, "html": formats.html}
 _DIGITS = 12  # of a dataset's hash
 
 
-def make_tables(results: Path) -> str:
-    """Write the tables of every subject under `results`; returns the Markdown page."""
+def make_tables(results: Path, published: Path | None = None) -> str:
+    """Write the tables of every subject under `results`; returns the Markdown page.
+
+    Args:
+        published: a CSV of published figures; None: `config/published.csv`, if it is there.
+    Raises:
+        UserError: that file has another form than `read_published` expects; nothing is written.
+    """
+    if published is None and PLACE.exists():
+        published = PLACE
+    others = read_published(published) if published else []
     found = read_results(results)
     for row in found.rows:
         if row["dataset_sha256"] is not None:
@@ -33,7 +44,7 @@ def make_tables(results: Path) -> str:
     _write_csv(folder / "metrics.csv", table.loc[table.region == "full", _COLUMNS])
     _write_csv(folder / "metrics_regions.csv", regions)
     pages = {
-        "metrics": metrics_page(found.rows, found.failures),
+        "metrics": metrics_page(found.rows, found.failures, others),
         "metrics_regions": regions_page(found.rows),
     }
     for name, sections in pages.items():
@@ -51,8 +62,11 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = cli.command_parser("tables", __doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument(
+        "--published", type=Path, metavar="FILE", help=f"CSV of published figures, default {PLACE}"
+    )
     args = parser.parse_args(argv)
-    return cli.run_command(args, lambda: print(make_tables(args.results), end=""))
+    return cli.run_command(args, lambda: print(make_tables(args.results, args.published), end=""))
 
 
 if __name__ == "__main__":
