@@ -22,6 +22,7 @@ VERBS = {
     "train": ("avatar.train.__main__", "train the avatar"),
     "evaluate": ("pipeline.evaluate.__main__", "measure the avatar on held-out frames"),
     "tables": ("pipeline.evaluate.tables", "write the tables of all subjects"),
+    "report": ("pipeline.report.__main__", "write the report of a subject, one HTML file"),
     "rig": ("pipeline.rigs.__main__", "bake a head rig"),
     "demo": ("pipeline.demo.__main__", "render the demo capture"),
     "drive": ("pipeline.drive.__main__", "render an avatar in another motion"),

@@ -1,0 +1,1 @@
+"""Report: what is known of one subject as a page: figures, pictures, quality, provenance."""

@@ -1,0 +1,101 @@
+"""Held-out frames beside their renders: the best, the median and the worst of each protocol."""
+
+import base64
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, UInt8
+
+from avatar.base.errors import UserError
+from avatar.data import jpeg
+from avatar.data.dataset import Dataset
+from avatar.evaluate.renders import PROTOCOLS, render_rows
+from avatar.evaluate.scores import FrameScores, score_frame
+from avatar.gaussians.avatar_file import Avatar
+from avatar.rig import HeadRig
+
+MOST_PIXELS = 480  # of a picture's longer side
+RANKS = ("best", "median", "worst")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One frame. The pictures are JPEG bytes by name: truth, render, error (FLIP, magma, 0..1)."""
+
+    protocol: str
+    rank: str
+    where: pd.Series
+    pictures: dict[str, bytes]
+
+
+def show_frames(
+    metrics: pd.DataFrame, avatar: Avatar, rig: HeadRig, dataset: Dataset, background: float
+) -> list[Shown]:
+    """Render the frames again that `ranked` chooses.
+
+    Args:
+        metrics: a row per frame and region, see `pipeline.report.record`.
+        background: grey level behind truth and render.
+    Raises:
+        UserError: the dataset lacks a frame of the table.
+    """
+    behind = np.full(3, background, np.float32)
+    shown = []
+    for protocol in PROTOCOLS:
+        of_protocol = metrics[(metrics.protocol == protocol) & (metrics.region == "full")]
+        chosen = ranked(of_protocol)
+        rows = np.array([_row(dataset, where) for where in chosen.values()], int)
+        rendered = render_rows(avatar, rig, dataset, rows, behind)
+        for (rank, where), frame in zip(chosen.items(), rendered, strict=True):
+            image, alpha = dataset.image(frame.row), dataset.alpha(frame.row)
+            scored = score_frame(frame, image, alpha, behind, {})
+            shown.append(Shown(protocol, rank, where, _pictures(scored)))
+    return shown
+
+
+def ranked(full: pd.DataFrame) -> dict[str, pd.Series]:
+    """The rows with the highest, the middle and the lowest PSNR; fewer where there are fewer."""
+    ordered = full.sort_values("psnr", ascending=False, kind="stable")
+    last = len(ordered) - 1
+    places = {"best": 0, "median": last // 2, "worst": last} if last >= 2 else {"best": 0}
+    if last == 1:
+        places["worst"] = 1
+    return {rank: ordered.iloc[place] for rank, place in places.items()} if last >= 0 else {}
+
+
+def _row(dataset: Dataset, where: pd.Series) -> int:
+    """The row of a table's frame."""
+    try:
+        row = dataset.row(int(where.timestep), dataset.camera_ids.index(where.camera))
+    except (ValueError, IndexError):
+        row = -1
+    if row < 0:
+        raise UserError(
+            f"{dataset.path} has no frame of camera {where.camera} at timestep {where.timestep}, "
+            "which eval/metrics.csv names: evaluate the subject again"
+        )
+    return row
+
+
+def _pictures(scored: FrameScores) -> dict[str, bytes]:
+    error = cv2.applyColorMap(_bytes(scored.flip), cv2.COLORMAP_MAGMA)[..., ::-1]
+    images = {"truth": _bytes(scored.truth), "render": _bytes(scored.image), "error": error}
+    return {name: jpeg.encode(small(image)) for name, image in images.items()}
+
+
+def small(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The image, shrunk to at most `MOST_PIXELS`."""
+    factor = min(1.0, MOST_PIXELS / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+
+
+def _bytes(image: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def data_uri(picture: bytes) -> str:
+    """JPEG bytes as an address that needs no request."""
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")
