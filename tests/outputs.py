@@ -27,19 +27,23 @@ def listed() -> dict[str, re.Pattern[str]]:
     names = [SUBJECT + name for name in rows(SUBJECT) if name != "file" and name.strip("-")]
     names += re.findall(r"`(results/[^` ]+)`", section(SUBJECT))
     names += [TABLES + name for name in re.findall(_A_TABLE, section(TABLES))]
-    return {name: _pattern(name) for name in names}
+    return {one: _pattern(one) for name in names for one in _each(name)}
+
+
+def _each(name: str) -> list[str]:
+    """`{a,b}` stands for both: a run leaves every one."""
+    found = re.search(r"\{([^}]*)\}", name)
+    if found is None:
+        return [name]
+    before, after = name[: found.start()], name[found.end() :]
+    return [one for part in found[1].split(",") for one in _each(before + part + after)]
 
 
 def _pattern(name: str) -> re.Pattern[str]:
-    """`<x>` stands for any name, `{a,b}` for either; a folder for all that is in it."""
-    parts = []
-    for part in re.split(r"(<\w+>|\{[^}]*\})", name):
-        if part.startswith("<"):
-            parts.append("[^/]+")
-        elif part.startswith("{"):
-            parts.append(f"(?:{'|'.join(map(re.escape, part[1:-1].split(',')))})")
-        else:
-            parts.append(re.escape(part))
+    """`<x>` stands for any name, a folder for all that is in it."""
+    parts = (
+        "[^/]+" if part.startswith("<") else re.escape(part) for part in re.split(r"(<\w+>)", name)
+    )
     return re.compile("".join(parts) + (".+" if name.endswith("/") else ""))
 
 

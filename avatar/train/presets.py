@@ -177,9 +177,9 @@ QUICK = Preset(
     basis=Basis(size=16),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
-# Changes to every preset for one camera, which does not show view dependence, how far a Gaussian
-# reaches in depth, or before a background of its colour that it is half transparent; and the
-# cameras have no spread.
+# Changes to every preset for one camera. Its frames constrain neither view dependence nor how far a
+# Gaussian reaches in depth, and do not show that a head is half transparent where it has the
+# background's colour. The cameras have no spread.
 ONE_CAMERA: dict[str, Any] = {
     "sh_degree": 0,
     "extent": "head",

@@ -213,10 +213,15 @@ def playback_rate(dataset: Dataset) -> float:
     return float(np.clip(1 / np.median(steps), 5, 30)) if len(steps) else 25.0
 
 
-def comparison(frame: FrameScores, protocol: str) -> UInt8[np.ndarray, "H W 3"]:
-    """Truth, render and FLIP error (magma, 0..1) side by side under a caption."""
+def pictures(frame: FrameScores) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
+    """A frame as `truth`, `render` and `error`: FLIP from 0 (black) to 1 (bright yellow), magma."""
     error = cv2.applyColorMap(_bytes(frame.flip), cv2.COLORMAP_MAGMA)[..., ::-1]
-    images = np.concatenate([_bytes(frame.truth), _bytes(frame.image), error], 1)
+    return {"truth": _bytes(frame.truth), "render": _bytes(frame.image), "error": error}
+
+
+def comparison(frame: FrameScores, protocol: str) -> UInt8[np.ndarray, "H W 3"]:
+    """Its `pictures` side by side under a caption."""
+    images = np.concatenate(list(pictures(frame).values()), 1)
     band = np.full((_BAND, images.shape[1], 3), 255, np.uint8)
     psnr = frame.scores["full"]["psnr"]
     for column, text in enumerate(("truth", f"{protocol} {psnr:.1f} dB", "FLIP")):

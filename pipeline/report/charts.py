@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 WIDTH, HEIGHT = 720, 190
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 10, 26  # pixels around the plot
+LEFT, RIGHT, TOP, BOTTOM = 56, 28, 10, 26  # pixels around the plot
 MOST_POINTS = 600  # of a line
 _TICKS = 5
 
@@ -23,11 +23,12 @@ def line_chart(label: str, lines: Mapping[str, Line]) -> str:
         lines: name to x and y. Long ones are averaged; a gap stays where y is not finite.
     """
     thinned = {name: thin(*line) for name, line in lines.items()}
-    points = [np.stack(line)[:, np.isfinite(line[1])] for line in thinned.values()]
-    every = np.concatenate([np.zeros((2, 0)), *points], 1)
-    if not every.size:
+    every = np.concatenate([np.zeros((2, 0)), *map(np.stack, thinned.values())], 1)
+    known = np.isfinite(every[1])
+    if not known.any():
         return ""
-    (x0, x1), (y0, y1) = (_range(values) for values in every)
+    # Charts of the same lines have one x axis, also where some of them have no y.
+    (x0, x1), (y0, y1) = _range(every[0]), _range(every[1, known])
 
     def place(x: float, y: float) -> tuple[float, float]:
         across, up = (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from avatar.base.errors import UserError
 from avatar.data import jpeg
 from avatar.data.dataset import Dataset
 from avatar.evaluate.renders import PROTOCOLS, render_rows
-from avatar.evaluate.scores import FrameScores, score_frame
+from avatar.evaluate.scores import score_frame
 from avatar.gaussians.avatar_file import Avatar
 from avatar.rig import HeadRig
+from pipeline.evaluate.run import pictures
 
 MOST_PIXELS = 480  # of a picture's longer side
 RANKS = ("best", "median", "worst")
@@ -22,7 +23,7 @@ RANKS = ("best", "median", "worst")
 
 @dataclass(frozen=True)
 class Shown:
-    """One frame. The pictures are JPEG bytes by name: truth, render, error (FLIP, magma, 0..1)."""
+    """One frame. The pictures are JPEG bytes by name, see `evaluate.run.pictures`."""
 
     protocol: str
     rank: str
@@ -50,8 +51,9 @@ def show_frames(
         rendered = render_rows(avatar, rig, dataset, rows, behind)
         for (rank, where), frame in zip(chosen.items(), rendered, strict=True):
             image, alpha = dataset.image(frame.row), dataset.alpha(frame.row)
-            scored = score_frame(frame, image, alpha, behind, {})
-            shown.append(Shown(protocol, rank, where, _pictures(scored)))
+            parts = pictures(score_frame(frame, image, alpha, behind, {}))
+            encoded = {name: jpeg.encode(small(part)) for name, part in parts.items()}
+            shown.append(Shown(protocol, rank, where, encoded))
     return shown
 
 
@@ -79,21 +81,11 @@ def _row(dataset: Dataset, where: pd.Series) -> int:
     return row
 
 
-def _pictures(scored: FrameScores) -> dict[str, bytes]:
-    error = cv2.applyColorMap(_bytes(scored.flip), cv2.COLORMAP_MAGMA)[..., ::-1]
-    images = {"truth": _bytes(scored.truth), "render": _bytes(scored.image), "error": error}
-    return {name: jpeg.encode(small(image)) for name, image in images.items()}
-
-
 def small(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """The image, shrunk to at most `MOST_PIXELS`."""
     factor = min(1.0, MOST_PIXELS / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
-
-
-def _bytes(image: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def data_uri(picture: bytes) -> str:

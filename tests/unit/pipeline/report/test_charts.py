@@ -22,11 +22,11 @@ MIDDLE = (HEIGHT - BOTTOM + TOP) / 2
 def test_a_line_fills_the_plot_and_leaves_gaps() -> None:
     svg = line_chart("PSNR", {"a": (np.arange(5.0), np.array([20.0, 30, np.nan, 25, np.nan]))})
     found = re.search(r'class="line l0" d="([^"]*)"', svg)
-    third = round(LEFT + (WIDTH - LEFT - RIGHT) / 3, 1)
-    # x spans the finite points, 0 to 3; the last one stands alone.
+    first, third = (round(LEFT + (WIDTH - LEFT - RIGHT) * k / 4, 1) for k in (1, 3))
+    # x spans all points, 0 to 4, whether they have a y or not; the last one that has stands alone.
     assert found
     assert found[1] == (
-        f"M{LEFT}.0 {HEIGHT - BOTTOM}.0L{third} {TOP}.0M{WIDTH - RIGHT}.0 {MIDDLE}h0"
+        f"M{LEFT}.0 {HEIGHT - BOTTOM}.0L{first} {TOP}.0M{third} {MIDDLE}h0"
     )
 
 
