@@ -19,6 +19,7 @@ include: "workflow/rules/pack.smk"
 include: "workflow/rules/refine.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/tables.smk"
 
 

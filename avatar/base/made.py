@@ -14,7 +14,7 @@ from typing import Any
 from avatar.base import files
 
 # In the order of the data.
-STAGES = ("ingest", "matte", "track", "pack", "refine", "train", "evaluate")
+STAGES = ("ingest", "matte", "track", "pack", "refine", "train", "evaluate", "report")
 FOLDER = "made"
 BY_HAND = "by-hand"
 # `field(default=2, metadata=NO_EFFECT)`: a setting that changes nothing in what the stage writes.

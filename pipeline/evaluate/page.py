@@ -167,10 +167,15 @@ def _cells(row: dict[str, Any], columns: Iterable[str]) -> list[Cell]:
     return [Cell(_text(row, column)) for column in columns]
 
 
+def preset_text(row: dict[str, Any]) -> str:
+    """A preset's name, with the hash of its overrides if it has any."""
+    return "+".join(str(row[key]) for key in ("preset", "overrides_hash") if row[key])
+
+
 def _text(row: dict[str, Any], column: str) -> str:
     value = row[column]
-    if column == "preset" and row["overrides_hash"]:
-        return f"{value}+{row['overrides_hash']}"
+    if column == "preset":
+        return preset_text(row)
     if value is None:
         return "NA"
     if column in _DIGITS:

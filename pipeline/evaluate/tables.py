@@ -4,7 +4,8 @@ Reads what is there and never trains. `metrics.csv` has a row per subject and pr
 full frame, `metrics_regions.csv` one per region. Both are also written as pages: Markdown, LaTeX
 and HTML. The page of `metrics` also names the subjects that failed and those whose avatar is no
 longer the one that was measured, and is printed. Published figures of the user's CSV
-(`config/published.csv`) are shown beside those of the same protocol.
+(`config/published.csv`) are shown beside those of the same protocol. `results/index.html` shows
+all subjects, sorts and filters.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from avatar.base import cli, files
-from pipeline.evaluate import formats
+from pipeline.evaluate import formats, index
 from pipeline.evaluate.page import FIRST, metrics_page, regions_page
 from pipeline.evaluate.published import PLACE, read_published
 from pipeline.evaluate.summaries import COUNTS, MADE, METRICS, read_results
@@ -50,6 +51,7 @@ def make_tables(results: Path, published: Path | None = None) -> str:
     for name, sections in pages.items():
         for suffix, written in _FORMATS.items():
             files.write_text(folder / f"{name}.{suffix}", written(sections))
+    files.write_text(results / index.NAME, index.index(results, found))
     return formats.markdown(pages["metrics"])
 
 

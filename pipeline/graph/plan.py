@@ -32,6 +32,7 @@ VERSIONS = {
     "refine": 2,
     "train": 6,
     "evaluate": 6,
+    "report": 1,
 }
 # The files without which a stage counts as not made; relative to results/<subject>.
 FILES = {
@@ -42,6 +43,7 @@ FILES = {
     "refine": ("refine/params.npz", "refine/quality.json"),
     "train": ("avatar/avatar.safetensors", "avatar/rig_params.npz"),
     "evaluate": ("eval/summary.json", "eval/metrics.csv"),
+    "report": ("report.html", "thumbnail.webp"),
 }
 
 
@@ -74,6 +76,8 @@ def made_from(
 
 
 def _settings(stage: str, config: Configuration, capture: Contents) -> dict[str, Any]:
+    if stage not in config.stages:
+        return {}
     part = made.output_part(config.stages[stage])
     if stage == "ingest":
         for name in _unused(capture):

@@ -7,7 +7,7 @@ frames, metrics over time, the training curve, the quality of the stages, proven
 import sys
 from pathlib import Path
 
-from avatar.base import cli
+from avatar.base import cli, made
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,6 +16,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("subject", help="the subject's name")
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
     parser.add_argument("--rig", type=Path, help="the rig's npz file, if not in results/rigs/")
+    parser.add_argument(
+        "--made-from", default=made.BY_HAND, help="hash of the inputs; the workflow passes it"
+    )
     args = parser.parse_args(argv)
 
     def work() -> None:
@@ -23,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
 
         print(write_report(args.subject, args.results, args.rig))
 
-    return cli.run_command(args, work)
+    return cli.run_stage("report", args, work)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 Sections and texts are data (`contents.yaml`); a section's `block` names one of `BLOCKS`.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
-from importlib.resources import files as package_files
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
+from pipeline.common import html
 from pipeline.common.text import shown as harmless
 from pipeline.evaluate.run import METRICS, summarise
 from pipeline.report.charts import legend, line_chart
@@ -21,17 +20,14 @@ from pipeline.report.pictures import Shown, data_uri
 from pipeline.report.record import Record
 
 DIGITS = {"psnr": 2}  # behind the point; 4 of other metrics
+_PACKAGE = "pipeline.report"
 STATUS_WORDS = {"pass": "pass", "warn": "warning", "fail": "fail"}
 
 
 @cache
 def contents() -> dict[str, Any]:
     """Sections, captions, names of figures, and advice."""
-    return yaml.safe_load(_file("contents.yaml"))
-
-
-def _file(name: str) -> str:
-    return (package_files("pipeline.report") / name).read_text(encoding="utf-8")
+    return yaml.safe_load(html.read(_PACKAGE, "contents.yaml"))
 
 
 def page(record: Record, frames: list[Shown]) -> str:
@@ -40,7 +36,7 @@ def page(record: Record, frames: list[Shown]) -> str:
     notice = contents()["states"].get(record.state, "")
     values = {
         "subject": text(record.subject),
-        "style": _file("report.css"),
+        "style": html.theme() + html.read(_PACKAGE, "report.css"),
         "notice": f'<p class="notice">{notice}</p>' if notice else "",
         "links": "".join(
             f'<li><a href="#{part["block"]}">{part["title"]}</a></li>' for part in sections
@@ -52,8 +48,7 @@ def page(record: Record, frames: list[Shown]) -> str:
             for part in sections
         ),
     }
-    # One pass, so that nothing inserted is searched for places of other values.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _file("report.html"))
+    return html.fill(html.read(_PACKAGE, "report.html"), values)
 
 
 def text(value: object) -> str:

@@ -1,11 +1,16 @@
-"""Write the report of a subject: results/<subject>/ -> results/<subject>/report.html."""
+"""Write the report of a subject: results/<subject>/ -> results/<subject>/report.html.
+
+Also its thumbnail for `results/index.html`.
+"""
 
 from pathlib import Path
 
+from avatar.animate.loaded import HeadAvatar
 from avatar.base import files
 from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from avatar.export.subject import Subject
+from pipeline.evaluate import index
 from pipeline.evaluate.run import check_origin
 from pipeline.report.page import page
 from pipeline.report.pictures import show_frames
@@ -37,5 +42,7 @@ def write_report(subject: str, results: Path, rig: Path | None = None) -> Path:
         shown = show_frames(record.metrics, avatar, loaded.rig, dataset, background)
     text = page(record, shown)
     assert len(text.encode()) < LIMIT
+    still = HeadAvatar(loaded.rig, avatar)
+    index.save_picture(home / index.PICTURE, still.render(still.pose(), index.SIZE)[0])
     files.write_text(home / NAME, text)
     return home / NAME

@@ -23,6 +23,7 @@ _FLAGS = (
 )
 # The browser reads descriptor 3 and writes descriptor 4.
 _SHELL = 'exec "$@" 3</dev/fd/{} 4>/dev/fd/{}'
+_CODES = {"Enter": 13, "Tab": 9}
 _MOST_SECONDS = 120.0  # for one answer
 
 
@@ -146,6 +147,8 @@ class Page:
     def key(self, key: str) -> None:
         """Press and release a key, named as `KeyboardEvent.key` names it."""
         text = {"text": key} if len(key) == 1 else {"code": key}
+        if key in _CODES:  # what activates a button or moves the focus
+            text |= {"windowsVirtualKeyCode": _CODES[key], "text": "\r" if key == "Enter" else ""}
         self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
 

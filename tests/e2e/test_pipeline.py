@@ -21,13 +21,14 @@ OUTPUTS = [
     "track/overlay.mp4", "dataset.h5", "refine/params.npz", "refine/quality.json",
     "avatar/avatar.safetensors", "avatar/local_frame.ply", "avatar/rig_params.npz",
     "avatar/train_log.csv", "eval/metrics.csv", "eval/summary.json", "eval/comparison.mp4",
+    "report.html", "thumbnail.webp",
 ]  # fmt: skip
 
 
 # On the page of outputs, but not of a run of a capture with the rig `anny`.
 NOT_OF_A_RUN = {
     *(outputs.SUBJECT + name for name in ("avatar/flame_param.npz", "checkpoints/<run>/")),
-    *(outputs.SUBJECT + name for name in ("export/", "drive/", "report.html")),
+    *(outputs.SUBJECT + name for name in ("export/", "drive/")),
     *("results/demo/capture/", "results/demo/truth/"),
 }
 
@@ -70,6 +71,9 @@ def test_a_good_subject_is_finished_beside_a_bad_one(baked: Path, snakemake: Run
     assert (table.subject == "good").all()
     assert (table.psnr > 15).all()
     assert "bad" in (baked / "results/tables/metrics.md").read_text()
+    index = (baked / "results/index.html").read_text()
+    assert '"state":"evaluated","subject":"good"' in index
+    assert '"state":"failed","subject":"bad"' in index
 
     with Dataset(baked / "results/good/dataset.h5") as data:
         counts = np.bincount(data.split, minlength=4)

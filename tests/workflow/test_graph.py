@@ -10,7 +10,7 @@ import pytest
 
 from tests.workflow.conftest import ROOT, Run
 
-STAGES = ["ingest", "matte", "track", "pack", "refine", "train", "evaluate"]
+STAGES = ["ingest", "matte", "track", "pack", "refine", "train", "evaluate", "report"]
 
 
 def _jobs(output: str) -> dict[str, int]:
@@ -32,7 +32,7 @@ def test_demo_plans_every_stage_once(snakemake: Run) -> None:
     answer = snakemake("-n", "--cores", "2", "demo")
     assert answer.returncode == 0
     expected = dict.fromkeys(["rig", "demo_capture", *STAGES, "demo"], 1)
-    assert _jobs(answer.stdout + answer.stderr) == expected | {"total": 10}
+    assert _jobs(answer.stdout + answer.stderr) == expected | {"total": 11}
 
 
 def test_no_target_means_every_subject_but_the_demo(snakemake: Run, project: Path) -> None:
@@ -202,7 +202,7 @@ def test_odd_captures_are_named_and_the_others_planned(snakemake: Run, project: 
     answer = snakemake("-n", "--cores", "1", "--keep-going")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     jobs = _jobs(answer.stdout + answer.stderr)
-    assert (jobs["train"], jobs["total"]) == (2, 2 * 7 + 2)
+    assert (jobs["train"], jobs["total"]) == (2, 2 * 8 + 2)
     warnings = _lines(answer, "warning")
     assert len(warnings) == len(odd) + 2
     assert all(line.endswith("it is left out") for line in warnings)

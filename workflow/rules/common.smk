@@ -174,7 +174,7 @@ def done(stage):
 def finished(subject):
     """Input: the stamp of a subject's last stage."""
     return lambda wildcards: str(
-        made.stamp(RESULTS / subject, "evaluate", hashes(subject)["evaluate"])
+        made.stamp(RESULTS / subject, "report", hashes(subject)["report"])
     )
 
 

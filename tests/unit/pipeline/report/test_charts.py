@@ -25,9 +25,7 @@ def test_a_line_fills_the_plot_and_leaves_gaps() -> None:
     first, third = (round(LEFT + (WIDTH - LEFT - RIGHT) * k / 4, 1) for k in (1, 3))
     # x spans all points, 0 to 4, whether they have a y or not; the last one that has stands alone.
     assert found
-    assert found[1] == (
-        f"M{LEFT}.0 {HEIGHT - BOTTOM}.0L{first} {TOP}.0M{third} {MIDDLE}h0"
-    )
+    assert found[1] == (f"M{LEFT}.0 {HEIGHT - BOTTOM}.0L{first} {TOP}.0M{third} {MIDDLE}h0")
 
 
 def test_a_chart_without_a_point_is_empty() -> None:
