@@ -28,7 +28,8 @@ from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
 from avatar.data.layout import TRAIN
 from avatar.evaluate.metrics import psnr, squared_error, ssim
-from avatar.evaluate.renders import PROTOCOLS, protocol_rows, render_rows
+from avatar.evaluate.protocols import WHOLE
+from avatar.evaluate.renders import protocol_rows, render_rows
 from avatar.gaussians.avatar_file import Avatar
 from avatar.rig import HeadRig, RigParams
 from avatar.train.checkpoint import run_key
@@ -74,7 +75,7 @@ def run(variant: str, overrides: dict[str, Any], seed: int, args: argparse.Names
             pass
         avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
         rows = []
-        for protocol in PROTOCOLS:
+        for protocol in WHOLE:
             scores = measure(avatar, rig, dataset, protocol)
             rows.append({
                 "variant": variant, "seed": seed, "protocol": protocol, **scores,
@@ -132,7 +133,7 @@ def table(path: Path, keys: set[str]) -> str:
     found = found.drop_duplicates(["variant", "seed", "protocol"], keep="last")
     base = found[found.variant == "default"].set_index(["protocol", "seed"])
     lines = []
-    for protocol in PROTOCOLS:
+    for protocol in WHOLE:
         rows = []
         for variant in dict.fromkeys(found.variant):
             part = found[(found.variant == variant) & (found.protocol == protocol)]

@@ -20,7 +20,8 @@ from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
 from avatar.data.layout import TRAIN
 from avatar.evaluate.metrics import psnr, squared_error
-from avatar.evaluate.renders import PROTOCOLS, protocol_rows, render_rows
+from avatar.evaluate.protocols import WHOLE
+from avatar.evaluate.renders import protocol_rows, render_rows
 from avatar.evaluate.scores import rig_regions
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.render.mesh import interpolate, rasterize_mesh
@@ -144,7 +145,7 @@ def bare_mesh(avatar: Avatar, rig: HeadRig, dataset: Dataset, picture: Path | No
     """Table for the whole mask, and for where the mesh is: it has no hair."""
     colors = vertex_colors(rig, avatar.params, dataset)
     lines = []
-    for protocol in PROTOCOLS:
+    for protocol in WHOLE:
         rows = protocol_rows(dataset, protocol)
         found: dict[str, list[list[float]]] = {"mask": [], "mask, on the mesh": []}
         for count, frame in enumerate(render_rows(avatar, rig, dataset, rows, WHITE)):

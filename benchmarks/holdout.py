@@ -24,7 +24,7 @@ from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
 from avatar.data.layout import TRAIN
 from avatar.evaluate.metrics import psnr, squared_error
-from avatar.evaluate.renders import REFINED, render_rows
+from avatar.evaluate.renders import render_rows
 from avatar.evaluate.scores import map_regions, rig_regions
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.rig import HeadRig
@@ -49,6 +49,7 @@ BEFORE: dict[str, dict[str, float]] = {
     "long_hair_woman_512": {"full": 17.96, "mask": 19.42, "head": 18.71},
 }
 HELD, NEW = "self_reenactment", "novel_view"
+REFINED = "self_reenactment_refined"
 # The columns of each table: title, and name in the measurements.
 FULL = {
     "n": "n",

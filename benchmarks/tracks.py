@@ -18,7 +18,7 @@ import torch
 from avatar.base import files
 from avatar.base.memory import keep_freed_memory
 from avatar.data.dataset import Dataset
-from avatar.evaluate.renders import PROTOCOLS
+from avatar.evaluate.protocols import WHOLE
 from avatar.gaussians.avatar_file import Avatar
 from avatar.rig import HeadRig, RigParams
 from avatar.train.presets import TrainSettings, resolve
@@ -63,7 +63,7 @@ def run(
         for _ in trainer.steps():
             pass
         avatar = Avatar(trainer.gaussians.detached(), trainer.tuned_params(), {}, trainer.space)
-        return {protocol: measure(avatar, rig, dataset, protocol) for protocol in PROTOCOLS}
+        return {protocol: measure(avatar, rig, dataset, protocol) for protocol in WHOLE}
 
 
 def main() -> None:

@@ -10,38 +10,40 @@ from jaxtyping import Float, Int
 
 from avatar.data.dataset import Dataset
 from avatar.data.frames import camera_tensors
-from avatar.data.layout import TEST, VAL
+from avatar.evaluate.protocols import PROTOCOLS
 from avatar.gaussians.avatar_file import Avatar
 from avatar.refine.through import refine_through
 from avatar.render import Views, render
 from avatar.rig import HeadRig
 
-PROTOCOLS = {"novel_view": VAL, "self_reenactment": TEST}  # driven by the avatar's parameters
-REFINED = "self_reenactment_refined"  # driven by parameters refined through the avatar
 _BATCH = 8  # images rendered at a time
 
 
 @dataclass(frozen=True)
 class RenderedFrame:
-    """A frame's render, and the mesh it was driven by."""
+    """A frame's render, how much of each pixel it covers, and the mesh it was driven by."""
 
     row: int
     image: Float[np.ndarray, "H W 3"]
+    coverage: Float[np.ndarray, "H W"]
     verts: Float[np.ndarray, "V 3"]
 
 
 def protocol_rows(dataset: Dataset, protocol: str) -> Int[np.ndarray, "R"]:
     """The frames of a protocol, by timestep, then camera."""
-    rows = dataset.rows((PROTOCOLS | {REFINED: TEST})[protocol])
+    rows = dataset.rows(PROTOCOLS[protocol].split)
+    if last := PROTOCOLS[protocol].last:
+        rows = rows[np.isin(dataset.timestep[rows], np.unique(dataset.timestep[rows])[-last:])]
     return rows[np.lexsort((dataset.camera[rows], dataset.timestep[rows]))]
 
 
 def as_driven(avatar: Avatar, rig: HeadRig, dataset: Dataset, protocol: str) -> Avatar:
     """The avatar with the parameters that drive it in a protocol.
 
-    Only `REFINED` looks at frames: those of its own timesteps. The Gaussians stay as they are.
+    Only a refined protocol looks at frames: those of its own timesteps. The Gaussians stay as they
+    are.
     """
-    if protocol != REFINED:
+    if not PROTOCOLS[protocol].refined:
         return avatar
     timesteps = np.unique(dataset.timestep[protocol_rows(dataset, protocol)])
     return replace(avatar, params=refine_through(avatar, rig, dataset, timesteps))
@@ -78,6 +80,7 @@ def render_rows(
             for first in range(0, len(same), _BATCH):
                 chosen = same[first : first + _BATCH]
                 views = Views(*camera_tensors(dataset.cameras, dataset.camera[chosen]))
-                images = render(world, views.to(device), behind).rgb.clamp(0, 1).cpu()
-                for row, image in zip(chosen, images.numpy(), strict=True):
-                    yield RenderedFrame(int(row), image, verts.numpy())
+                output = render(world, views.to(device), behind)
+                images, covers = output.rgb.clamp(0, 1).cpu(), output.alpha[..., 0].cpu()
+                for row, image, cover in zip(chosen, images.numpy(), covers.numpy(), strict=True):
+                    yield RenderedFrame(int(row), image, cover, verts.numpy())

@@ -6,10 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from avatar.data.cameras import Cameras
-from avatar.data.frames import composite
 from avatar.data.layout import HEAD, TORSO
 from avatar.evaluate.metrics import all_maps, region_scores
-from avatar.evaluate.renders import RenderedFrame
+from avatar.evaluate.pixels import Pair
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig
 
@@ -70,20 +69,13 @@ class FrameScores:
     flip: Float[np.ndarray, "H W"]
 
 
-def score_frame(
-    rendered: RenderedFrame,
-    image: UInt8[np.ndarray, "H W 3"],
-    alpha: UInt8[np.ndarray, "H W"],
-    background: Float[np.ndarray, "3"],
-    regions: dict[str, Bool[np.ndarray, "H W"]],
-) -> FrameScores:
-    """Compare a render with its frame, composited over the same background.
+def score_frame(pair: Pair, regions: dict[str, Bool[np.ndarray, "H W"]]) -> FrameScores:
+    """Compare a render with its frame.
 
     Args:
         regions: beside `full` (all pixels) and `mask` (alpha of at least one half).
     """
-    truth = composite(image, alpha, background)
-    maps = all_maps(rendered.image, truth)
-    everywhere = {"full": np.ones(alpha.shape, bool), "mask": alpha >= 128}
+    maps = all_maps(pair.image, pair.truth)
+    everywhere = {"full": np.ones(pair.alpha.shape, bool), "mask": pair.alpha >= 0.5}
     scores = region_scores(maps, everywhere | regions)
-    return FrameScores(rendered.row, scores, truth, rendered.image, maps["flip"])
+    return FrameScores(pair.row, scores, pair.truth, pair.image, maps["flip"])

@@ -15,9 +15,10 @@ from PIL import Image
 
 from avatar.base import files, made, names
 from avatar.base.errors import UserError
+from avatar.evaluate.protocols import PROTOCOLS
 from pipeline.common import html
 from pipeline.common.gate import STATUSES, Quality
-from pipeline.evaluate.page import PROTOCOLS, preset_text
+from pipeline.evaluate.page import preset_text
 from pipeline.evaluate.summaries import METRICS, Failure, Results
 
 NAME = "index.html"

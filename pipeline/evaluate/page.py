@@ -10,29 +10,23 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from avatar.evaluate.protocols import PROTOCOLS
 from pipeline.evaluate.summaries import ABOUT, METRICS, NO_AVATAR, Failure
 
 BEST, SECOND = "best", "second"
 FIRST = [name for name in ABOUT if name != "overrides_hash"]
+_UNDER = ("protocol", "background")
 _DIGITS = {"psnr": 2, "ssim": 3, "flip": 3}
 _HIGHER = {"psnr", "ssim"}
 _HOW = {
     "subject": "subject", "preset": "preset", "images": "images", "seconds": "seconds",
-    "gaussians": "Gaussians", "background": "background", "code_version": "code",
+    "gaussians": "Gaussians", "code_version": "code",
     "torch_version": "torch", "dataset_sha256": "dataset", "date": "date",
 }  # fmt: skip
-PROTOCOLS = {
-    "novel_view": "a held-out camera on training timesteps",
-    "self_reenactment": "held-out timesteps, with the parameters that the avatar was made with",
-    "self_reenactment_refined": "the same frames, with parameters refined on them through the "
-    "finished avatar",
-}
 _LEGEND = (
-    "Means over frames, {area}, the foreground in front of the background of the table of "
-    "settings (grey level, 1 is white); PSNR in dB (higher is better), SSIM (higher), FLIP "
-    "(lower). "
-    + " ".join(f"`{name}`: {text}." for name, text in PROTOCOLS.items())
-    + " A preset with `+` has overrides, named by their hash.",
+    "Means over frames, {area}, the foreground in front of a background (grey level, 1 is white); "
+    "PSNR in dB (higher is better), SSIM (higher), FLIP (lower). A preset with `+` has overrides, "
+    "named by their hash.",
     "Bold: best of all subjects of the same protocol, group and background{also}; underlined: "
     "second best. Only figures of the same person's frames compare methods: give such subjects a "
     "group of their own.",
@@ -70,8 +64,13 @@ def metrics_page(
         published: `published.read_published`; of those, the rows of protocols in `rows` are shown.
     """
     rows = [row for row in rows if row["region"] == "full"]
-    sections = [_metrics(rows, "full frame", [*FIRST, "protocol", "n", *METRICS])]
+    sections = [_metrics(rows, "full frame", [*FIRST, *_UNDER, "n", *METRICS])]
     measured = {row["protocol"] for row in rows}
+    if known := [PROTOCOLS[name] for name in PROTOCOLS if name in measured]:
+        text = "Only figures of the same protocol and background are comparable."
+        header = ["protocol", "frames", "pixels", "parameters of the avatar"]
+        texts = ((p.name, p.frames, p.pixels, p.parameters) for p in known)
+        sections.append(_plain("Protocols", header, texts, text))
     if beside := [row for row in published if row["protocol"] in measured]:
         sections.append(_beside(rows, beside))
     if rows:
@@ -88,7 +87,7 @@ def metrics_page(
 
 def regions_page(rows: list[dict[str, Any]]) -> list[Section]:
     """Metrics of every region."""
-    columns = [*FIRST, "protocol", "region", "n", *METRICS]
+    columns = [*FIRST, *_UNDER, "region", "n", *METRICS]
     return [_metrics(rows, "of a region", columns, " and region")]
 
 
@@ -159,8 +158,8 @@ def _explain(state: str) -> str:
     return "measured before its data, settings or avatar changed: run the subject again"
 
 
-def _plain(title: str, header: Sequence[str], rows: Iterable[Iterable[str]]) -> Section:
-    return Section(title, (), header, [[Cell(text) for text in row] for row in rows])
+def _plain(title: str, header: Sequence[str], rows: Iterable[Iterable[str]], *text: str) -> Section:
+    return Section(title, text, header, [[Cell(text) for text in row] for row in rows])
 
 
 def _cells(row: dict[str, Any], columns: Iterable[str]) -> list[Cell]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from avatar.base.errors import UserError
+from avatar.evaluate.protocols import PROTOCOLS
 from pipeline.common.text import read_text, shown
-from pipeline.evaluate.page import PROTOCOLS
 from pipeline.evaluate.summaries import METRICS
 
 PLACE = Path("config/published.csv")

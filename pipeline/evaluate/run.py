@@ -23,15 +23,10 @@ from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
 from avatar.data.layout import TEST, UNUSED
 from avatar.evaluate.metrics import PIXELS_PER_DEGREE
+from avatar.evaluate.pixels import Pairs, shown_gaussians
 from avatar.evaluate.poses import pose_distances
-from avatar.evaluate.renders import (
-    PROTOCOLS,
-    REFINED,
-    RenderedFrame,
-    as_driven,
-    protocol_rows,
-    render_rows,
-)
+from avatar.evaluate.protocols import PROTOCOLS, Protocol
+from avatar.evaluate.renders import RenderedFrame, as_driven, protocol_rows, render_rows
 from avatar.evaluate.scores import FrameScores, map_regions, rig_regions, score_frame
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.render import default_device
@@ -75,11 +70,14 @@ def evaluate(
     with Dataset(home / "dataset.h5") as dataset, replacing(home / "eval") as folder:
         check_origin(avatar.about, dataset, home / "avatar")
         job = _Evaluation(dataset, avatar, rig, settings)
-        protocols = [*PROTOCOLS, *([REFINED] if settings.refined else [])]
-        shown = [protocol for protocol in protocols if len(protocol_rows(dataset, protocol))]
+        measured = [
+            protocol
+            for name, protocol in PROTOCOLS.items()
+            if len(protocol_rows(dataset, name)) and (settings.refined or not protocol.refined)
+        ]
         write_video(
             folder / "comparison.mp4",
-            (frame for protocol in shown for frame in job.measure(protocol)),
+            (frame for protocol in measured for frame in job.measure(protocol)),
             playback_rate(dataset),
         )
         about = {"subject": subject, "group": group} | describe(avatar.about)
@@ -92,7 +90,10 @@ def evaluate(
         table = pd.DataFrame(job.rows)
         table.insert(0, "preset", about["preset"])
         table.insert(0, "subject", subject)
-        summary = about | {"protocols": summarise(table)}
+        described = {p.name: p.describe(settings.background) for p in measured}
+        found = summarise(table)
+        protocols = {name: described[name] | found[name] for name in described}
+        summary = about | {"protocols": protocols}
         with files.atomic(folder / "metrics.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
         files.write_json(folder / "summary.json", summary)
@@ -133,35 +134,43 @@ class _Evaluation:
         settings: EvaluateSettings,
     ) -> None:
         self._dataset, self._avatar, self._rig = dataset, avatar, rig
-        self._behind = np.full(3, settings.background, np.float32)
-        self._limit = settings.video_frames
+        self._settings = settings
         held = dataset.rows(TEST)
         self._distance = np.full(len(dataset), np.nan)
         self._distance[held] = pose_distances(avatar.params, dataset, held)
         self.rows: list[dict[str, Any]] = []
 
-    def measure(self, protocol: str) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    def measure(self, protocol: Protocol) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """Add a protocol's scores to the table; yields the frames of its video."""
-        dataset = self._dataset
-        chosen = protocol_rows(dataset, protocol)
-        shown = set(video_rows(dataset.camera, chosen, self._limit).tolist())
-        avatar = as_driven(self._avatar, self._rig, dataset, protocol)
-        rendered = render_rows(avatar, self._rig, dataset, chosen, self._behind)
+        dataset, rig, name = self._dataset, self._rig, protocol.name
+        chosen = protocol_rows(dataset, name)
+        in_video = set(video_rows(dataset.camera, chosen, self._settings.video_frames).tolist())
+        avatar = as_driven(self._avatar, rig, dataset, name)
+        avatar = shown_gaussians(avatar, rig, protocol.part)
+        grey = self._settings.background if protocol.background is None else protocol.background
+        behind = np.full(3, grey, np.float32)
+        pairs = Pairs(protocol.part, rig, dataset.cameras, behind)
+
+        def score(job: Job) -> FrameScores:
+            return self._score(pairs, protocol, job)
+
+        rendered = render_rows(avatar, rig, dataset, chosen, behind)
         # HDF5 is read here, not in the threads: it lets one in at a time.
         jobs = (
             (r, dataset.image(r.row), dataset.alpha(r.row), dataset.region(r.row)) for r in rendered
         )
-        scored = cli.progress(threaded(self._score, jobs), protocol, total=len(chosen))
-        for frame in scored:
-            self.rows += self._table_rows(protocol, frame)
-            if frame.row in shown:
-                yield comparison(frame, protocol)
+        for frame in cli.progress(threaded(score, jobs), name, total=len(chosen)):
+            self.rows += self._table_rows(name, frame)
+            if frame.row in in_video:
+                yield comparison(frame, name)
 
-    def _score(self, job: Job) -> FrameScores:
-        rendered, image, alpha, seen = job
+    def _score(self, pairs: Pairs, protocol: Protocol, job: Job) -> FrameScores:
+        rendered, _, _, seen = job
         cameras, camera = self._dataset.cameras, int(self._dataset.camera[rendered.row])
         regions = map_regions(seen) | rig_regions(self._rig, rendered.verts, cameras, camera)
-        return score_frame(rendered, image, alpha, self._behind, regions)
+        if protocol.part != "all":
+            regions.pop("torso", None)
+        return score_frame(pairs(*job, camera), regions)
 
     def _table_rows(self, protocol: str, frame: FrameScores) -> list[dict[str, Any]]:
         dataset = self._dataset
@@ -179,22 +188,33 @@ class _Evaluation:
 
 
 def summarise(table: pd.DataFrame) -> dict[str, Any]:
-    """Means over frames, per protocol and region, and of test frames near and far from training."""
+    """Means over frames, per protocol and region, and of parts of the frames where there are both.
+
+    `full_near` and `full_far`: test frames at most and above `NEAR` degrees from training;
+    `full_seen_cameras` and `full_new_camera`: of cameras that training has and has not.
+    """
+    new = set(table.camera[table.protocol == "novel_view"])
     protocols: dict[str, Any] = {}
     for protocol, of_protocol in table.groupby("protocol", sort=False):
         parts = {str(region): part for region, part in of_protocol.groupby("region", sort=False)}
+        full = parts["full"]
+        parts |= _both(full, {"full_near": full.pose_distance <= NEAR,
+                              "full_far": full.pose_distance > NEAR})  # fmt: skip
+        parts |= _both(full, {"full_seen_cameras": ~full.camera.isin(new),
+                              "full_new_camera": full.camera.isin(new)})  # fmt: skip
         regions = {
             region: {"n": len(part)} | {m: float(part[m].mean()) for m in METRICS}
-            for region, part in (parts | _by_distance(parts["full"])).items()
+            for region, part in parts.items()
         }
         protocols[str(protocol)] = {"regions": regions}
     return protocols
 
 
-def _by_distance(full: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows at most and above `NEAR` from training, where there are both."""
-    near, far = full[full.pose_distance <= NEAR], full[full.pose_distance > NEAR]
-    return {"full_near": near, "full_far": far} if len(near) and len(far) else {}
+def _both(full: pd.DataFrame, chosen: dict[str, pd.Series]) -> dict[str, pd.DataFrame]:
+    """The chosen rows by name; nothing where one of them has none."""
+    return (
+        {k: full[v] for k, v in chosen.items()} if all(map(pd.Series.any, chosen.values())) else {}
+    )
 
 
 def video_rows(

@@ -84,10 +84,16 @@ def _rows(summary: dict[str, Any], home: Path) -> list[dict[str, Any]]:
         raise ValueError("a summary of another subject")
     about["state"] = state(home, summary)
     return [
-        about | {"protocol": shown(protocol), "region": shown(region)} | _scores(scores)
+        about | _under(protocol, of_protocol, about) | {"region": shown(region)} | _scores(scores)
         for protocol, of_protocol in summary["protocols"].items()
         for region, scores in of_protocol["regions"].items()
     ]
+
+
+def _under(protocol: str, found: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """Under what a protocol's rows were measured; summaries of earlier versions say it once."""
+    background = _plain(found.get("background", about["background"]))
+    return {"protocol": shown(protocol), "background": background}
 
 
 def _plain(value: Any) -> Any:

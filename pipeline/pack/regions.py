@@ -3,18 +3,16 @@
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from avatar.data.cameras import Cameras
-from avatar.data.layout import HEAD, NECK, TORSO
+from avatar.data.layout import TORSO
+from avatar.data.regions import face_regions
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 from pipeline.matte.backends import Alpha
 from pipeline.matte.refine import WORKING
 
-# Skinning weight of the root from which a vertex of the neck mask counts as torso: just below the
-# collar; a half would be in the middle of the neck.
-CARRIED = 0.9
 BLOCK = 32  # timesteps posed at a time: a fifth of the cost of one by one
 
 
@@ -55,15 +53,6 @@ class RegionMaps:
                 verts = self._rig(**self._params.poses(torch.tensor(block))).double().numpy()
             self._posed = dict(zip(block, verts, strict=True))
         return self._posed[timestep]
-
-
-def face_regions(rig: HeadRig) -> Int[np.ndarray, "F"]:
-    """Region of every face: what the root carries is torso, the rest of the neck mask is neck."""
-    neck = rig.masks["neck"].cpu().numpy()
-    torso = neck & (rig.skin_weights[:, 0] > CARRIED).cpu().numpy()
-    of_vertex = np.where(torso, TORSO, np.where(neck, NECK, HEAD))
-    # A face on a border goes to the lower part.
-    return of_vertex[rig.faces.cpu().numpy()].min(1)
 
 
 def spread(regions: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:

@@ -11,7 +11,9 @@ from jaxtyping import UInt8
 from avatar.base.errors import UserError
 from avatar.data import jpeg
 from avatar.data.dataset import Dataset
-from avatar.evaluate.renders import PROTOCOLS, render_rows
+from avatar.evaluate.pixels import Pairs
+from avatar.evaluate.protocols import WHOLE
+from avatar.evaluate.renders import render_rows
 from avatar.evaluate.scores import score_frame
 from avatar.gaussians.avatar_file import Avatar
 from avatar.rig import HeadRig
@@ -43,15 +45,17 @@ def show_frames(
         UserError: the dataset lacks a frame of the table.
     """
     behind = np.full(3, background, np.float32)
+    pairs = Pairs("all", rig, dataset.cameras, behind)
     shown = []
-    for protocol in PROTOCOLS:
+    for protocol in WHOLE:
         of_protocol = metrics[(metrics.protocol == protocol) & (metrics.region == "full")]
         chosen = ranked(of_protocol)
         rows = np.array([_row(dataset, where) for where in chosen.values()], int)
         rendered = render_rows(avatar, rig, dataset, rows, behind)
         for (rank, where), frame in zip(chosen.items(), rendered, strict=True):
-            image, alpha = dataset.image(frame.row), dataset.alpha(frame.row)
-            parts = pictures(score_frame(frame, image, alpha, behind, {}))
+            stored = (dataset.image(frame.row), dataset.alpha(frame.row), dataset.region(frame.row))
+            pair = pairs(frame, *stored, int(dataset.camera[frame.row]))
+            parts = pictures(score_frame(pair, {}))
             encoded = {name: jpeg.encode(small(part)) for name, part in parts.items()}
             shown.append(Shown(protocol, rank, where, encoded))
     return shown

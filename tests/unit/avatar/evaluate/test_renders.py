@@ -6,19 +6,16 @@ import pytest
 import torch
 
 from avatar.data.dataset import Dataset
-from avatar.evaluate.renders import (
-    PROTOCOLS,
-    REFINED,
-    as_driven,
-    protocol_rows,
-    render_rows,
-)
+from avatar.evaluate.pixels import Pairs
+from avatar.evaluate.protocols import PROTOCOLS
+from avatar.evaluate.renders import as_driven, protocol_rows, render_rows
 from avatar.evaluate.scores import score_frame
 from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.model import RiggedGaussians, color_to_sh
 from avatar.rig import HeadRig, RigParams
 from tests.scenes import paint
 
+REFINED = "self_reenactment_refined"
 WHITE = np.ones(3, np.float32)
 
 
@@ -41,6 +38,15 @@ def test_protocols_are_the_splits(scene: Path) -> None:
         assert dataset.camera[held].tolist() == [0, 1, 2, 3] * 2
 
 
+def test_a_protocol_may_have_the_last_timesteps_only(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROTOCOLS, "head", replace(PROTOCOLS["head"], last=1))
+    with Dataset(scene) as dataset:
+        rows = protocol_rows(dataset, "head")
+        assert dataset.timestep[rows].tolist() == [5] * 4
+
+
 def test_refined_frames_are_the_test_frames_with_parameters_of_their_own(
     scene: Path, rig: HeadRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +61,7 @@ def test_refined_frames_are_the_test_frames_with_parameters_of_their_own(
         avatar = _painted_avatar(rig, dataset)
         held, refined = (protocol_rows(dataset, name) for name in ("self_reenactment", REFINED))
         assert held.tolist() == refined.tolist()
-        for protocol in PROTOCOLS:
+        for protocol in PROTOCOLS.keys() - {REFINED}:
             assert as_driven(avatar, rig, dataset, protocol) is avatar
         assert asked == []
         driven = as_driven(avatar, rig, dataset, REFINED)
@@ -69,13 +75,14 @@ def test_the_true_avatar_renders_the_scene(scene: Path, rig: HeadRig) -> None:
         avatar = _painted_avatar(rig, dataset)
         rows = protocol_rows(dataset, "self_reenactment")
         frames = list(render_rows(avatar, rig, dataset, rows, WHITE))
+        pairs = Pairs("all", rig, dataset.cameras, WHITE)
         assert [frame.row for frame in frames] == rows.tolist()
         for frame in frames:
-            scores = score_frame(
-                frame, dataset.image(frame.row), dataset.alpha(frame.row), WHITE, {}
-            ).scores
+            stored = (dataset.image(frame.row), dataset.alpha(frame.row), dataset.region(frame.row))
+            scores = score_frame(pairs(frame, *stored, 0), {}).scores
             assert sorted(scores) == ["full", "mask"]
             assert scores["full"]["psnr"] > 18, frame.row
+            assert abs(frame.coverage - stored[1] / 255).mean() < 0.05
 
 
 def test_other_parameters_render_worse(scene: Path, rig: HeadRig) -> None:

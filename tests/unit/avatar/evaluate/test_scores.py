@@ -2,12 +2,10 @@ import numpy as np
 import pytest
 
 from avatar.data.layout import HEAD, NECK, TORSO
-from avatar.evaluate.renders import RenderedFrame
+from avatar.evaluate.pixels import Pair
 from avatar.evaluate.scores import map_regions, rig_regions, score_frame
 from avatar.rig import HeadRig
 from tests.scenes import SIZE, ring_of_cameras
-
-WHITE = np.ones(3, np.float32)
 
 
 def test_regions_lie_where_the_rig_says(rig: HeadRig) -> None:
@@ -33,15 +31,16 @@ def test_head_and_torso_are_those_of_the_region_map() -> None:
 
 
 def test_scores_of_a_known_difference() -> None:
-    image = np.full((30, 30, 3), 128, np.uint8)
-    alpha = np.zeros((30, 30), np.uint8)
-    alpha[:, :15] = 255
-    render = np.ones((30, 30, 3), np.float32)
-    render[:, :15] = 128 / 255 + 0.1
-    frame = RenderedFrame(0, render, np.zeros((1, 3), np.float32))
+    alpha = np.zeros((30, 30), np.float32)
+    alpha[:, :15] = 1
+    truth = np.ones((30, 30, 3), np.float32)
+    truth[:, :15] = 0.5
+    render = truth.copy()
+    render[:, :15] += 0.1
+    pair = Pair(0, truth, render, alpha, alpha, np.zeros((30, 30), np.uint8), np.zeros((1, 3)))
     half = np.zeros((30, 30), bool)
     half[:, 15:] = True
-    scores = score_frame(frame, image, alpha, WHITE, {"right": half}).scores
+    scores = score_frame(pair, {"right": half}).scores
     assert scores["mask"]["psnr"] == pytest.approx(20, abs=0.01)
     assert scores["full"]["psnr"] == pytest.approx(20 + 10 * np.log10(2), abs=0.01)
     assert scores["right"]["psnr"] == 100

@@ -73,6 +73,6 @@ def test_sections_appear_where_there_is_something_to_tell() -> None:
     assert [s.title for s in metrics_page([], [])] == ["Metrics"]
     assert metrics_page([], [])[0].text == ["No subject has been evaluated yet."]
     page = metrics_page([_row("anna", state="outdated")], [Failure("bert", "track", "no face")])
-    titles = ["Metrics", "Settings", "Not of the present avatar", "Failed"]
+    titles = ["Metrics", "Protocols", "Settings", "Not of the present avatar", "Failed"]
     assert [s.title for s in page] == titles
-    assert [cell.text for cell in page[3].rows[0]] == ["bert", "track", "no face"]
+    assert [cell.text for cell in page[4].rows[0]] == ["bert", "track", "no face"]

@@ -6,9 +6,6 @@ import pytest
 
 from avatar.base import files
 from avatar.base.errors import UserError
-from avatar.evaluate.renders import PROTOCOLS as EVALUATED
-from avatar.evaluate.renders import REFINED
-from pipeline.evaluate.page import PROTOCOLS
 from pipeline.evaluate.published import read_published
 from pipeline.evaluate.tables import main
 
@@ -33,10 +30,6 @@ def test_metrics_are_numbers_or_absent(tmp_path: Path) -> None:
         read_published(tmp_path / "absent.csv")
 
 
-def test_protocols_are_those_of_evaluate() -> None:
-    assert list(PROTOCOLS) == [*EVALUATED, REFINED]
-
-
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
@@ -45,7 +38,7 @@ def test_protocols_are_those_of_evaluate() -> None:
         (["method,protocol,dataset,source"], "column of a metric is missing"),
         ([HEADER + ",lpips"], "column 'lpips' is unknown"),
         ([HEADER + ",psnr"], "column 'psnr' is unknown or there twice"),
-        ([HEADER, ROW, ROW.replace("novel_view", "head")], "line 3: protocol 'head' is unknown"),
+        ([HEADER, ROW, ROW.replace("novel_view", "face")], "line 3: protocol 'face' is unknown"),
         ([HEADER, ROW.replace("31.5", "high")], "line 2: psnr 'high' is no number"),
         ([HEADER, ROW.replace("31.5", "nan")], "line 2: psnr 'nan' is no number"),
         ([HEADER, ROW + ",x"], "line 2 has 7 cells, its header 6"),

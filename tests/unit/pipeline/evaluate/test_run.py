@@ -60,11 +60,14 @@ def test_a_subject_is_measured(
         "flip",
     ]
     full = table[table.region == "full"]
-    counts = {"novel_view": 4, "self_reenactment": 8, "self_reenactment_refined": 8}
+    counts = {"novel_view": 4, "self_reenactment": 8, "self_reenactment_refined": 8, "head": 8,
+              "neck_line": 8, "neck_line_novel_view": 4}  # fmt: skip
     assert full.groupby("protocol").size().to_dict() == counts
     assert set(table.region) == {"full", "mask", "head", "torso", "mouth", "eyes"}
-    assert full[full.protocol == "novel_view"].pose_distance.isna().all()
-    held = full[full.protocol != "novel_view"]
+    assert "torso" not in set(table[table.protocol.isin(["head", "neck_line"])].region)
+    novel = full.protocol.isin(["novel_view", "neck_line_novel_view"])
+    assert full[novel].pose_distance.isna().all()
+    held = full[~novel]
     with Dataset(tmp_path / "results/anna/dataset.h5") as dataset:
         rows = [dataset.row(t, int(c)) for t, c in zip(held.timestep, held.camera, strict=True)]
         params = RigParams.load(tmp_path / "results/anna/avatar/rig_params.npz")
@@ -77,6 +80,13 @@ def test_a_subject_is_measured(
     summary = files.read_json(home / "summary.json")
     assert (summary["subject"], summary["group"], summary["preset"]) == ("anna", "dev", "quick")
     assert summary["background"] == 1.0
+    assert {n: p["background"] for n, p in summary["protocols"].items()} == dict.fromkeys(
+        counts, 1.0
+    ) | {"head": 0.0}
+    assert summary["protocols"]["neck_line"]["frames"] == "held-out timesteps, all cameras"
+    held_regions = summary["protocols"]["self_reenactment"]["regions"]
+    assert held_regions["full_new_camera"]["n"] == 2
+    assert held_regions["full_seen_cameras"]["n"] == 6
     means = summary["protocols"]["novel_view"]["regions"]["full"]
     assert means["n"] == 4
     for metric in ("psnr", "ssim", "flip"):
@@ -86,14 +96,15 @@ def test_a_subject_is_measured(
     video = probe(home / "comparison.mp4")
     assert video.width == 3 * SIZE
     assert video.height > SIZE
-    assert len(video.times) == 4 + 2 + 2  # one camera of each protocol
+    assert len(video.times) == 4 + 2 + 2 + 2 + 2 + 4  # one camera of each protocol
     assert "novel_view" in capsys.readouterr().out
 
 
 def test_one_camera_has_no_novel_view(tmp_path: Path, rig: HeadRig) -> None:
     assert main(_trained(tmp_path, rig, cameras=1)) == 0
     summary = files.read_json(tmp_path / "results/anna/eval/summary.json")
-    assert list(summary["protocols"]) == ["self_reenactment", "self_reenactment_refined"]
+    held_out = ["self_reenactment", "self_reenactment_refined", "head", "neck_line"]
+    assert list(summary["protocols"]) == held_out
     assert summary["protocols"]["self_reenactment"]["regions"]["full"]["n"] == 2
 
 
@@ -108,13 +119,13 @@ def test_refined_parameters_drive_their_own_protocol_only(
     arguments, home = _trained(tmp_path, rig, cameras=1), tmp_path / "results/anna"
     assert main([*arguments, "--set", "refined=false"]) == 0
     plain = files.read_json(home / "eval/summary.json")["protocols"]
-    assert list(plain) == ["self_reenactment"]
+    assert list(plain) == ["self_reenactment", "head", "neck_line"]
     monkeypatch.setattr("avatar.evaluate.renders.refine_through", away)
     assert main(arguments) == 0
     both = files.read_json(home / "eval/summary.json")["protocols"]
-    assert both["self_reenactment"] == plain["self_reenactment"]
-    psnr = [found["regions"]["full"]["psnr"] for found in both.values()]
-    assert psnr[1] < psnr[0] - 1
+    assert {name: both[name] for name in plain} == plain
+    psnr = {name: found["regions"]["full"]["psnr"] for name, found in both.items()}
+    assert psnr["self_reenactment_refined"] < psnr["self_reenactment"] - 1
     kept = RigParams.load(home / "avatar/rig_params.npz").translation
     assert float(kept.abs().max()) < 0.5
 
@@ -131,8 +142,8 @@ def test_without_an_avatar_one_line_says_so(
 
 def test_summaries_tell_near_from_far_poses_where_there_are_both() -> None:
     rows = [
-        {"protocol": protocol, "region": region, "pose_distance": degrees, "psnr": psnr,
-         "ssim": 0.5, "flip": 0.1}
+        {"protocol": protocol, "region": region, "camera": "0", "pose_distance": degrees,
+         "psnr": psnr, "ssim": 0.5, "flip": 0.1}
         for protocol, places in (
             ("novel_view", [(np.nan, 30.0)]),
             ("self_reenactment", [(1.0, 28.0), (5.0, 26.0), (5.1, 20.0), (40.0, 10.0)]),

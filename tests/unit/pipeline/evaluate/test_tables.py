@@ -42,7 +42,7 @@ def test_every_subject_has_a_row_per_protocol(
     regions = pd.read_csv(tmp_path / "tables/metrics_regions.csv")
     assert regions[regions.region == "mask"].psnr.tolist() == [23.125, 20]
     page = (tmp_path / "tables/metrics.md").read_text()
-    assert "| anna | g | anny | quick | novel_view | 60 | **28.12** | 0.900 | 0.100 |" in page
+    assert "| anna | g | anny | quick | novel_view | NA | 60 | **28.12** | 0.900 | 0.100 |" in page
     assert "Failed" not in page
     assert capsys.readouterr().out == page
 
@@ -58,8 +58,8 @@ def test_refined_frames_have_rows_of_their_own(tmp_path: Path) -> None:
         "novel_view": 28.0, "self_reenactment": 28.0, "self_reenactment_refined": 31.5
     }  # fmt: skip
     page = (tmp_path / "tables/metrics.md").read_text()
-    assert "| self_reenactment_refined | 480 | 31.50 |" in page
-    assert "`self_reenactment_refined`: the same frames" in page
+    assert "| self_reenactment_refined | NA | 480 | 31.50 |" in page
+    assert "| self_reenactment_refined | held-out timesteps, all cameras | all pixels |" in page
 
 
 def test_failures_are_named_with_their_reason(tmp_path: Path) -> None:
@@ -108,14 +108,17 @@ def test_how_an_avatar_was_made_stands_beside_its_figures(tmp_path: Path) -> Non
         "gaussians": 51_000, "background": 0.0, "code_version": "0.1.0+abc", "date": "2026-11-28",
         "torch_version": "2.13.0", "dataset_sha256": "0123456789abcdef" * 4,
     }  # fmt: skip
-    files.write_json(tmp_path / "anna/eval/summary.json", _summary("anna", 28.0) | about)
+    summary = _summary("anna", 28.0) | about
+    summary["protocols"]["self_reenactment"]["background"] = 0.5
+    files.write_json(tmp_path / "anna/eval/summary.json", summary)
     files.write_json(tmp_path / "bert/eval/summary.json", _summary("bert", 25.0))
     assert _run(tmp_path) == 0
     page = (tmp_path / "tables/metrics.md").read_text()
-    assert "| anna | g | anny | paper+1a2b3c4d | novel_view | 60 | 28.00 |" in page
-    made = "| 20000 | 812.4 | 51000 | 0 | 0.1.0+abc | 2.13.0 | 0123456789ab | 2026-11-28 |"
+    assert "| anna | g | anny | paper+1a2b3c4d | novel_view | 0 | 60 | 28.00 |" in page
+    assert "| paper+1a2b3c4d | self_reenactment | 0.5 | 480 |" in page
+    made = "| 20000 | 812.4 | 51000 | 0.1.0+abc | 2.13.0 | 0123456789ab | 2026-11-28 |"
     assert f"| anna | paper+1a2b3c4d {made}" in page
-    assert f"| bert | quick {'| NA ' * 8}|" in page
+    assert f"| bert | quick {'| NA ' * 7}|" in page
     assert "over white" not in page
     table = pd.read_csv(tmp_path / "tables/metrics.csv").set_index("subject")
     assert table.images.dropna().tolist() == [20000, 20000]

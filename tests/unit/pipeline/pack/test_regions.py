@@ -1,9 +1,8 @@
 import numpy as np
-import torch
 
 from avatar.data.cameras import Cameras
-from avatar.data.layout import BACKGROUND, HEAD, NECK, TORSO
-from pipeline.pack.regions import RegionMaps, face_regions, spread
+from avatar.data.layout import BACKGROUND, HEAD, TORSO
+from pipeline.pack.regions import RegionMaps, spread
 from tests.rigs import toy_rig
 from tests.scenes import moving_params
 
@@ -16,23 +15,6 @@ def test_a_pixel_takes_the_nearest_region() -> None:
     assert (filled[:, 5:] == TORSO).all()
     assert filled[0, 4] == HEAD
     assert filled[4, 4] == TORSO
-
-
-def test_what_the_root_carries_is_torso() -> None:
-    rig = toy_rig()
-    neck = torch.zeros(rig.num_verts, dtype=torch.bool)
-    neck[rig.faces[:2].flatten()] = True
-    rig.masks["neck"] = neck
-    weights = rig.skin_weights.clone()
-    weights[:] = torch.tensor([0.1, 0.9, 0, 0, 0])
-    weights[rig.faces[0]] = torch.tensor([1.0, 0, 0, 0, 0])
-    rig.skin_weights = weights
-    regions = face_regions(rig)
-    assert regions[0] == TORSO
-    of_vertex = np.full(rig.num_verts, HEAD)
-    of_vertex[rig.faces[1]], of_vertex[rig.faces[0]] = NECK, TORSO
-    np.testing.assert_array_equal(regions, of_vertex[rig.faces.numpy()].min(1))
-    assert set(regions.tolist()) >= {TORSO, HEAD}
 
 
 def test_alpha_bounds_the_map_and_the_mesh_fills_it() -> None:
