@@ -23,6 +23,10 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/tables.smk"
 
 
+# The first page of `snakemake --report`.
+report: "workflow/report/workflow.rst"
+
+
 wildcard_constraints:
     subject=names.PATTERN,
     rig=names.PATTERN,
@@ -39,6 +43,8 @@ rule all:
     default_target: True
     input:
         [finished(subject) for subject in SUBJECTS if subject != DEMO],
+        [report_of(subject) for subject in SUBJECTS if subject != DEMO],
+        pages_of_all(),
     localrule: True
 
 
@@ -50,6 +56,8 @@ for subject in SUBJECTS:
             subject
         input:
             finished(subject),
+            report_of(subject),
+            pages_of_all(),
         localrule: True
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -107,8 +108,10 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
         home = args.results / args.subject
         with locks.lock(home / "locks" / f"{stage}.lock"), _recorded(home, stage):
             made.clear(home, stage)
+            began = time.monotonic()
             work()
-            made.write(home, stage, getattr(args, "made_from", made.BY_HAND))
+            made_from = getattr(args, "made_from", made.BY_HAND)
+            made.write(home, stage, made_from, time.monotonic() - began)
 
     return _finish(locked, f"{args.subject}/{stage} was interrupted: run it again")
 

@@ -6,6 +6,7 @@ workflow declares only these small files to Snakemake, which deletes what a job 
 it runs; the results themselves stay until their successors replace them. Imports nothing heavy.
 """
 
+import resource
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,12 +40,23 @@ def clear(home: Path, stage: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def write(home: Path, stage: str, made_from: str) -> None:
-    """Write the stamp of a finished stage. No two runs write the same bytes."""
-    date = datetime.now(UTC).isoformat()
-    files.write_json(
-        stamp(home, stage, made_from), {"stage": stage, "made_from": made_from, "date": date}
-    )
+def write(home: Path, stage: str, made_from: str, seconds: float | None = None) -> None:
+    """Write the stamp of a finished stage. No two runs write the same bytes.
+
+    Args:
+        seconds: wall time of the stage; with it the process's peak memory is recorded.
+    """
+    about: dict[str, Any] = {"stage": stage, "made_from": made_from}
+    about["date"] = datetime.now(UTC).isoformat()
+    if seconds is not None:
+        about |= {"seconds": round(seconds, 2), "peak_mib": peak_mib()}
+    files.write_json(stamp(home, stage, made_from), about)
+
+
+def peak_mib() -> int:
+    """Resident memory (MiB) of this process or the largest of its children, at its peak."""
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(one).ru_maxrss for one in whose) >> 10
 
 
 def output_part(settings: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from pipeline.evaluate.summaries import METRICS, Failure, Results
 NAME = "index.html"
 PICTURE = "thumbnail.webp"  # of a subject
 LIMIT = 5_000_000  # bytes; pictures are left out where they would exceed it
-SIZE = (96, 96)  # pixels of a picture
+SIZE = (96, 96)  # width and height of a picture, pixels
 _MOST_PICTURE = 6000  # bytes
 _TEXTS, _NUMBERS = ("group", "preset", "date"), ("gaussians", "seconds")
 _FIRST = "self_reenactment"  # the protocol that is shown at first
@@ -106,9 +106,10 @@ def _picture(path: Path) -> str:
 
 
 def save_picture(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
-    """Write a subject's picture, small enough for a thousand in one page."""
+    """Write a subject's picture, resized so that a thousand go into one page."""
     with files.atomic(path) as temporary:
-        Image.fromarray(image).save(temporary, "WEBP", quality=60)
+        picture = Image.fromarray(image).resize(SIZE, Image.Resampling.BOX)
+        picture.save(temporary, "WEBP", quality=60)
 
 
 def _page(subjects: list[dict[str, Any]], note: str) -> str:

@@ -1,15 +1,16 @@
 """Held-out frames beside their renders: the best, the median and the worst of each protocol."""
 
 import base64
+import io
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
+from PIL import Image
 
 from avatar.base.errors import UserError
-from avatar.data import jpeg
 from avatar.data.dataset import Dataset
 from avatar.evaluate.pixels import Pairs
 from avatar.evaluate.protocols import WHOLE
@@ -25,12 +26,12 @@ RANKS = ("best", "median", "worst")
 
 @dataclass(frozen=True)
 class Shown:
-    """One frame. The pictures are JPEG bytes by name, see `evaluate.run.pictures`."""
+    """One frame; its pictures are those of `evaluate.run.pictures`, by name, made `small`."""
 
     protocol: str
     rank: str
     where: pd.Series
-    pictures: dict[str, bytes]
+    pictures: dict[str, UInt8[np.ndarray, "h w 3"]]
 
 
 def show_frames(
@@ -56,8 +57,8 @@ def show_frames(
             stored = (dataset.image(frame.row), dataset.alpha(frame.row), dataset.region(frame.row))
             pair = pairs(frame, *stored, int(dataset.camera[frame.row]))
             parts = pictures(score_frame(pair, {}))
-            encoded = {name: jpeg.encode(small(part)) for name, part in parts.items()}
-            shown.append(Shown(protocol, rank, where, encoded))
+            reduced = {name: small(part, MOST_PIXELS) for name, part in parts.items()}
+            shown.append(Shown(protocol, rank, where, reduced))
     return shown
 
 
@@ -85,13 +86,20 @@ def _row(dataset: Dataset, where: pd.Series) -> int:
     return row
 
 
-def small(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The image, shrunk to at most `MOST_PIXELS`."""
-    factor = min(1.0, MOST_PIXELS / max(image.shape[:2]))
+def small(image: UInt8[np.ndarray, "H W 3"], most: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The image, shrunk to so many pixels of its longer side at most."""
+    factor = min(1.0, most / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
 
 
-def data_uri(picture: bytes) -> str:
-    """JPEG bytes as an address that needs no request."""
-    return "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")
+def data_uri(image: UInt8[np.ndarray, "H W 3"], most: int, quality: int) -> str:
+    """An image as an address that needs no request: a JPEG of at most so many pixels a side."""
+    stream = io.BytesIO()
+    Image.fromarray(small(image, most)).save(stream, "JPEG", quality=quality, subsampling=0)
+    return address("image/jpeg", stream.getvalue())
+
+
+def address(kind: str, data: bytes) -> str:
+    """A file as an address that needs no request; `kind` is its media type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

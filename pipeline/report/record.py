@@ -30,7 +30,8 @@ class Record:
         metrics: `eval/metrics.csv`, a row per frame and region.
         log: `avatar/train_log.csv`.
         quality: of the stages that wrote one, in the order of the data.
-        finished: stage to the date when it ended; absent where it has no stamp.
+        stages: what the stamp of each stage tells: `date`, and `seconds` and `peak_mib` unless it
+            was made by an earlier version; absent where it has no stamp.
         clips: sequence, camera, source and sha256 of each clip of the capture.
     """
 
@@ -40,7 +41,7 @@ class Record:
     metrics: pd.DataFrame
     log: pd.DataFrame
     quality: dict[str, Quality]
-    finished: dict[str, str]
+    stages: dict[str, dict[str, Any]]
     clips: list[dict[str, Any]]
 
 
@@ -61,8 +62,8 @@ def read_record(home: Path, dataset: Dataset) -> Record:
         metrics=read_table(home / "eval/metrics.csv", PLACE, ("pose_distance", *METRICS), again),
         log=read_table(home / "avatar/train_log.csv", (), _CURVES, "train the subject again"),
         quality={stage: Quality.load(path) for stage, path in paths.items() if path.exists()},
-        finished={
-            stage: str(read_json(found[-1], "run its stage again").get("date", ""))
+        stages={
+            stage: read_json(found[-1], "run its stage again")
             for stage, found in stamps.items()
             if found
         },

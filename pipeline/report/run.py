@@ -12,9 +12,12 @@ from avatar.data.dataset import Dataset
 from avatar.export.subject import Subject
 from pipeline.evaluate import index
 from pipeline.evaluate.run import check_origin
-from pipeline.report.page import page
+from pipeline.report.blocks import Report
+from pipeline.report.page import DETAILS, page
 from pipeline.report.pictures import show_frames
 from pipeline.report.record import read_record
+from pipeline.report.sheets import contact_sheets
+from pipeline.report.turntable import SIZE, turntable
 
 NAME = "report.html"
 LIMIT = 8_000_000  # bytes
@@ -39,10 +42,32 @@ def write_report(subject: str, results: Path, rig: Path | None = None) -> Path:
             raise UserError(
                 f"{home}/eval/summary.json has no background: evaluate the subject again"
             )
-        shown = show_frames(record.metrics, avatar, loaded.rig, dataset, background)
-    text = page(record, shown)
-    assert len(text.encode()) < LIMIT
+        frames = show_frames(record.metrics, avatar, loaded.rig, dataset, background)
+        sheets = contact_sheets(home, dataset)
     still = HeadAvatar(loaded.rig, avatar)
-    index.save_picture(home / index.PICTURE, still.render(still.pose(), index.SIZE)[0])
+    front = still.render(still.pose(), SIZE)[0]
+    report = Report(record, turntable(still, home), front, frames, sheets)
+    text = fitting(report, home / NAME)
+    index.save_picture(home / index.PICTURE, front)
     files.write_text(home / NAME, text)
     return home / NAME
+
+
+def fitting(report: Report, path: Path, limit: int = LIMIT) -> str:
+    """The page with pictures as fine as the limit (bytes) allows.
+
+    Raises:
+        UserError: it does not fit with the coarsest ones.
+    """
+    text = ""
+    for detail in DETAILS:
+        text = page(report, detail)
+        if len(text.encode()) <= limit:
+            return text
+    record = report.record
+    raise UserError(
+        f"{path} would have {len(text.encode()) / 1e6:.1f} MB with the coarsest pictures, at most "
+        f"{limit / 1e6:.1f}: {len(record.clips)} clips and "
+        f"{sum(len(quality.messages) for quality in record.quality.values())} messages: join the "
+        "clips of a sequence, or settle what the stages report"
+    )

@@ -178,6 +178,28 @@ def finished(subject):
     )
 
 
+def page(path, caption, category, label):
+    """Input: a page for `snakemake --report`, where it is there; nothing depends on it."""
+    text = f"workflow/report/{caption}.rst"
+    flagged = report(str(path), text, category, labels={"page": label})
+    return [flagged] if path.exists() else []
+
+
+def report_of(subject):
+    """Input: the report of a subject, for `snakemake --report`."""
+    return page(RESULTS / subject / "report.html", "subject", "Subjects", subject)
+
+
+def pages_of_all():
+    """Input: the pages about all subjects, for `snakemake --report`."""
+    folder = RESULTS / "tables"
+    return [
+        *page(RESULTS / "index.html", "index", "Tables", "all subjects"),
+        *page(folder / "metrics.html", "metrics", "Tables", "metrics"),
+        *page(folder / "metrics_regions.html", "metrics_regions", "Tables", "regions"),
+    ]
+
+
 def settings_of(stage):
     """A stage's settings as JSON. (Named `threads`, Snakemake does not compare them: the stamp
     has a hash of those that change the result.)"""

@@ -70,6 +70,9 @@ def test_a_stage_stamps_its_success_and_takes_the_stamp_back_when_it_starts(tmp_
     stamp = made.stamp(tmp_path / "results/anna", "track", "0123456789ab")
     assert cli.run_stage("track", args, lambda: None) == 0
     assert stamp.is_file()
+    used = files.read_json(stamp)
+    assert 0 <= used["seconds"] < 10
+    assert 20 < used["peak_mib"] < 100_000
 
     def work() -> None:
         assert not stamp.exists()

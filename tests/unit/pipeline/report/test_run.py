@@ -11,11 +11,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from avatar.base import made
+from avatar.base.errors import UserError
 from avatar.train.__main__ import main as train
 from pipeline.evaluate.__main__ import main as evaluate
+from pipeline.evaluate.index import SIZE as PICTURE_SIZE
 from pipeline.report.__main__ import main
+from pipeline.report.page import DETAILS, page
+from pipeline.report.run import LIMIT, fitting
 from tests.rigs import toy_rig
 from tests.scenes import SIZE, pass_on, write_scene
+from tests.unit.pipeline.report.test_blocks import report
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,11 @@ def _images(html: str) -> dict[str, np.ndarray]:
 def test_pictures_are_those_that_were_measured(results: Path) -> None:
     assert main(["anna", "--results", str(results)]) == 0
     images = _images((results / "anna/report.html").read_text(encoding="utf-8"))
+    images = {
+        alt: image
+        for alt, image in images.items()
+        if "self_reenactment" in alt or "novel_view" in alt
+    }
     assert len(images) == 2 * 3 * 3  # protocols, ranks, pictures
     table = pd.read_csv(results / "anna/eval/metrics.csv")
     full = table[(table.region == "full") & (table.protocol == "self_reenactment")]
@@ -60,6 +71,24 @@ def test_pictures_are_those_that_were_measured(results: Path) -> None:
         assert pictures["truth"].shape == (SIZE, SIZE, 3)
         error = np.square(pictures["truth"] - pictures["render"]).mean()
         assert -10 * np.log10(error) == pytest.approx(psnr, abs=0.3)  # both are JPEG
+
+
+def test_the_page_has_video_and_sheets_and_the_index_a_picture(results: Path) -> None:
+    assert main(["anna", "--results", str(results)]) == 0
+    home = results / "anna"
+    html = (home / "report.html").read_text(encoding="utf-8")
+    assert len(html) < LIMIT
+    assert "data:video/mp4;base64," in html
+    assert Image.open(home / "thumbnail.webp").size == PICTURE_SIZE
+    assert [path.name for path in home.iterdir() if path.name.startswith(".")] == []
+    assert made.stamps(home, "report")
+
+
+def test_a_page_that_is_too_large_gets_coarser_pictures_or_one_line() -> None:
+    sizes = [len(page(report(), detail).encode()) for detail in DETAILS]
+    assert fitting(report(), Path("report.html"), sizes[1]) == page(report(), DETAILS[1])
+    with pytest.raises(UserError, match=r"report\.html would have 0\.\d MB .* 1 clips and 1 mess"):
+        fitting(report(), Path("report.html"), sizes[-1] - 1)
 
 
 def test_without_an_evaluation_or_an_avatar_one_line_says_so(
