@@ -105,10 +105,19 @@ def _means(record: Record) -> dict[str, dict[str, dict[str, float]]]:
 
 def _scores(report: Report, _: Detail) -> str:
     names = [contents()["metrics"][name] for name in METRICS]
+    told = report.record.summary.get("protocols", {})
     return "".join(
-        f"<h3>{text(protocol)}</h3>{table(['region', 'n', *names], map(_row, regions.items()), 1)}"
+        f'<h3>{text(protocol)}</h3><p class="caption">{_words(told.get(protocol, {}))}</p>'
+        f"{table(['region', 'n', *names], map(_row, regions.items()), 1)}"
         for protocol, regions in _means(report.record).items()
     )
+
+
+def _words(protocol: dict[str, Any]) -> str:
+    """What a summary tells of a protocol."""
+    labels = contents()["protocol"]
+    known = (f"{labels[key]}: {protocol[key]}" for key in labels if key in protocol)
+    return text(". ".join(known))
 
 
 def _row(of_region: tuple[str, dict[str, float]]) -> tuple[object, ...]:

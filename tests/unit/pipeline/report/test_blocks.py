@@ -30,14 +30,17 @@ def report(**changes: Any) -> Report:
     log = {"images": [200.0, 400.0], "loss": [0.2, 0.1], "psnr": [20.0, 25.0]}
     known: dict[str, Any] = {
         "subject": NAME,
-        "summary": {"rig": NAME, "preset": NAME, "images": 400, "overrides_hash": ""},
+        "summary": {
+            "rig": NAME, "preset": NAME, "images": 400, "overrides_hash": "",
+            "protocols": {NAME: {"frames": NAME, "background": 0.5}},
+        },
         "state": "",
         "metrics": pd.DataFrame(rows),
         "log": pd.DataFrame(log | {"gaussians": [100.0, 100.0]}),
         "quality": {"track": Quality({NAME: 1.0}, [NAME], "warn")},
         "stages": {"train": {"date": NAME, "seconds": 12.34, "peak_mib": 567}, "pack": {}},
         "clips": [{"sequence": NAME, "camera": NAME, "source": NAME, "sha256": NAME}],
-    }
+    }  # fmt: skip
     record = Record(**(known | changes))
     frame = Shown(NAME, "best", record.metrics.iloc[0], {"truth": NOISE, "render": NOISE})
     sheets = {"track": [Picture(NAME, NOISE)], "matte": []}
@@ -49,7 +52,9 @@ def show(block: str, **changes: Any) -> str:
 
 
 def test_means_are_those_of_the_table_and_cameras_are_averaged() -> None:
-    assert '<td class="number">4</td><td class="number">26.00</td>' in show("scores")
+    html = show("scores")
+    assert '<td class="number">4</td><td class="number">26.00</td>' in html
+    assert "Background (grey level): 0.5" in html
     line = re.search(
         r'aria-label="PSNR \(dB\) by timestep">.*?class="line l0" d="([^"]*)"', show("over_time")
     )
