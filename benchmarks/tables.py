@@ -21,8 +21,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from avatar.base import files
+from avatar.evaluate.protocols import PROTOCOLS
 from benchmarks import report
 from pipeline.evaluate import index
+from pipeline.evaluate.measures import METRICS
 
 SOURCES = [
     "pipeline/evaluate/tables.py", "pipeline/evaluate/page.py", "pipeline/evaluate/formats.py",
@@ -30,8 +32,10 @@ SOURCES = [
 ]  # fmt: skip
 LIMIT = 10.0  # seconds
 FAILED = 20  # one subject of so many
-PROTOCOLS = ("novel_view", "self_reenactment", "self_reenactment_refined")
-REGIONS = ("full", "mask", "head", "torso", "mouth", "eyes", "full_near", "full_far")
+REGIONS = (
+    *("full", "mask", "head", "torso", "mouth", "eyes"),
+    *("full_near", "full_far", "full_seen_cameras", "full_new_camera"),
+)
 
 
 def summary(subject: str, draw: random.Random) -> dict[str, Any]:
@@ -51,10 +55,12 @@ def summary(subject: str, draw: random.Random) -> dict[str, Any]:
 
 
 def scores(draw: random.Random) -> dict[str, float]:
-    return {
-        "n": draw.randrange(60, 480), "psnr": draw.uniform(20, 32),
-        "ssim": draw.uniform(0.8, 1), "flip": draw.uniform(0.02, 0.2),
-    }  # fmt: skip
+    found: dict[str, float] = {"n": draw.randrange(60, 480)}
+    for name in METRICS:
+        mean = draw.uniform(20, 32) if name == "psnr" else draw.uniform(0.02, 1)
+        spread = {"n": 50, "std": mean / 9, "lo": 0.9 * mean, "hi": 1.1 * mean}
+        found |= {name: mean} | {f"{name}_{key}": value for key, value in spread.items()}
+    return found
 
 
 def write_crowd(results: Path, count: int) -> None:

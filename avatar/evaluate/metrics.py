@@ -1,13 +1,21 @@
-"""Image metrics on float32 RGB images 0..1: maps of SSIM and FLIP, and PSNR, over any region."""
+"""Image metrics on float32 RGB images 0..1.
+
+Squared error, SSIM and FLIP are maps, of which any region has a mean; MS-SSIM is of the whole.
+"""
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from avatar.losses.ssim import C1, C2, window
+from avatar.losses.ssim import C1, C2, RADIUS, window
 
 PIXELS_PER_DEGREE = 67.0206  # FLIP's default: a 4k display of 0.7 m seen from 0.7 m
 _MAX_PSNR = 100.0  # dB; identical images
+# MS-SSIM's exponents, finest scale first.
+# Source: Wang et al., "Multi-scale structural similarity for image quality assessment", 2003.
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 # FLIP's constants (table 1 and sections 4-5 of the paper): contrast sensitivity of the three
 # opponent channels as sums of Gaussians (a, b), feature width in degrees, exponents and knee.
@@ -46,12 +54,38 @@ def psnr(mean_squared_error: float) -> float:
 
 def ssim(image: Image, truth: Image) -> Map:
     """SSIM at every pixel, mean of the channels; window and constants: `avatar.losses.ssim`."""
+    light, structure = _similarity(image, truth)
+    return (light * structure).mean(2)
+
+
+def ms_ssim(image: Image, truth: Image) -> float:
+    """Multi-scale SSIM, of windows that lie inside the image; NaN for a side below 176 pixels."""
+    if min(image.shape[:2]) >> (len(_SCALES) - 1) <= 2 * RADIUS:
+        return float("nan")
+    product, inside = 1.0, slice(RADIUS, -RADIUS)
+    for scale, exponent in enumerate(_SCALES):
+        if scale:
+            image, truth = _halved(image), _halved(truth)
+        light, structure = (v[inside, inside] for v in _similarity(image, truth))
+        last = scale == len(_SCALES) - 1
+        mean = float((light * structure if last else structure).mean(dtype=np.float64))
+        product *= max(mean, 0.0) ** exponent
+    return product
+
+
+def _halved(image: Image) -> Float[np.ndarray, "h w 3"]:
+    """Means of two by two pixels; an odd last row or column is left out."""
+    height, width = (size // 2 for size in image.shape[:2])
+    return cv2.resize(image[: 2 * height, : 2 * width], (width, height), None, 0, 0, cv2.INTER_AREA)
+
+
+def _similarity(image: Image, truth: Image) -> tuple[Image, Image]:
+    """SSIM's two factors: of the means, and of contrast and structure."""
     x, y = (np.asarray(v, np.float32) for v in (image, truth))
     mx, my, power, error = (_window_mean(v) for v in (x, y, x * x + y * y, np.square(x - y)))
     squares, difference = mx * mx + my * my, np.square(mx - my)
     light = 1 - difference / (squares + C1)
-    structure = 1 - (error - difference) / (power - squares + C2)
-    return (light * structure).mean(2)
+    return light, 1 - (error - difference) / (power - squares + C2)
 
 
 def _window_mean(image: Image) -> Image:
@@ -72,34 +106,49 @@ def flip(image: Image, truth: Image) -> Map:
     return np.power(color, 1.0 - feature)
 
 
+def mask_iou(alpha: Map, coverage: Map) -> float:
+    """Intersection over union of the pixels of at least one half; 1 where both have none."""
+    truth, found = alpha >= 0.5, coverage >= 0.5
+    union = np.count_nonzero(truth | found)
+    return np.count_nonzero(truth & found) / union if union else 1.0
+
+
+def flicker(mean_squared_change: float) -> float:
+    """Per cent of the colours' range, of `change` maps.
+
+    Root mean square of how the error changes from one frame to the next: what changes in the render
+    and not in the truth, or the other way. Source: dtSSD, Erofeev et al., "Perceptually motivated
+    benchmark for video matting", 2015, on colours.
+    """
+    return 100.0 * float(np.sqrt(mean_squared_change))
+
+
+# Metric of a map, and what the map's mean over a region becomes.
+_OF_MAP: dict[str, tuple[str, Callable[[float], float]]] = {
+    "error": ("psnr", psnr), "ssim": ("ssim", float), "flip": ("flip", float),
+    "change": ("flicker", flicker),
+}  # fmt: skip
+
+
 def region_scores(
     maps: dict[str, Map], regions: dict[str, Bool[np.ndarray, "H W"]]
 ) -> dict[str, dict[str, float]]:
-    """PSNR, SSIM and FLIP of every region with at least one pixel.
+    """The metrics of every region with at least one pixel.
 
     Args:
-        maps: `error` (squared), `ssim`, `flip`.
+        maps: some of `error` (squared), `ssim`, `flip`, `change` (squared, of the error).
         regions: masks by name.
     Returns:
-        region -> {psnr, ssim, flip}.
+        region -> {psnr, ssim, flip, flicker}, of the maps that are there.
     """
     return {
         name: {
-            "psnr": psnr(float(maps["error"][mask].mean())),
-            "ssim": float(maps["ssim"][mask].mean()),
-            "flip": float(maps["flip"][mask].mean()),
+            metric: of_mean(float(maps[of][mask].mean()))
+            for of, (metric, of_mean) in _OF_MAP.items()
+            if of in maps
         }
         for name, mask in regions.items()
         if mask.any()
-    }
-
-
-def all_maps(image: Image, truth: Image) -> dict[str, Map]:
-    """Squared error, SSIM and FLIP at every pixel, by name."""
-    return {
-        "error": squared_error(image, truth),
-        "ssim": ssim(image, truth),
-        "flip": flip(image, truth),
     }
 
 

@@ -49,6 +49,11 @@ class Pair:
     regions: UInt8[np.ndarray, "H W"]
     verts: Float[np.ndarray, "V 3"]
 
+    @property
+    def difference(self) -> Float[np.ndarray, "H W 3"]:
+        """Render minus truth."""
+        return self.image - self.truth
+
 
 def shown_gaussians(avatar: Avatar, rig: HeadRig, part: Part) -> Avatar:
     """The avatar as a part is rendered: without the Gaussians of the torso for `head`."""

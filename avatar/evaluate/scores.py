@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from avatar.data.cameras import Cameras
 from avatar.data.layout import HEAD, TORSO
-from avatar.evaluate.metrics import all_maps, region_scores
+from avatar.evaluate.metrics import flip, mask_iou, ms_ssim, region_scores, squared_error, ssim
 from avatar.evaluate.pixels import Pair
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig
@@ -60,22 +60,41 @@ def _box(
 
 @dataclass(frozen=True)
 class FrameScores:
-    """One frame's metrics by region, and what they were computed from."""
+    """One frame's metrics by region, and what they were computed from.
+
+    Attributes:
+        flip: FLIP at every pixel, if it was asked for.
+    """
 
     row: int
     scores: dict[str, dict[str, float]]
     truth: Float[np.ndarray, "H W 3"]
     image: Float[np.ndarray, "H W 3"]
-    flip: Float[np.ndarray, "H W"]
+    flip: Float[np.ndarray, "H W"] | None
 
 
-def score_frame(pair: Pair, regions: dict[str, Bool[np.ndarray, "H W"]]) -> FrameScores:
+def score_frame(
+    pair: Pair,
+    regions: dict[str, Bool[np.ndarray, "H W"]],
+    costly: bool = True,
+    before: Float[np.ndarray, "H W 3"] | None = None,
+) -> FrameScores:
     """Compare a render with its frame.
 
     Args:
         regions: beside `full` (all pixels) and `mask` (alpha of at least one half).
+        costly: whether FLIP and MS-SSIM are measured.
+        before: the difference of render and truth one frame earlier; without it there is no
+            flicker.
     """
-    maps = all_maps(pair.image, pair.truth)
+    maps = {"error": squared_error(pair.image, pair.truth), "ssim": ssim(pair.image, pair.truth)}
+    if before is not None:
+        maps["change"] = squared_error(pair.difference, before)
+    if costly:
+        maps["flip"] = flip(pair.image, pair.truth)
     everywhere = {"full": np.ones(pair.alpha.shape, bool), "mask": pair.alpha >= 0.5}
     scores = region_scores(maps, everywhere | regions)
-    return FrameScores(pair.row, scores, pair.truth, pair.image, maps["flip"])
+    scores["full"]["mask_iou"] = mask_iou(pair.alpha, pair.coverage)
+    if costly:
+        scores["full"]["ms_ssim"] = ms_ssim(pair.image, pair.truth)
+    return FrameScores(pair.row, scores, pair.truth, pair.image, maps.get("flip"))

@@ -18,8 +18,9 @@ from avatar.base.errors import UserError
 from avatar.evaluate.protocols import PROTOCOLS
 from pipeline.common import html
 from pipeline.common.gate import STATUSES, Quality
+from pipeline.evaluate.measures import MEASURES
 from pipeline.evaluate.page import preset_text
-from pipeline.evaluate.summaries import METRICS, Failure, Results
+from pipeline.evaluate.summaries import Failure, Results
 
 NAME = "index.html"
 PICTURE = "thumbnail.webp"  # of a subject
@@ -49,10 +50,13 @@ def _subjects(results: Path, found: Results) -> list[dict[str, Any]]:
     begun = {path.parts[-3] for path in results.glob(f"*/{made.FOLDER}/*.json")}
     rows = {row["subject"]: row for row in found.rows}
     failures = {failure.subject: failure for failure in found.failures}
-    scores: dict[str, dict[str, list[float]]] = {name: {} for name in rows}
+    scores: dict[str, dict[str, list[float | None]]] = {name: {} for name in rows}
     for row in found.rows:
         if row["region"] == "full":
-            scores[row["subject"]][row["protocol"]] = [row[name] for name in METRICS]
+            scores[row["subject"]][row["protocol"]] = [
+                None if row[name] is None else round(row[name], measure.digits + 1)
+                for name, measure in MEASURES.items()
+            ]
     return [
         _about(rows.get(name), failures.get(name))
         | _files(results / name)
@@ -116,7 +120,7 @@ def _page(subjects: list[dict[str, Any]], note: str) -> str:
     protocols = {protocol for subject in subjects for protocol in subject["scores"]}
     known = [protocol for protocol in (_FIRST, *PROTOCOLS) if protocol in protocols]
     data = {
-        "metrics": [{"name": name, "digits": 2 if name == "psnr" else 3} for name in METRICS],
+        "metrics": [{"name": name, "digits": m.digits} for name, m in MEASURES.items()],
         "protocols": list(dict.fromkeys([*known, *sorted(protocols)])),
         "subjects": subjects,
         "note": note,

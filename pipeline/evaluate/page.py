@@ -11,22 +11,27 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from avatar.evaluate.protocols import PROTOCOLS
-from pipeline.evaluate.summaries import ABOUT, METRICS, NO_AVATAR, Failure
+from pipeline.evaluate.measures import LEVEL, MEASURES, METRICS
+from pipeline.evaluate.summaries import ABOUT, NO_AVATAR, Failure
 
 BEST, SECOND = "best", "second"
 FIRST = [name for name in ABOUT if name != "overrides_hash"]
 _UNDER = ("protocol", "background")
-_DIGITS = {"psnr": 2, "ssim": 3, "flip": 3}
-_HIGHER = {"psnr", "ssim"}
 _HOW = {
     "subject": "subject", "preset": "preset", "images": "images", "seconds": "seconds",
-    "gaussians": "Gaussians", "code_version": "code",
+    "gaussians": "Gaussians", "lpips_backbone": "LPIPS", "code_version": "code",
     "torch_version": "torch", "dataset_sha256": "dataset", "date": "date",
 }  # fmt: skip
 _LEGEND = (
-    "Means over frames, {area}, the foreground in front of a background (grey level, 1 is white); "
-    "PSNR in dB (higher is better), SSIM (higher), FLIP (lower). A preset with `+` has overrides, "
-    "named by their hash.",
+    "Means over frames, {area}, the foreground in front of a background (grey level, 1 is white). "
+    + "; ".join(
+        f"`{name}`: {measure.title}, {'higher' if measure.higher else 'lower'} is better"
+        for name, measure in MEASURES.items()
+    )
+    + ". A preset with `+` has overrides, named by their hash.",
+    "NA: LPIPS where no weights were given (`evaluate.lpips`; its network is in the table of "
+    "settings), MS-SSIM of frames below 176 pixels, landmarks where the detector finds no face, "
+    "flicker without consecutive frames; a metric that is not of that region.",
     "Bold: best of all subjects of the same protocol, group and background{also}; underlined: "
     "second best. Only figures of the same person's frames compare methods: give such subjects a "
     "group of their own.",
@@ -74,6 +79,7 @@ def metrics_page(
     if beside := [row for row in published if row["protocol"] in measured]:
         sections.append(_beside(rows, beside))
     if rows:
+        sections.append(_spread(rows))
         made = dict.fromkeys(tuple(_cells(row, _HOW)) for row in rows)
         sections.append(Section("Settings", (), list(_HOW.values()), list(made)))
     if outdated := dict.fromkeys((row["subject"], row["state"]) for row in rows if row["state"]):
@@ -115,15 +121,16 @@ def _beside(rows: list[dict[str, Any]], published: Sequence[dict[str, Any]]) -> 
     for row in rows:
         if row["protocol"] in protocols:
             method = f"headsplat, preset {_text(row, 'preset')}"
-            parts[row["protocol"], row["group"], method].append(row)
+            parts[row["protocol"], row["group"], method, row["lpips_backbone"]].append(row)
     ours = [
         {"protocol": protocol, "dataset": group, "method": method, "subjects": len(part)}
-        | {name: fmean(row[name] for row in part) for name in METRICS}
+        | {"lpips_backbone": backbone}
+        | {name: _mean(part, name) for name in METRICS}
         | {"source": "this page"}
-        for (protocol, group, method), part in parts.items()
+        for (protocol, group, method, backbone), part in parts.items()
     ]
     theirs = [row | {"subjects": None} for row in published]
-    columns = ["protocol", "dataset", "method", "subjects", *METRICS, "source"]
+    columns = ["protocol", "dataset", "method", "subjects", *METRICS, "lpips_backbone", "source"]
     together = sorted([*theirs, *ours], key=lambda row: (row["protocol"], row["dataset"]))
     text = (
         "Published figures as they were entered, and means over the subjects of a group, which "
@@ -133,22 +140,52 @@ def _beside(rows: list[dict[str, Any]], published: Sequence[dict[str, Any]]) -> 
     return Section("Beside published figures", [text], columns, cells)
 
 
+def _mean(rows: list[dict[str, Any]], metric: str) -> float | None:
+    """None unless all rows have it."""
+    values = [row[metric] for row in rows]
+    return None if None in values else fmean(values)
+
+
+def _spread(rows: list[dict[str, Any]]) -> Section:
+    """Standard deviation, interval and number of frames of every metric."""
+    text = (
+        f"Standard deviation over frames, {LEVEL:.0%} bootstrap interval of the mean (blocks of "
+        "consecutive frames), number of frames. Other frames of the same video, not other videos."
+    )
+    about = ("subject", "preset", "protocol")
+    cells = [
+        [*_cells(row, about), *(Cell(_spread_text(row, name)) for name in METRICS)] for row in rows
+    ]
+    return Section("Spread over frames", [text], [*about, *METRICS], cells)
+
+
+def _spread_text(row: dict[str, Any], metric: str) -> str:
+    if row[f"{metric}_std"] is None:
+        return "NA"
+    digits = MEASURES[metric].digits
+    std, low, high = (f"{row[f'{metric}_{key}']:.{digits}f}" for key in ("std", "lo", "hi"))
+    return f"{std}, {low} to {high}, {row[f'{metric}_n']:.0f}"
+
+
 def _marks(rows: list[dict[str, Any]]) -> dict[tuple[int, str], str]:
     """Marks by row and metric. Values that are shown alike are equal."""
     comparable = defaultdict(list)
     for k, row in enumerate(rows):
-        key = (row["protocol"], row["group"], row["background"], row["region"])
-        comparable[key].append(k)
-    marks = {}
-    for members in comparable.values():
         for metric in METRICS:
-            shown = {k: round(rows[k][metric], _DIGITS[metric]) for k in members}
-            order = sorted(set(shown.values()), reverse=metric in _HIGHER)
-            if len(order) < 2:
-                continue
-            for k, value in shown.items():
-                if value in order[:2]:
-                    marks[k, metric] = BEST if value == order[0] else SECOND
+            if row[metric] is not None:
+                network = row["lpips_backbone"] if metric == "lpips" else None
+                under = (row["protocol"], row["group"], row["background"], row["region"])
+                comparable[metric, *under, network].append(k)
+    marks = {}
+    for (metric, *_), members in comparable.items():
+        digits, higher, _ = MEASURES[metric]
+        shown = {k: round(rows[k][metric], digits) for k in members}
+        order = sorted(set(shown.values()), reverse=higher)
+        if len(order) < 2:
+            continue
+        for k, value in shown.items():
+            if value in order[:2]:
+                marks[k, metric] = BEST if value == order[0] else SECOND
     return marks
 
 
@@ -177,6 +214,6 @@ def _text(row: dict[str, Any], column: str) -> str:
         return preset_text(row)
     if value is None:
         return "NA"
-    if column in _DIGITS:
-        return f"{value:.{_DIGITS[column]}f}"
+    if column in MEASURES:
+        return f"{value:.{MEASURES[column].digits}f}"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,22 +1,24 @@
 """Published figures that the user keeps in a CSV, to be shown beside figures of the same protocol.
 
 Columns: `method`, `protocol`, `dataset`, `source`, and one or more metrics; an empty cell is a
-figure that was not published.
+figure that was not published. A figure of LPIPS needs the column `lpips_backbone`.
 """
 
 import csv
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from avatar.base.errors import UserError
 from avatar.evaluate.protocols import PROTOCOLS
+from avatar.losses.settings import Backbone
 from pipeline.common.text import read_text, shown
-from pipeline.evaluate.summaries import METRICS
+from pipeline.evaluate.measures import METRICS
 
 PLACE = Path("config/published.csv")
 _TEXTS = ("method", "protocol", "dataset", "source")
+_BACKBONES = get_args(Backbone)
 
 
 def read_published(path: Path) -> list[dict[str, Any]]:
@@ -42,7 +44,8 @@ def _check(path: Path, header: list[str]) -> None:
             f"{path}: column {', '.join(missing) or 'of a metric'} is missing: expected "
             f"{', '.join(_TEXTS)} and one or more of {', '.join(METRICS)}"
         )
-    odd = [name for name in header if name not in (*_TEXTS, *METRICS) or header.count(name) > 1]
+    known = (*_TEXTS, *METRICS, "lpips_backbone")
+    odd = [name for name in header if name not in known or header.count(name) > 1]
     if odd:
         raise UserError(
             f"{path}: column {shown(odd[0])!r} is unknown or there twice: expected "
@@ -62,7 +65,14 @@ def _row(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str
             f"of {', '.join(PROTOCOLS)}"
         )
     values = {name: _number(path, line, name, row.get(name, "")) for name in METRICS}
-    return {name: shown(row[name]) for name in _TEXTS} | values
+    backbone = row.get("lpips_backbone", "")
+    if backbone not in _BACKBONES and (backbone or values["lpips"] is not None):
+        raise UserError(
+            f"{path}: line {line}: lpips_backbone is {shown(backbone)!r}: LPIPS is comparable with "
+            f"the same network only: expected one of {', '.join(_BACKBONES)}"
+        )
+    texts = {name: shown(row[name]) for name in _TEXTS}
+    return texts | values | {"lpips_backbone": backbone or None}
 
 
 def _number(path: Path, line: int, name: str, text: str) -> float | None:

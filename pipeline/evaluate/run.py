@@ -22,16 +22,19 @@ from avatar.base.version import code_version
 from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
 from avatar.data.layout import TEST, UNUSED
-from avatar.evaluate.metrics import PIXELS_PER_DEGREE
-from avatar.evaluate.pixels import Pairs, shown_gaussians
+from avatar.evaluate.metrics import PIXELS_PER_DEGREE, flip
+from avatar.evaluate.pixels import Pair, Pairs, shown_gaussians
 from avatar.evaluate.poses import pose_distances
 from avatar.evaluate.protocols import PROTOCOLS, Protocol
-from avatar.evaluate.renders import RenderedFrame, as_driven, protocol_rows, render_rows
+from avatar.evaluate.renders import as_driven, protocol_rows, render_rows
 from avatar.evaluate.scores import FrameScores, map_regions, rig_regions, score_frame
 from avatar.gaussians.avatar_file import Avatar, load_avatar
+from avatar.losses.lpips import Lpips, load_lpips
 from avatar.render import default_device
 from avatar.rig import HeadRig
 from pipeline.common.parallel import threaded
+from pipeline.evaluate.landmarks import LandmarkDistance
+from pipeline.evaluate.measures import METRICS, SPREAD, spread
 from pipeline.evaluate.settings import EvaluateSettings
 from pipeline.media import write_video
 
@@ -42,14 +45,9 @@ OF_AVATAR = (
     *("rig", "seed", "overrides_hash", "images", "seconds", "gaussians"),
     *("code_version", "torch_version", "dataset_sha256", "date"),
 )
-METRICS = ("psnr", "ssim", "flip")
 NEAR = 5.0  # degrees from the nearest training pose, at most
-Job = tuple[
-    RenderedFrame,
-    UInt8[np.ndarray, "H W 3"],  # image
-    UInt8[np.ndarray, "H W"],  # alpha
-    UInt8[np.ndarray, "H W"],  # regions
-]
+# A frame, whether the costly metrics are measured, and the difference one frame earlier.
+Job = tuple[Pair, bool, Float[np.ndarray, "H W 3"] | None]
 _BAND = 20  # pixels of caption above the video
 
 
@@ -60,16 +58,18 @@ def evaluate(
 
     Raises:
         UserError: the dataset or the avatar is absent, damaged, of another rig, or the avatar was
-            trained on another dataset. The former `eval/` stays until the new one is complete.
+            trained on another dataset; LPIPS's weights are absent or others. The former `eval/`
+            stays until the new one is complete.
     """
     torch.set_num_threads(1)  # two threads each measure a frame; see `threaded`
     cv2.setNumThreads(1)
     home = results / subject
+    lpips = None if settings.lpips is None else load_lpips(settings.lpips)
     rig = HeadRig.load(rig_path)
     avatar = load_avatar(home / "avatar", rig, default_device())
     with Dataset(home / "dataset.h5") as dataset, replacing(home / "eval") as folder:
         check_origin(avatar.about, dataset, home / "avatar")
-        job = _Evaluation(dataset, avatar, rig, settings)
+        job = _Evaluation(dataset, avatar, rig, settings, lpips)
         measured = [
             protocol
             for name, protocol in PROTOCOLS.items()
@@ -85,6 +85,8 @@ def evaluate(
             "background": settings.background,
             "flip_pixels_per_degree": PIXELS_PER_DEGREE,
             "near_degrees": NEAR,
+            "costly_frames": settings.costly_frames,
+            "lpips_backbone": settings.lpips.backbone if settings.lpips else None,
             "unused_frames": len(dataset.rows(UNUSED)),
         }
         table = pd.DataFrame(job.rows)
@@ -132,45 +134,80 @@ class _Evaluation:
         avatar: Avatar,
         rig: HeadRig,
         settings: EvaluateSettings,
+        lpips: Lpips | None,
     ) -> None:
         self._dataset, self._avatar, self._rig = dataset, avatar, rig
-        self._settings = settings
+        self._settings, self._lpips = settings, lpips
         held = dataset.rows(TEST)
         self._distance = np.full(len(dataset), np.nan)
         self._distance[held] = pose_distances(avatar.params, dataset, held)
+        self._landmarks = LandmarkDistance()
         self.rows: list[dict[str, Any]] = []
 
     def measure(self, protocol: Protocol) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """Add a protocol's scores to the table; yields the frames of its video."""
-        dataset, rig, name = self._dataset, self._rig, protocol.name
-        chosen = protocol_rows(dataset, name)
-        in_video = set(video_rows(dataset.camera, chosen, self._settings.video_frames).tolist())
-        avatar = as_driven(self._avatar, rig, dataset, name)
-        avatar = shown_gaussians(avatar, rig, protocol.part)
-        grey = self._settings.background if protocol.background is None else protocol.background
-        behind = np.full(3, grey, np.float32)
-        pairs = Pairs(protocol.part, rig, dataset.cameras, behind)
+        name = protocol.name
+        chosen = protocol_rows(self._dataset, name)
+        costly = evenly_spread(chosen, self._settings.costly_frames)
+        # A cut away torso is the same in all frames: those of the costly metrics show enough.
+        offered = chosen if protocol.part == "all" else costly
+        limit = self._settings.video_frames
+        in_video = set(video_rows(self._dataset.camera, offered, limit).tolist())
 
         def score(job: Job) -> FrameScores:
-            return self._score(pairs, protocol, job)
+            return self._score(protocol, *job)
 
-        rendered = render_rows(avatar, rig, dataset, chosen, behind)
-        # HDF5 is read here, not in the threads: it lets one in at a time.
-        jobs = (
-            (r, dataset.image(r.row), dataset.alpha(r.row), dataset.region(r.row)) for r in rendered
-        )
+        jobs = self._jobs(protocol, chosen, set(costly.tolist()))
         for frame in cli.progress(threaded(score, jobs), name, total=len(chosen)):
+            if frame.flip is not None:
+                frame.scores["full"] |= self._perceived(frame)
             self.rows += self._table_rows(name, frame)
             if frame.row in in_video:
                 yield comparison(frame, name)
 
-    def _score(self, pairs: Pairs, protocol: Protocol, job: Job) -> FrameScores:
-        rendered, _, _, seen = job
-        cameras, camera = self._dataset.cameras, int(self._dataset.camera[rendered.row])
-        regions = map_regions(seen) | rig_regions(self._rig, rendered.verts, cameras, camera)
+    def _jobs(
+        self, protocol: Protocol, chosen: Int[np.ndarray, "R"], costly: set[int]
+    ) -> Iterator[Job]:
+        """The frames of a protocol, by timestep, then camera."""
+        dataset, rig = self._dataset, self._rig
+        avatar = as_driven(self._avatar, rig, dataset, protocol.name)
+        avatar = shown_gaussians(avatar, rig, protocol.part)
+        grey = self._settings.background if protocol.background is None else protocol.background
+        behind = np.full(3, grey, np.float32)
+        pairs = Pairs(protocol.part, rig, dataset.cameras, behind)
+        last: dict[int, tuple[int, Float[np.ndarray, "H W 3"]]] = {}  # by camera: timestep, error
+        for rendered in render_rows(avatar, rig, dataset, chosen, behind):
+            row, camera = rendered.row, int(dataset.camera[rendered.row])
+            timestep = int(dataset.timestep[row])
+            # HDF5 is read here, not in the threads: it lets one in at a time.
+            stored = (dataset.image(row), dataset.alpha(row), dataset.region(row))
+            pair = pairs(rendered, *stored, camera)
+            before, difference = last.get(camera, (-1, None))
+            follows = before == timestep - 1 and dataset.index[timestep] > 0
+            last[camera] = timestep, pair.difference
+            yield pair, row in costly, difference if follows else None
+
+    def _score(
+        self,
+        protocol: Protocol,
+        pair: Pair,
+        costly: bool,
+        before: Float[np.ndarray, "H W 3"] | None,
+    ) -> FrameScores:
+        cameras, camera = self._dataset.cameras, int(self._dataset.camera[pair.row])
+        regions = map_regions(pair.regions) | rig_regions(self._rig, pair.verts, cameras, camera)
         if protocol.part != "all":
             regions.pop("torso", None)
-        return score_frame(pairs(*job, camera), regions)
+        return score_frame(pair, regions, costly, before)
+
+    def _perceived(self, frame: FrameScores) -> dict[str, float]:
+        """What networks see in the whole frame: landmarks and LPIPS, one frame at a time."""
+        found = {"landmarks": self._landmarks(_bytes(frame.image), _bytes(frame.truth))}
+        if self._lpips is not None:
+            with torch.no_grad():
+                pictures = (torch.from_numpy(v).float() for v in (frame.image, frame.truth))
+                found["lpips"] = float(self._lpips(*pictures))
+        return found
 
     def _table_rows(self, protocol: str, frame: FrameScores) -> list[dict[str, Any]]:
         dataset = self._dataset
@@ -182,7 +219,8 @@ class _Evaluation:
             "pose_distance": self._distance[frame.row],
         }
         return [
-            {"protocol": protocol, "region": region, **where, **scores}
+            {"protocol": protocol, "region": region, **where}
+            | {name: scores.get(name, np.nan) for name in METRICS}
             for region, scores in frame.scores.items()
         ]
 
@@ -202,12 +240,20 @@ def summarise(table: pd.DataFrame) -> dict[str, Any]:
                               "full_far": full.pose_distance > NEAR})  # fmt: skip
         parts |= _both(full, {"full_seen_cameras": ~full.camera.isin(new),
                               "full_new_camera": full.camera.isin(new)})  # fmt: skip
-        regions = {
-            region: {"n": len(part)} | {m: float(part[m].mean()) for m in METRICS}
-            for region, part in parts.items()
-        }
+        regions = {region: _scores(part) for region, part in parts.items()}
         protocols[str(protocol)] = {"regions": regions}
     return protocols
+
+
+def _scores(part: pd.DataFrame) -> dict[str, float | None]:
+    """Number of frames; of each metric its mean, or None, and its spread (`measures.SPREAD`)."""
+    scores: dict[str, float | None] = {"n": len(part)}
+    for name in METRICS:
+        values = part[name].dropna().to_numpy(float)
+        found = spread(values) if len(values) else {}
+        scores[name] = found.get("mean")
+        scores |= {f"{name}_{key}": found[key] for key in SPREAD if found}
+    return scores
 
 
 def _both(full: pd.DataFrame, chosen: dict[str, pd.Series]) -> dict[str, pd.DataFrame]:
@@ -215,6 +261,13 @@ def _both(full: pd.DataFrame, chosen: dict[str, pd.Series]) -> dict[str, pd.Data
     return (
         {k: full[v] for k, v in chosen.items()} if all(map(pd.Series.any, chosen.values())) else {}
     )
+
+
+def evenly_spread(rows: Int[np.ndarray, "R"], count: int) -> Int[np.ndarray, "S"]:
+    """At most so many of the rows, the first and the last among them."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
 
 
 def video_rows(
@@ -235,7 +288,8 @@ def playback_rate(dataset: Dataset) -> float:
 
 def pictures(frame: FrameScores) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
     """A frame as `truth`, `render` and `error`: FLIP from 0 (black) to 1 (bright yellow), magma."""
-    error = cv2.applyColorMap(_bytes(frame.flip), cv2.COLORMAP_MAGMA)[..., ::-1]
+    difference = flip(frame.image, frame.truth) if frame.flip is None else frame.flip
+    error = cv2.applyColorMap(_bytes(difference), cv2.COLORMAP_MAGMA)[..., ::-1]
     return {"truth": _bytes(frame.truth), "render": _bytes(frame.image), "error": error}
 
 
@@ -260,7 +314,7 @@ def report(summary: dict[str, Any]) -> str:
     """The means of a summary, a line per protocol and region."""
     return "\n".join(
         f"{protocol:24} {region:9} n {scores['n']:4}  "
-        + "  ".join(f"{metric} {scores[metric]:.3f}" for metric in METRICS)
+        + "  ".join(f"{m} {scores[m]:.3f}" for m in METRICS if scores[m] is not None)
         for protocol, found in summary["protocols"].items()
         for region, scores in found["regions"].items()
     )

@@ -13,13 +13,17 @@ from typing import Any
 from avatar.base import made, names
 from avatar.base.errors import UserError
 from pipeline.common.text import read_text, shown
+from pipeline.evaluate.measures import METRICS, SPREAD
 
-METRICS = ("psnr", "ssim", "flip")
+SPREADS = tuple(f"{metric}_{key}" for metric in METRICS for key in SPREAD)
+NEEDED = ("psnr", "ssim")  # of the metrics; the others may not have been measured
 ABOUT = ("subject", "group", "rig", "preset", "overrides_hash")
 # How an avatar was made; absent from summaries of earlier versions.
 COUNTS = ("images", "gaussians")
-MADE = ("images", "seconds", "gaussians", "background", "code_version", "torch_version",
-        "dataset_sha256", "date")  # fmt: skip
+MADE = (
+    *("images", "seconds", "gaussians", "background", "lpips_backbone"),
+    *("code_version", "torch_version", "dataset_sha256", "date"),
+)
 _LIMIT = 8 << 20  # bytes of a file, and of an avatar's header
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 NO_AVATAR = "no avatar"
@@ -106,8 +110,12 @@ def _plain(value: Any) -> Any:
 
 
 def _scores(scores: dict[str, Any]) -> dict[str, Any]:
-    found = {name: float(scores[name]) for name in METRICS}
-    if not all(math.isfinite(value) for value in found.values()):
+    """Every metric and its spread; None where it was not measured."""
+    found = {
+        name: None if scores.get(name) is None and name not in NEEDED else float(scores[name])
+        for name in (*METRICS, *SPREADS)
+    }
+    if not all(math.isfinite(value) for value in found.values() if value is not None):
         raise ValueError("a metric is not finite")
     return {"n": int(scores["n"])} | found
 

@@ -14,11 +14,14 @@ import pandas as pd
 
 from avatar.base import cli, files
 from pipeline.evaluate import formats, index
+from pipeline.evaluate.measures import METRICS
 from pipeline.evaluate.page import FIRST, metrics_page, regions_page
 from pipeline.evaluate.published import PLACE, read_published
-from pipeline.evaluate.summaries import COUNTS, MADE, METRICS, read_results
+from pipeline.evaluate.summaries import COUNTS, MADE, SPREADS, read_results
 
-_COLUMNS = [*FIRST, "protocol", "n", *METRICS, "overrides_hash", *MADE, "state"]
+_MADE = ["overrides_hash", *MADE, "state"]
+_FULL = [*FIRST, "protocol", "n", *METRICS, *SPREADS, *_MADE]
+_REGIONS = [*FIRST, "protocol", "region", "n", *METRICS, *_MADE]
 _FORMATS = {"md": formats.markdown, "tex": formats.latex, "html": formats.html}
 _DIGITS = 12  # of a dataset's hash
 
@@ -38,12 +41,12 @@ def make_tables(results: Path, published: Path | None = None) -> str:
     for row in found.rows:
         if row["dataset_sha256"] is not None:
             row["dataset_sha256"] = str(row["dataset_sha256"])[:_DIGITS]
-    table = pd.DataFrame(found.rows, columns=[*_COLUMNS, "region"])
-    table = table.astype(dict.fromkeys(COUNTS, "Int64"))
-    regions = table[[*_COLUMNS[:5], "region", *_COLUMNS[5:]]]
+    table = pd.DataFrame(found.rows, columns=[*_FULL, "region"])
+    counts = [*COUNTS, *(name for name in SPREADS if name.endswith("_n"))]
+    table = table.astype(dict.fromkeys(counts, "Int64"))
     folder = results / "tables"
-    _write_csv(folder / "metrics.csv", table.loc[table.region == "full", _COLUMNS])
-    _write_csv(folder / "metrics_regions.csv", regions)
+    _write_csv(folder / "metrics.csv", table.loc[table.region == "full", _FULL])
+    _write_csv(folder / "metrics_regions.csv", table[_REGIONS])
     pages = {
         "metrics": metrics_page(found.rows, found.failures, others),
         "metrics_regions": regions_page(found.rows),

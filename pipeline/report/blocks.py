@@ -14,14 +14,14 @@ from jaxtyping import UInt8
 from pipeline.common import html
 from pipeline.common.gate import Quality
 from pipeline.common.text import shown as harmless
-from pipeline.evaluate.run import METRICS, summarise
+from pipeline.evaluate.measures import MEASURES, METRICS
+from pipeline.evaluate.run import summarise
 from pipeline.report.charts import legend, line_chart
 from pipeline.report.pictures import Shown, address, data_uri
 from pipeline.report.record import Record
 from pipeline.report.sheets import Picture
 
 PACKAGE = "pipeline.report"
-DIGITS = {"psnr": 2}  # behind the point; 4 of other metrics
 STATUS_WORDS = {"pass": "pass", "warn": "warning", "fail": "fail"}
 _THUMBNAIL = 85  # quality of a contact sheet's JPEG files, at most
 
@@ -122,7 +122,10 @@ def _words(protocol: dict[str, Any]) -> str:
 
 def _row(of_region: tuple[str, dict[str, float]]) -> tuple[object, ...]:
     region, scores = of_region
-    figures = (f"{scores[name]:.{DIGITS.get(name, 4)}f}" for name in METRICS)
+    figures = (
+        "NA" if scores[name] is None else f"{scores[name]:.{MEASURES[name].digits}f}"
+        for name in METRICS
+    )
     return (region, scores["n"], *figures)
 
 
@@ -166,10 +169,15 @@ def _over_time(report: Report, _: Detail) -> str:
 
 
 def _by_timestep(part: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the cameras at every timestep, with a gap where none is measured."""
+    """The mean of the cameras at every timestep, with a gap where none is measured.
+
+    A metric that is measured on spread frames is a line from one to the next.
+    """
     steps = part.timestep.astype(int)
     means = part[metric].groupby(steps).mean()
     every = np.arange(steps.min(), steps.max() + 1)
+    if 0 < len(known := means.dropna()) < len(means):
+        every = known.index.to_numpy()
     return every.astype(float), means.reindex(every).to_numpy(float)
 
 

@@ -12,7 +12,7 @@ from avatar.base import files, made
 from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from pipeline.common.gate import Quality
-from pipeline.evaluate.run import METRICS
+from pipeline.evaluate.measures import METRICS
 from pipeline.evaluate.summaries import state
 
 PLACE = ("protocol", "region", "sequence", "timestep", "camera")

@@ -14,7 +14,8 @@ from benchmarks.tables import write_crowd
 from pipeline.common.gate import Quality
 from pipeline.evaluate import index as module
 from pipeline.evaluate.index import LIMIT, PICTURE, index
-from pipeline.evaluate.summaries import METRICS, read_results
+from pipeline.evaluate.measures import METRICS
+from pipeline.evaluate.summaries import read_results
 
 SCORES = {"n": 60, "psnr": 28.0, "ssim": 0.9, "flip": 0.1}
 
@@ -57,7 +58,7 @@ def test_every_subject_is_there_with_its_state(tmp_path: Path) -> None:
     assert [metric["name"] for metric in data["metrics"]] == list(METRICS)
     assert (anna["subject"], anna["preset"], anna["state"]) == ("anna", "quick+1a2b", "no avatar")
     assert (anna["gaussians"], anna["quality"], anna["report"]) == (100, "warn: track", True)
-    full = [SCORES[name] for name in METRICS]
+    full = [SCORES.get(name) for name in METRICS]
     assert anna["scores"] == {"novel_view": full, "self_reenactment": full}
     assert base64.b64decode(anna["picture"]) == (home / PICTURE).read_bytes()
     assert (bad["subject"], bad["state"], bad["why"]) == ("bad", "failed", "track: no face")

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from pipeline.evaluate.measures import METRICS
 from pipeline.evaluate.page import BEST, SECOND, Section, metrics_page, regions_page
-from pipeline.evaluate.summaries import Failure
+from pipeline.evaluate.summaries import SPREADS, Failure
 
 
 def _row(subject: str, **changed: Any) -> dict[str, Any]:
@@ -12,6 +13,9 @@ def _row(subject: str, **changed: Any) -> dict[str, Any]:
             "images",
             "seconds",
             "gaussians",
+            "lpips_backbone",
+            *METRICS,
+            *SPREADS,
             "code_version",
             "torch_version",
             "dataset_sha256",
@@ -50,6 +54,24 @@ def test_values_that_are_shown_alike_share_their_mark() -> None:
     assert [mark for _, mark in _column(section, "ssim")] == [""] * 4  # all equal
 
 
+def test_a_metric_that_was_not_measured_takes_no_part() -> None:
+    rows = [_row("anna", lpips=0.1), _row("bert"), _row("carl", lpips=0.2)]
+    for row, network in zip(rows, ("vgg", None, "vgg"), strict=True):
+        row["lpips_backbone"] = network
+    assert _column(metrics_page(rows, [])[0], "lpips") == [
+        ("0.100", BEST), ("NA", ""), ("0.200", SECOND)
+    ]  # fmt: skip
+    rows[2]["lpips_backbone"] = "alex"
+    assert {mark for _, mark in _column(metrics_page(rows, [])[0], "lpips")} == {""}
+
+
+def test_the_spread_is_shown_with_the_digits_of_its_metric() -> None:
+    row = _row("anna", psnr_std=1.234, psnr_lo=27.5, psnr_hi=28.456, psnr_n=60.0)
+    section = next(s for s in metrics_page([row], []) if s.title == "Spread over frames")
+    assert _column(section, "psnr") == [("1.23, 27.50 to 28.46, 60", "")]
+    assert _column(section, "lpips") == [("NA", "")]
+
+
 def test_only_comparable_rows_are_compared() -> None:
     rows = [
         _row("anna"),
@@ -73,6 +95,13 @@ def test_sections_appear_where_there_is_something_to_tell() -> None:
     assert [s.title for s in metrics_page([], [])] == ["Metrics"]
     assert metrics_page([], [])[0].text == ["No subject has been evaluated yet."]
     page = metrics_page([_row("anna", state="outdated")], [Failure("bert", "track", "no face")])
-    titles = ["Metrics", "Protocols", "Settings", "Not of the present avatar", "Failed"]
+    titles = [
+        "Metrics",
+        "Protocols",
+        "Spread over frames",
+        "Settings",
+        "Not of the present avatar",
+        "Failed",
+    ]
     assert [s.title for s in page] == titles
-    assert [cell.text for cell in page[4].rows[0]] == ["bert", "track", "no face"]
+    assert [cell.text for cell in page[5].rows[0]] == ["bert", "track", "no face"]

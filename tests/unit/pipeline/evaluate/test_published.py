@@ -6,6 +6,7 @@ import pytest
 
 from avatar.base import files
 from avatar.base.errors import UserError
+from pipeline.evaluate.measures import METRICS
 from pipeline.evaluate.published import read_published
 from pipeline.evaluate.tables import main
 
@@ -23,7 +24,7 @@ def test_metrics_are_numbers_or_absent(tmp_path: Path) -> None:
     assert read_published(_file(tmp_path, HEADER, ROW)) == [
         {
             "method": "Method A", "protocol": "novel_view", "dataset": "D", "source": "a paper",
-            "psnr": 31.5, "ssim": None, "flip": None,
+            **dict.fromkeys(METRICS), "psnr": 31.5, "lpips_backbone": None,
         }
     ]  # fmt: skip
     with pytest.raises(UserError, match=r"absent.csv is missing"):
@@ -36,7 +37,9 @@ def test_metrics_are_numbers_or_absent(tmp_path: Path) -> None:
         ([], "column method, protocol, dataset, source is missing"),
         ([HEADER.replace("source", "psnr2")], "column source is missing"),
         (["method,protocol,dataset,source"], "column of a metric is missing"),
-        ([HEADER + ",lpips"], "column 'lpips' is unknown"),
+        ([HEADER + ",speed"], "column 'speed' is unknown"),
+        ([HEADER + ",lpips", ROW + ",0.1"], "line 2: lpips_backbone is ''"),
+        ([HEADER + ",lpips,lpips_backbone", ROW + ",,vgg19"], "line 2: lpips_backbone is 'vgg19'"),
         ([HEADER + ",psnr"], "column 'psnr' is unknown or there twice"),
         ([HEADER, ROW, ROW.replace("novel_view", "face")], "line 3: protocol 'face' is unknown"),
         ([HEADER, ROW.replace("31.5", "high")], "line 2: psnr 'high' is no number"),
@@ -68,8 +71,8 @@ def test_only_rows_of_the_same_protocol_are_shown(
     arguments = ["--results", str(tmp_path / "results"), "--published", str(path)]
     assert main(arguments) == 0
     page = capsys.readouterr().out
-    assert "| novel_view | D | Method A | NA | 31.50 | NA | NA | a paper |" in page
-    ours = "| novel_view | D | headsplat, preset quick | 2 | 29.00 | 0.900 | 0.100 | this page |"
+    assert f"| novel_view | D | Method A | NA | 31.50 |{' NA |' * 8} a paper |" in page
+    ours = "| novel_view | D | headsplat, preset quick | 2 | 29.00 | 0.900 | NA | NA | 0.100 |"
     assert ours in page
     assert "Method B" not in page
 

@@ -1,9 +1,11 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -16,8 +18,10 @@ from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.rig import HeadRig, RigParams
 from avatar.train.__main__ import main as train
 from pipeline.evaluate.__main__ import main
-from pipeline.evaluate.run import summarise, video_rows
+from pipeline.evaluate.measures import METRICS
+from pipeline.evaluate.run import evenly_spread, summarise, video_rows
 from pipeline.media import probe
+from tests.networks import random_weights
 from tests.rigs import toy_rig
 from tests.scenes import SIZE, pass_on, write_scene
 
@@ -47,18 +51,9 @@ def test_a_subject_is_measured(
     home = tmp_path / "results/anna/eval"
     table = pd.read_csv(home / "metrics.csv", dtype={"camera": str})
     assert list(table.columns) == [
-        "subject",
-        "preset",
-        "protocol",
-        "region",
-        "sequence",
-        "timestep",
-        "camera",
-        "pose_distance",
-        "psnr",
-        "ssim",
-        "flip",
-    ]
+        "subject", "preset", "protocol", "region", "sequence", "timestep", "camera",
+        "pose_distance", *METRICS,
+    ]  # fmt: skip
     full = table[table.region == "full"]
     counts = {"novel_view": 4, "self_reenactment": 8, "self_reenactment_refined": 8, "head": 8,
               "neck_line": 8, "neck_line_novel_view": 4}  # fmt: skip
@@ -75,7 +70,16 @@ def test_a_subject_is_measured(
     assert held.pose_distance.to_numpy() == pytest.approx(expected, rel=1e-4)
     assert set(full[full.protocol == "novel_view"].camera) == {"02"}
     assert set(full[full.protocol == "self_reenactment"].sequence) == {"b"}
-    assert table.flip.between(0, 1).all()
+    assert full.flip.between(0, 1).all()
+    assert full.mask_iou.between(0.5, 1).all()
+    # The second held-out timestep follows the first, in all cameras and regions.
+    assert set(held.timestep[held.flicker.notna()]) == {5}
+    assert (
+        (full.flicker.notna().groupby(full.protocol).sum() == 4)
+        .drop(["novel_view", "neck_line_novel_view"])
+        .all()
+    )
+    assert table[["lpips", "ms_ssim"]].isna().all(axis=None)  # no weights; frames of 48 pixels
 
     summary = files.read_json(home / "summary.json")
     assert (summary["subject"], summary["group"], summary["preset"]) == ("anna", "dev", "quick")
@@ -89,6 +93,9 @@ def test_a_subject_is_measured(
     assert held_regions["full_seen_cameras"]["n"] == 6
     means = summary["protocols"]["novel_view"]["regions"]["full"]
     assert means["n"] == 4
+    assert means["lpips"] is None
+    assert means["psnr_n"] == 4
+    assert means["psnr_lo"] <= means["psnr"] <= means["psnr_hi"]
     for metric in ("psnr", "ssim", "flip"):
         expected = full[full.protocol == "novel_view"][metric].mean()
         assert means[metric] == pytest.approx(expected, rel=1e-4)
@@ -98,6 +105,44 @@ def test_a_subject_is_measured(
     assert video.height > SIZE
     assert len(video.times) == 4 + 2 + 2 + 2 + 2 + 4  # one camera of each protocol
     assert "novel_view" in capsys.readouterr().out
+
+
+def test_costly_metrics_are_those_of_spread_frames(tmp_path: Path, rig: HeadRig) -> None:
+    """LPIPS too, where its weights are given."""
+    arguments = _trained(tmp_path, rig, cameras=4)
+    weights = tmp_path / "alex.safetensors"
+    safetensors.torch.save_file(random_weights("alex"), weights)
+    lpips = {"weights": str(weights), "sha256": files.sha256(weights), "backbone": "alex"}
+    settings = {"costly_frames": 3, "refined": False, "lpips": lpips}
+    assert main([*arguments, "--settings", json.dumps(settings)]) == 0
+    table = pd.read_csv(tmp_path / "results/anna/eval/metrics.csv")
+    full = table[(table.region == "full") & (table.protocol == "self_reenactment")]
+    measured = [0, 3, 7]  # of 8 frames
+    assert np.flatnonzero(full.flip.notna()).tolist() == measured
+    assert np.flatnonzero(full.lpips.notna()).tolist() == measured
+    assert (full.lpips.dropna() > 0).all()
+    summary = files.read_json(tmp_path / "results/anna/eval/summary.json")
+    assert summary["lpips_backbone"] == "alex"
+    assert summary["protocols"]["self_reenactment"]["regions"]["full"]["lpips_n"] == 3
+
+
+def test_other_weights_than_those_named_are_refused_before_anything_is_measured(
+    tmp_path: Path, rig: HeadRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.save(tmp_path / "toy.npz")
+    weights = tmp_path / "vgg16.pth"
+    weights.write_bytes(b"weights")
+    lpips = {"weights": str(weights), "sha256": "0" * 64}
+    arguments = ["--subject", "anna", "--results", str(tmp_path / "results")]
+    arguments += ["--rig", str(tmp_path / "toy.npz"), "--settings", json.dumps({"lpips": lpips})]
+    assert main(arguments) == 2
+    (line,) = [v for v in capsys.readouterr().err.splitlines() if v.startswith("error:")]
+    assert line.startswith(f"error: {weights}: sha256 is {files.sha256(weights)}, expected 000")
+
+
+def test_rows_are_spread_evenly() -> None:
+    assert evenly_spread(np.arange(10, 20), 4).tolist() == [10, 13, 16, 19]
+    assert evenly_spread(np.arange(3), 4).tolist() == [0, 1, 2]
 
 
 def test_one_camera_has_no_novel_view(tmp_path: Path, rig: HeadRig) -> None:
@@ -143,7 +188,7 @@ def test_without_an_avatar_one_line_says_so(
 def test_summaries_tell_near_from_far_poses_where_there_are_both() -> None:
     rows = [
         {"protocol": protocol, "region": region, "camera": "0", "pose_distance": degrees,
-         "psnr": psnr, "ssim": 0.5, "flip": 0.1}
+         **dict.fromkeys(METRICS, np.nan), "psnr": psnr}
         for protocol, places in (
             ("novel_view", [(np.nan, 30.0)]),
             ("self_reenactment", [(1.0, 28.0), (5.0, 26.0), (5.1, 20.0), (40.0, 10.0)]),

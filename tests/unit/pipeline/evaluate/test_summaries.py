@@ -93,6 +93,8 @@ _DEEP = "[" * 100_000
         json.dumps(SUMMARY | {"protocols": {"novel_view": {"regions": {"full": {"n": 3}}}}}),
         json.dumps(SUMMARY).replace("28.0", "1e400"),
         json.dumps(SUMMARY).replace("28.0", "NaN"),
+        json.dumps(SUMMARY).replace("28.0", "null"),
+        json.dumps(SUMMARY).replace("flip", "flip_std").replace("0.1}", '"wide"}'),
         json.dumps(SUMMARY).replace("28.0", '"high"'),
         json.dumps(SUMMARY).replace("60", "1e400"),
     ],

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from avatar.base import files
+from pipeline.evaluate.summaries import SPREADS
 from pipeline.evaluate.tables import main
 
 
 def _summary(subject: str, psnr: float) -> dict[str, Any]:
-    scores = {"n": 60, "psnr": psnr, "ssim": 0.9, "flip": 0.1}
+    scores = {"n": 60, "psnr": psnr, "ssim": 0.9, "flip": 0.1, "flip_n": 50, "lpips": None}
     return {
         "subject": subject, "group": "g", "rig": "anny", "preset": "quick",
         "protocols": {
@@ -31,18 +32,25 @@ def test_every_subject_has_a_row_per_protocol(
     assert _run(tmp_path) == 0
     table = pd.read_csv(tmp_path / "tables/metrics.csv")
     assert list(table.columns) == [
-        "subject", "group", "rig", "preset", "protocol", "n", "psnr", "ssim", "flip",
-        "overrides_hash", "images", "seconds", "gaussians", "background", "code_version",
-        "torch_version", "dataset_sha256", "date", "state",
+        "subject", "group", "rig", "preset", "protocol", "n", "psnr", "ssim", "ms_ssim", "lpips",
+        "flip", "landmarks", "mask_iou", "flicker", *SPREADS, "overrides_hash", "images", "seconds",
+        "gaussians", "background", "lpips_backbone", "code_version", "torch_version",
+        "dataset_sha256", "date", "state",
     ]  # fmt: skip
     assert table.subject.tolist() == ["anna", "anna", "bert", "bert"]
     assert table.protocol.tolist() == ["novel_view", "self_reenactment"] * 2
     assert table.psnr[0] == 28.125
     assert table.n.tolist() == [60, 480, 60, 480]
+    assert table.flip_n.tolist() == [50] * 4
+    assert table.lpips.isna().all()
+    assert "flip_n,flip_std" in (tmp_path / "tables/metrics.csv").read_text()
     regions = pd.read_csv(tmp_path / "tables/metrics_regions.csv")
     assert regions[regions.region == "mask"].psnr.tolist() == [23.125, 20]
     page = (tmp_path / "tables/metrics.md").read_text()
-    assert "| anna | g | anny | quick | novel_view | NA | 60 | **28.12** | 0.900 | 0.100 |" in page
+    assert (
+        "| anna | g | anny | quick | novel_view | NA | 60 | **28.12** | 0.900 | NA | NA | 0.100 |"
+        in page
+    )
     assert "Failed" not in page
     assert capsys.readouterr().out == page
 
@@ -105,7 +113,8 @@ def test_an_empty_folder_makes_empty_tables(
 def test_how_an_avatar_was_made_stands_beside_its_figures(tmp_path: Path) -> None:
     about = {
         "preset": "paper", "overrides_hash": "1a2b3c4d", "images": 20000, "seconds": 812.4,
-        "gaussians": 51_000, "background": 0.0, "code_version": "0.1.0+abc", "date": "2026-11-28",
+        "gaussians": 51_000, "background": 0.0, "lpips_backbone": "vgg",
+        "code_version": "0.1.0+abc", "date": "2026-11-28",
         "torch_version": "2.13.0", "dataset_sha256": "0123456789abcdef" * 4,
     }  # fmt: skip
     summary = _summary("anna", 28.0) | about
@@ -116,9 +125,9 @@ def test_how_an_avatar_was_made_stands_beside_its_figures(tmp_path: Path) -> Non
     page = (tmp_path / "tables/metrics.md").read_text()
     assert "| anna | g | anny | paper+1a2b3c4d | novel_view | 0 | 60 | 28.00 |" in page
     assert "| paper+1a2b3c4d | self_reenactment | 0.5 | 480 |" in page
-    made = "| 20000 | 812.4 | 51000 | 0.1.0+abc | 2.13.0 | 0123456789ab | 2026-11-28 |"
+    made = "| 20000 | 812.4 | 51000 | vgg | 0.1.0+abc | 2.13.0 | 0123456789ab | 2026-11-28 |"
     assert f"| anna | paper+1a2b3c4d {made}" in page
-    assert f"| bert | quick {'| NA ' * 7}|" in page
+    assert f"| bert | quick {'| NA ' * 8}|" in page
     assert "over white" not in page
     table = pd.read_csv(tmp_path / "tables/metrics.csv").set_index("subject")
     assert table.images.dropna().tolist() == [20000, 20000]

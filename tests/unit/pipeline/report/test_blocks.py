@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.common.gate import Quality
-from pipeline.evaluate.run import METRICS
+from pipeline.evaluate.measures import METRICS
 from pipeline.report.blocks import BLOCKS, Detail, Report, advice, contents
 from pipeline.report.pictures import Shown
 from pipeline.report.record import Record
@@ -24,7 +24,8 @@ def report(**changes: Any) -> Report:
     """Frames of the timesteps 4 (twice), 5 and 7."""
     rows = [
         {"protocol": NAME, "region": "full", "sequence": NAME, "timestep": step, "camera": NAME,
-         "pose_distance": 2.0, "psnr": psnr, "ssim": 0.9, "flip": 0.1}
+         "pose_distance": 2.0, **dict.fromkeys(METRICS, np.nan), "psnr": psnr, "ssim": 0.9,
+         "flip": 0.1 if step != "5" else np.nan}
         for step, psnr in (("4", 20.0), ("4", 30.0), ("5", 26.0), ("7", 28.0))
     ]  # fmt: skip
     log = {"images": [200.0, 400.0], "loss": [0.2, 0.1], "psnr": [20.0, 25.0]}
@@ -55,13 +56,16 @@ def test_means_are_those_of_the_table_and_cameras_are_averaged() -> None:
     html = show("scores")
     assert '<td class="number">4</td><td class="number">26.00</td>' in html
     assert "Background (grey level): 0.5" in html
-    line = re.search(
-        r'aria-label="PSNR \(dB\) by timestep">.*?class="line l0" d="([^"]*)"', show("over_time")
-    )
+    charts = show("over_time")
+    line = re.search(r'aria-label="PSNR \(dB\) by timestep">.*?class="line l0" d="([^"]*)"', charts)
     assert line
     heights = [float(point) for point in re.findall(r"[ML]\S+? ([\d.]+)", line[1])]
     assert heights[0] > heights[1] > heights[2], "down the page: 25 (a mean), 26 and 28 dB"
     assert line[1].count("M") == 2, "timestep 6 is a gap"
+    spread = re.search(r'aria-label="FLIP by timestep">.*?class="line l0" d="([^"]*)"', charts)
+    assert spread
+    assert spread[1].count("M") == 1, "measured on some frames only: one line"
+    assert '<td class="number">NA</td>' in html
 
 
 def test_the_avatar_is_a_video_beside_its_main_figures() -> None:
