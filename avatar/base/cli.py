@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -180,18 +180,23 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def progress(
-    items: Iterable[T], what: str, total: int | None = None, initial: int = 0
+    items: Iterable[T],
+    what: str,
+    total: int | None = None,
+    initial: int = 0,
+    note: Callable[[], str] = str,
 ) -> Generator[T, None, None]:
     """Iterate with progress and time left: a bar on a terminal, else a line every few seconds.
 
     Args:
         total: how many items there are, those done before this call among them.
         initial: how many were done before.
+        note: what stands behind the time left, asked when a line is shown.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
     terminal = sys.stderr.isatty()
-    yield from tqdm(
+    bar = tqdm(
         items,
         desc=what,
         total=total,
@@ -203,3 +208,7 @@ def progress(
         file=sys.stderr,
         disable=not logging.getLogger().isEnabledFor(logging.INFO),
     )
+    with closing(bar):
+        for item in bar:
+            bar.set_postfix_str(note(), refresh=False)
+            yield item

@@ -54,6 +54,11 @@ def _subject_parser(
     parser.add_argument("subject", help="the subject's name")
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder")
     parser.add_argument("--rig", type=Path, help="the rig's npz file, if not in results/rigs/")
+    parser.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="the avatar of the last checkpoint of an unfinished training",
+    )
     parser.add_argument("--output", type=Path, help="default: in results/<subject>/export/")
     if what not in PLAYER:
         parser.add_argument(
@@ -75,7 +80,7 @@ def _run(args: argparse.Namespace) -> None:
     from avatar.export import run
     from avatar.export.subject import Subject
 
-    subject = Subject.load(args.subject, args.results, args.rig)
+    subject = Subject.load(args.subject, args.results, args.rig, args.checkpoint)
     if args.what in SCENES:
         print(run.export_scene(args.what, subject, args.timestep, args.up, args.output))
         return

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from avatar.base import names
 from avatar.base.errors import UserError
-from avatar.gaussians.avatar_file import PARAMS, Avatar, load_avatar
+from avatar.gaussians.avatar_file import GAUSSIANS, PARAMS, Avatar, load_avatar
 from avatar.rig import HeadRig, RigParams
 
 
@@ -18,20 +18,24 @@ class Subject:
     avatar: Avatar
 
     @classmethod
-    def load(cls, name: str, results: Path, rig: Path | None = None) -> "Subject":
+    def load(
+        cls, name: str, results: Path, rig: Path | None = None, checkpoint: bool = False
+    ) -> "Subject":
         """Read the avatar of `results/<name>`.
 
         Args:
             rig: the rig's npz file; that of the avatar in `results/rigs/` if None.
+            checkpoint: take the avatar of the last checkpoint of an unfinished training.
         Raises:
             UserError: a file is absent, damaged, of another avatar or of another rig.
         """
         home = results / names.check_name(name, "subject")
+        folder = last_checkpoint(home) if checkpoint else home / "avatar"
         if rig is None:
-            of = RigParams.load(home / "avatar" / PARAMS, "train the subject first").rig
+            of = RigParams.load(folder / PARAMS, "train the subject first").rig
             rig = results / "rigs" / f"{names.check_name(of, 'rig')}.npz"
         loaded = HeadRig.load(rig)
-        return cls(home, loaded, load_avatar(home / "avatar", loaded))
+        return cls(home, loaded, load_avatar(folder, loaded))
 
     def check_timestep(self, timestep: int) -> int:
         """The same number, where the avatar has that timestep.
@@ -58,3 +62,19 @@ class Subject:
                 f"{what} contains data of the rig {self.rig.name!r}, which has a licence of its "
                 "own: give --include-licensed-rig if it permits you to pass them on"
             )
+
+
+def last_checkpoint(home: Path) -> Path:
+    """The folder with the avatar of the last checkpoint of a subject's trainings.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = home.glob(f"checkpoints/*/avatar/{GAUSSIANS}")
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        raise UserError(
+            f"{home}/checkpoints has no checkpoint with an avatar: wait for one "
+            "(train.checkpoint_minutes), or leave --checkpoint out if the training is finished"
+        )
+    return newest.parent

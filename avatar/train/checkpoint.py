@@ -1,8 +1,10 @@
 """Checkpoints of a run: `results/<subject>/checkpoints/<run>/`, two kept, each complete or absent.
 
 A checkpoint is `<images>.safetensors` (tensors) and `<images>.json` (numbers, and hashes of both).
-The JSON is written last: a checkpoint is there when it is. A run is named by the hash of its key,
-so runs with other settings lie beside each other, and none ever takes another's.
+The JSON is written last: a checkpoint is there when it is. Beside them, `avatar/` is the avatar of
+the last one, which `headsplat export --checkpoint` takes; training does not read it. A run is named
+by the hash of its key, so runs with other settings lie beside each other, and none ever takes
+another's.
 """
 
 import hashlib
@@ -19,16 +21,19 @@ from torch import Tensor
 
 from avatar.base import files
 from avatar.base.errors import UserError
+from avatar.base.folders import replacing
 from avatar.base.system_errors import free_bytes
 from avatar.base.version import code_hash
 from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
+from avatar.gaussians.avatar_file import Avatar, save_avatar
 from avatar.rig import RigParams
 from avatar.train.presets import Preset
 
 log = logging.getLogger(__name__)
 
 KEPT = 2
+AVATAR = "avatar"  # folder beside the checkpoints
 _FREE = ("name", "cache_mib")  # of a preset: they change no bit of the avatar
 
 
@@ -40,11 +45,13 @@ class Snapshot:
         tensors: by name; on the CPU once they have been read.
         numbers: plain JSON; floats survive it bit for bit.
         seconds: spent so far; no step depends on it.
+        avatar: as it is now, for who wants to use it before the run is done.
     """
 
     tensors: dict[str, Tensor]
     numbers: dict[str, Any]
     seconds: float = 0.0
+    avatar: Avatar | None = None
 
 
 class Checkpoints:
@@ -73,6 +80,9 @@ class Checkpoints:
         path = self.folder / f"{snapshot.numbers['images']:09d}.json"
         tensors = {k: v.detach().contiguous().cpu() for k, v in snapshot.tensors.items()}
         try:
+            if snapshot.avatar is not None:
+                with replacing(self.folder / AVATAR) as new:
+                    save_avatar(new, snapshot.avatar)
             with files.atomic(path.with_suffix(".safetensors")) as temporary:
                 save_file(tensors, temporary)
                 digest = files.sha256(temporary)

@@ -60,12 +60,17 @@ class TrainLog:
         """The log that `to_json` described."""
         return cls([LogRow(**row) for row in value["rows"]], value["sums"], value["written"])
 
-    def table(self) -> str:
-        """`train_log.csv`: step, images, loss, its terms, psnr, gaussians."""
+    def table(self, first: int = 0) -> str:
+        """`train_log.csv`: step, images, loss, its terms, psnr, gaussians.
+
+        Args:
+            first: the row to begin with; the names of the columns come before row 0.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["step", "images", "loss", *self.rows[0].terms, "psnr", "gaussians"])
-        for row in self.rows:
+        if first == 0:
+            writer.writerow(["step", "images", "loss", *self.rows[0].terms, "psnr", "gaussians"])
+        for row in self.rows[first:]:
             values = [row.loss, *row.terms.values(), row.psnr]
             writer.writerow(
                 [row.step, row.images, *(f"{value:.6g}" for value in values), row.gaussians]

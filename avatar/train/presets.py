@@ -199,6 +199,8 @@ class TrainSettings:
         checkpoint_minutes: time between two checkpoints; does not change the avatar.
         viewer: watch the run in a browser, see docs/viewer.md; does not change the avatar.
         port: of the viewer, on 127.0.0.1; 0: any that is free.
+        tensorboard: write event files for TensorBoard, which has to be installed; does not change
+            the avatar.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -208,6 +210,7 @@ class TrainSettings:
     checkpoint_minutes: NonNegative = field(default=10.0, metadata=NO_EFFECT)
     viewer: bool = field(default=False, metadata=NO_EFFECT)
     port: Annotated[int, Field(ge=0, le=65535)] = field(default=8080, metadata=NO_EFFECT)
+    tensorboard: bool = field(default=False, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         if self.overrides:

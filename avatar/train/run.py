@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from avatar.data.layout import TRAIN
 from avatar.render import default_device
 from avatar.rig import HeadRig, RigParams
 from avatar.train.checkpoint import Checkpoints, Snapshot, run_key
+from avatar.train.live import EVENTS, Live, progress_note
 from avatar.train.presets import Preset, TrainSettings, resolve
 from avatar.train.refined import refined_params
 from avatar.train.result import Run, is_finished, write
@@ -64,7 +66,9 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
             return
         trainer = Trainer(dataset, params, rig, this.preset, settings.seed, default_device())
         _restore(trainer, checkpoints, this.preset)
-        with watching(trainer, rig, settings, subject) as watch:
+        events = home / EVENTS / checkpoints.folder.name if settings.tensorboard else None
+        live = Live(trainer, rig, dataset, checkpoints.folder, events)
+        with closing(live), watching(trainer, rig, settings, subject, live.step) as watch:
             run(trainer, checkpoints, settings.checkpoint_minutes, watch)
         write(home / "avatar", trainer, rig, this)
     checkpoints.clear()  # only now: the avatar has been read back
@@ -95,21 +99,30 @@ def _restore(trainer: Trainer, checkpoints: Checkpoints, preset: Preset) -> None
 
 @contextmanager
 def watching(
-    trainer: Trainer, rig: HeadRig, settings: TrainSettings, subject: str
+    trainer: Trainer,
+    rig: HeadRig,
+    settings: TrainSettings,
+    subject: str,
+    step: Callable[[], None] = lambda: None,
 ) -> Iterator[Watcher]:
-    """What `run` calls after each step: a viewer, if the settings ask for one.
+    """What `run` calls after each step: `step`, and a viewer if the settings ask for one.
 
     Raises:
         UserError: its port is taken.
     """
     if not settings.viewer:
-        yield unwatched
+        yield lambda stopped: step()
         return
     from avatar.train.watch import Watch  # and with it viser
 
     watch = Watch(trainer, rig, settings.port, f"{subject}, in training")
     with closing(watch):
-        yield watch.step
+
+        def both(stopped: Callable[[], bool]) -> None:
+            step()
+            watch.step(stopped)
+
+        yield both
 
 
 def unwatched(stopped: Callable[[], bool]) -> None:
@@ -131,7 +144,8 @@ def run(
         Busy: stopped by a signal, after a checkpoint.
     """
     saved = time.monotonic()
-    progress = cli.progress(trainer.steps(), "train", trainer.total_steps, trainer.step)
+    note = partial(progress_note, trainer)
+    progress = cli.progress(trainer.steps(), "train", trainer.total_steps, trainer.step, note)
     # Closed before the error is printed, so that the error starts on a new line.
     with stop_signals() as stopped, closing(progress):
         for _ in progress:

@@ -261,7 +261,8 @@ class Trainer:
             raise UserError(self._diverged(bad))
         tensors |= {f"density.{k}": v for k, v in self._density.tensors().items()}
         numbers = {"step": self.step, "images": self.images, "log": self.log.to_json()}
-        return Snapshot(tensors, numbers, self.seconds)
+        about = {"images": self.images, "seconds": round(self.seconds, 3), "unfinished": True}
+        return Snapshot(tensors, numbers, self.seconds, self.avatar(about))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Continue where a snapshot of the same run was taken."""

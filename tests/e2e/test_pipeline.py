@@ -29,7 +29,7 @@ OUTPUTS = [
 # On the page of outputs, but not of a run of a capture with the rig `anny`.
 NOT_OF_A_RUN = {
     *(outputs.SUBJECT + name for name in ("avatar/flame_param.npz", "checkpoints/<run>/")),
-    *(outputs.SUBJECT + name for name in ("export/", "drive/")),
+    *(outputs.SUBJECT + name for name in ("export/", "drive/", "tensorboard/<run>/")),
     *("results/demo/capture/", "results/demo/truth/"),
 }
 

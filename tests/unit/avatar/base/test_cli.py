@@ -206,6 +206,14 @@ def test_escape_codes_reach_neither_terminal_nor_record_nor_log(
     assert json.loads(text)["error"] == r"\x1b[2Jcaptures/\x9b31m.mp4 : no video"
 
 
+def test_a_note_stands_in_the_progress_line(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.set_up(argparse.Namespace(quiet=False, verbose=False))
+    assert list(cli.progress(range(3), "train", note=lambda: "loss 0.5")) == [0, 1, 2]
+    last = capsys.readouterr().err.rstrip().splitlines()[-1]
+    assert "3/3" in last
+    assert last.endswith(", loss 0.5]")
+
+
 def test_quiet_and_verbose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> None:
         log = logging.getLogger("pipeline.example")

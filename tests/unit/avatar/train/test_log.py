@@ -46,3 +46,14 @@ def test_the_table_has_a_column_for_every_term() -> None:
     header, row = csv.reader(io.StringIO(log.table()))
     assert header == ["step", "images", "loss", "l1", "visible", "psnr", "gaussians"]
     assert row == ["50", "200", "2", "0.25", "6", "10", "9"]
+
+
+def test_rows_can_be_appended_to_the_table() -> None:
+    log = TrainLog()
+    for row in (1, 2, 3):
+        log.note({"loss": 1.0 / row, "error": 0.1}, images=EVERY)
+        log.write(row, row * EVERY, 9, last=False)
+    assert log.table(3) == ""
+    assert log.table(2).count("\n") == 1
+    two = TrainLog(log.rows[:2])
+    assert two.table() + log.table(2) == log.table()

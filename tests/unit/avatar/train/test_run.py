@@ -15,6 +15,7 @@ import torch
 
 from avatar.base.errors import Busy, UserError
 from avatar.data.dataset import Dataset
+from avatar.export.__main__ import main as export_main
 from avatar.gaussians.avatar_file import read_about
 from avatar.rig import HeadRig
 from avatar.train.__main__ import main
@@ -213,6 +214,28 @@ def test_a_stopped_run_names_its_checkpoint(
     (checkpoint,) = (tmp_path / "results/anna/checkpoints").glob("*/000000012.json")
     assert str(checkpoint.parent) in errors[0]
     assert "stopped after 12 images" in errors[0]
+
+
+def test_an_unfinished_avatar_is_exported_from_its_checkpoint(
+    scene: Path,
+    rig: HeadRig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = _home(scene, rig, tmp_path, images=24)
+    export = ["ply", "anna", *arguments[2:6], "--checkpoint"]
+    assert export_main(export) == 2
+    assert "has no checkpoint with an avatar" in capsys.readouterr().err
+    monkeypatch.setattr("avatar.train.run.Trainer", _stopping_at(12))
+    assert main(arguments) == 75
+    home = tmp_path / "results/anna"
+    assert export_main(export) == 0
+    assert (home / "export/anna_000000.ply").stat().st_size > 10_000
+    (folder,) = home.glob("checkpoints/*/avatar")
+    about = read_about(folder)
+    assert about is not None
+    assert (about["images"], about["unfinished"]) == (12, True)
 
 
 def _stopping_at(images: int, signum: signal.Signals = signal.SIGTERM) -> type[Trainer]:
