@@ -3,11 +3,12 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: help demo test test-browser test-faults check docs-check doctor setup clean
+.PHONY: help demo test test-browser test-cluster test-faults check docs-check doctor setup clean
 help:
 	@echo "make demo    set up, then build the demo avatar and its table (minutes, no GPU)"
 	@echo "make test    set up, then run the tests"
 	@echo "make test-browser  set up, then run player and viewer in Chromium, if there is one"
+	@echo "make test-cluster  set up, then run jobs on a real Slurm that the tests start (as root)"
 	@echo "make test-faults  set up, then run every reproduced fault, the slow ones too"
 	@echo "make check   set up, then lint, types, import contract, workflow lint"
 	@echo "make docs-check  list the tables of docs/ that are older than the code they measure"
@@ -24,6 +25,9 @@ test: setup
 
 test-browser: setup
 	$(BIN)/pytest -n 0 -s tests/browser
+
+test-cluster: setup
+	$(BIN)/pytest -n 0 -s tests/cluster
 
 docs-check: setup
 	$(BIN)/python -m benchmarks.report

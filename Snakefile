@@ -61,6 +61,10 @@ for subject in SUBJECTS:
         localrule: True
 
 
+onstart:
+    follow_attempts()
+
+
 onsuccess:
     shell(TABLES)
 

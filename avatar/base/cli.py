@@ -18,13 +18,14 @@ from typing import Any, NoReturn, TypeVar
 
 from tqdm import tqdm
 
-from avatar.base import caches, files, locks, made, names, settings, system_errors
+from avatar.base import caches, files, locks, made, names, settings, slurm, system_errors
 from avatar.base.errors import Busy, UserError, one_line, printable
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 INTERRUPTED = 75
+_LEAVE = 20.0  # seconds before the end of its time in which a waiting job leaves
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,6 +98,9 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
     Takes the stage's lock, clears the old failure record and the stamps of this stage and of those
     after it (see `avatar.base.made`), and stamps the stage when it succeeds. On failure it leaves
     exactly one `error:` line on stderr and in `results/<subject>/failures/<stage>.json`.
+
+    A job of a cluster waits for the lock, because the job of a workflow that was killed may still
+    run; where that has made what this one is to make, it is done.
     """
     set_up(args)
     signal.signal(signal.SIGUSR1, _interrupt)  # Slurm can send it in time
@@ -106,14 +110,24 @@ def run_stage(stage: str, args: argparse.Namespace, work: Callable[[], object]) 
         if args.results.exists() and not args.results.is_dir():
             raise UserError(f"--results {args.results} is no folder: give another")
         home = args.results / args.subject
-        with locks.lock(home / "locks" / f"{stage}.lock"), _recorded(home, stage):
+        made_from = getattr(args, "made_from", made.BY_HAND)
+        lock = locks.lock(home / "locks" / f"{stage}.lock", _patience())
+        with lock as waited, _recorded(home, stage):
+            if waited and made.stamp(home, stage, made_from).exists():
+                log.info("%s/%s was made by another job meanwhile", args.subject, stage)
+                return
             made.clear(home, stage)
             began = time.monotonic()
             work()
-            made_from = getattr(args, "made_from", made.BY_HAND)
             made.write(home, stage, made_from, time.monotonic() - began)
 
     return _finish(locked, f"{args.subject}/{stage} was interrupted: run it again")
+
+
+def _patience() -> float:
+    """How long (s) a job of a cluster can wait: until shortly before its end."""
+    end = slurm.job_end()
+    return end - time.time() - _LEAVE if end else 0.0
 
 
 def run_command(args: argparse.Namespace, work: Callable[[], object]) -> int:
@@ -158,7 +172,8 @@ def _recorded(home: Path, stage: str) -> Iterator[None]:
         if expected is None:
             text = f"internal error: {type(problem).__name__}: {text}"
         try:
-            files.write_json(record, {"stage": stage, "error": text})
+            code = expected.exit_code if expected else 1
+            files.write_json(record, {"stage": stage, "error": text, "exit_code": code})
         except (OSError, UserError) as unwritten:
             log.warning("%s could not be written: %s", record, one_line(unwritten))
         raise

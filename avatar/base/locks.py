@@ -2,16 +2,20 @@
 
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from avatar.base.errors import Busy, UserError
+
+log = logging.getLogger(__name__)
 
 # Of `flock` where the file system has no locks: some NFS, Lustre and FUSE mounts.
 _NO_LOCKS = frozenset(
@@ -20,19 +24,39 @@ _NO_LOCKS = frozenset(
 _TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 BEAT = 30.0  # seconds between two signs of life of an owner file
 STALE = 600.0  # seconds without one after which the owner on another machine is gone
+POLL = 5.0  # seconds between two tries
 
 
 @contextmanager
-def lock(path: str | Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path` for the block.
+def lock(path: str | Path, patience: float = 0.0) -> Iterator[bool]:
+    """Hold an exclusive lock on `path` for the block; yields whether it had to wait.
 
     Where the file system has no locks, `<path>.held` stands for it while its owner touches it.
 
+    Args:
+        patience: seconds to wait for another process that holds it.
     Raises:
         Busy: another process holds it; the message names the owner.
         UserError: `path` is a link, a folder or anything else but a file.
     """
-    path = Path(path)
+    end, waited = time.monotonic() + patience, False
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(_lock(Path(path)))
+                break
+            except Busy as busy:
+                if time.monotonic() + POLL > end:
+                    raise
+                if not waited:
+                    log.info("waiting: %s", busy)
+            waited = True
+            time.sleep(POLL)
+        yield waited
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _open(path)
     try:

@@ -6,7 +6,9 @@ workflow declares only these small files to Snakemake, which deletes what a job 
 it runs; the results themselves stay until their successors replace them. Imports nothing heavy.
 """
 
+import os
 import resource
+import socket
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,12 +46,14 @@ def write(home: Path, stage: str, made_from: str, seconds: float | None = None) 
     """Write the stamp of a finished stage. No two runs write the same bytes.
 
     Args:
-        seconds: wall time of the stage; with it the process's peak memory is recorded.
+        seconds: wall time of the stage; with it the process's peak memory, the machine and Slurm's
+            job are recorded.
     """
     about: dict[str, Any] = {"stage": stage, "made_from": made_from}
     about["date"] = datetime.now(UTC).isoformat()
     if seconds is not None:
         about |= {"seconds": round(seconds, 2), "peak_mib": peak_mib()}
+        about |= {"node": socket.gethostname(), "job": os.environ.get("SLURM_JOB_ID", "")}
     files.write_json(stamp(home, stage, made_from), about)
 
 

@@ -8,7 +8,7 @@ call starts afresh.
 import sys
 from pathlib import Path
 
-from avatar.base import cli
+from avatar.base import cli, gpus
 from avatar.refine.settings import RefineSettings
 
 
@@ -20,9 +20,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         settings = cli.read_settings("refine", args)
-        from avatar.refine.run import refine
+        with gpus.own_gpu():
+            from avatar.refine.run import refine
 
-        refine(args.subject, args.results, args.rig, settings)
+            refine(args.subject, args.results, args.rig, settings)
 
     return cli.run_stage("refine", args, work)
 

@@ -1,13 +1,13 @@
 """Train the avatar of a subject: results/<subject>/{dataset.h5,refine/} -> its avatar/.
 
-SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in results/<subject>/checkpoints/ and end with exit
-code 75; the next call continues from it.
+SIGTERM, SIGUSR1, Ctrl-C and the end of a Slurm job's time leave a checkpoint in
+results/<subject>/checkpoints/ and end with exit code 75; the next call continues from it.
 """
 
 import sys
 from pathlib import Path
 
-from avatar.base import cli
+from avatar.base import cli, gpus
 from avatar.train.presets import TrainSettings
 
 
@@ -27,9 +27,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         settings = cli.read_settings("train", args)
-        from avatar.train.run import train
+        with gpus.own_gpu():
+            from avatar.train.run import train
 
-        train(args.subject, args.results, args.rig, settings)
+            train(args.subject, args.results, args.rig, settings)
 
     return cli.run_stage("train", args, work)
 

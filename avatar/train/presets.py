@@ -196,7 +196,8 @@ class TrainSettings:
         preset: `auto` is `fast` where a CUDA device is, else `quick`.
         overrides: any field of the preset, nested as in avatar/train/presets.py.
         seed: of frame order, backgrounds and splits; on a CPU one seed gives one avatar.
-        checkpoint_minutes: time between two checkpoints; does not change the avatar.
+        checkpoint_minutes: of work that is lost at most when the machine fails; checkpoints that
+            are written quickly come more often. Does not change the avatar.
         viewer: watch the run in a browser, see docs/viewer.md; does not change the avatar.
         port: of the viewer, on 127.0.0.1; 0: any that is free.
         tensorboard: write event files for TensorBoard, which has to be installed; does not change
@@ -207,7 +208,7 @@ class TrainSettings:
     preset: Literal["auto", "paper", "fast", "quick"] = "auto"
     overrides: dict[str, Any] = field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    checkpoint_minutes: NonNegative = field(default=10.0, metadata=NO_EFFECT)
+    checkpoint_minutes: NonNegative = field(default=2.0, metadata=NO_EFFECT)
     viewer: bool = field(default=False, metadata=NO_EFFECT)
     port: Annotated[int, Field(ge=0, le=65535)] = field(default=8080, metadata=NO_EFFECT)
     tensorboard: bool = field(default=False, metadata=NO_EFFECT)

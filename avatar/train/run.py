@@ -4,13 +4,14 @@ Writes avatar.safetensors, rig_params.npz (the rig's parameters, tuned on the tr
 local_frame.ply, flame_param.npz (rig `flame` only) and train_log.csv. The folder is swapped in when
 it is complete; an avatar that is finished with the same dataset, parameters, settings, seed and
 code stays.
-SIGTERM, SIGUSR1 and Ctrl-C leave a checkpoint in results/<subject>/checkpoints/ and exit with 75;
-the next call goes on from it.
+SIGTERM, SIGUSR1, Ctrl-C and the end of a Slurm job's time leave a checkpoint in
+results/<subject>/checkpoints/ and exit with 75; the next call goes on from it. Checkpoints stay
+until the avatar has been evaluated.
 """
 
 import logging
+import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from avatar.base import cli
+from avatar.base import cli, slurm
 from avatar.base.errors import Busy, UserError
 from avatar.base.memory import keep_freed_memory
 from avatar.data.dataset import Dataset
@@ -27,6 +28,7 @@ from avatar.data.layout import TRAIN
 from avatar.render import default_device
 from avatar.rig import HeadRig, RigParams
 from avatar.train.checkpoint import Checkpoints, Snapshot, run_key
+from avatar.train.clock import Clock
 from avatar.train.live import EVENTS, Live, progress_note
 from avatar.train.presets import Preset, TrainSettings, resolve
 from avatar.train.refined import refined_params
@@ -36,6 +38,7 @@ from avatar.train.trainer import Trainer
 log = logging.getLogger(__name__)
 
 Watcher = Callable[[Callable[[], bool]], None]
+_NO_DEVICE = ("-1", "NoDevFiles")  # CUDA_VISIBLE_DEVICES of jobs without a GPU
 _NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")
 _LESS_MEMORY = (
     "lower train.overrides.cache_mib and run it again, it goes on from its last checkpoint; or "
@@ -58,11 +61,11 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     rig = HeadRig.load(rig_path)
     with memory_errors(_LESS_MEMORY), Dataset(home / "dataset.h5") as dataset:
         params = refined_params(home, dataset, rig)
+        _warn_of_missing_gpu()
         this = _identify(subject, dataset, params, settings)
         checkpoints = Checkpoints(home / "checkpoints", this.key)
         if is_finished(home / "avatar", this, rig):
             log.info("%s is finished: same dataset, settings, seed and code", home / "avatar")
-            checkpoints.clear()
             return
         trainer = Trainer(dataset, params, rig, this.preset, settings.seed, default_device())
         _restore(trainer, checkpoints, this.preset)
@@ -71,9 +74,20 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
         with closing(live), watching(trainer, rig, settings, subject, live.step) as watch:
             run(trainer, checkpoints, settings.checkpoint_minutes, watch)
         write(home / "avatar", trainer, rig, this)
-    checkpoints.clear()  # only now: the avatar has been read back
     last = trainer.log.rows[-1]
     log.info("%d Gaussians, PSNR of the last training images %.2f dB", last.gaussians, last.psnr)
+
+
+def _warn_of_missing_gpu() -> None:
+    """Tell where a scheduler has given this process a GPU that torch does not see."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given and given not in _NO_DEVICE and not torch.cuda.is_available():
+        log.warning(
+            "a GPU was asked for (CUDA_VISIBLE_DEVICES=%s), but torch sees none: training on the "
+            "CPU, preset auto is quick; run 'headsplat doctor --gpu' on %s",
+            given,
+            os.uname().nodename,
+        )
 
 
 def _identify(subject: str, dataset: Dataset, params: RigParams, settings: TrainSettings) -> Run:
@@ -132,33 +146,33 @@ def unwatched(stopped: Callable[[], bool]) -> None:
 def run(
     trainer: Trainer, checkpoints: Checkpoints, minutes: float, watch: Watcher = unwatched
 ) -> None:
-    """Train to the end; checkpoints every so many minutes, at the end and when asked to stop.
+    """Train to the end; checkpoints as `Clock` has them, at the end and when asked to stop.
 
     One that cannot be written by the clock or at the end is a warning: training goes on.
 
     Args:
-        minutes: between two checkpoints.
+        minutes: between two checkpoints, at most.
         watch: called after each step, with what tells whether a signal came.
     Raises:
         UserError: as `Trainer.steps`, or a value is not finite in the end; checkpoints stay.
-        Busy: stopped by a signal, after a checkpoint.
+        Busy: stopped by a signal or the end of the job's time, after a checkpoint.
     """
-    saved = time.monotonic()
+    clock = Clock(60 * minutes, slurm.job_end())
     note = partial(progress_note, trainer)
     progress = cli.progress(trainer.steps(), "train", trainer.total_steps, trainer.step, note)
     # Closed before the error is printed, so that the error starts on a new line.
     with stop_signals() as stopped, closing(progress):
         for _ in progress:
             watch(stopped)
-            if stopped():
+            if stopped() or clock.is_over():
                 checkpoints.save(trainer.snapshot())
                 raise Busy(
                     f"training was stopped after {trainer.images} images, a checkpoint is in "
                     f"{checkpoints.folder}: run it again to go on"
                 )
-            if time.monotonic() - saved > 60 * minutes:
-                _save_if_possible(checkpoints, trainer.snapshot())
-                saved = time.monotonic()
+            if clock.is_due():
+                with clock.saving():
+                    _save_if_possible(checkpoints, trainer.snapshot())
         _save_if_possible(checkpoints, trainer.snapshot())
 
 

@@ -2,7 +2,7 @@
 
 headsplat doctor            Python, packages, libraries, disk, memory, the rig
 headsplat doctor --gpu      also which renderers work; compiles what is compiled on use
-headsplat doctor --slurm    also whether the profile `slurm` can submit from here
+headsplat doctor --slurm    also whether the profile `slurm` can submit from here; runs a small job
 
 Exit code 0 where nothing failed, else 2 and one `error:` line.
 """
@@ -33,7 +33,7 @@ def examine(
     if with_gpu:
         findings += _gpu()
     if with_slurm:
-        findings += slurm.examine(root / "profiles" / "slurm" / "config.yaml")
+        findings += slurm.examine(root / "profiles" / "slurm" / "config.yaml", results)
     return findings
 
 

@@ -1,9 +1,10 @@
 """Measure a trained avatar: results/<subject>/{dataset.h5,avatar/} -> results/<subject>/eval/.
 
 Writes metrics.csv (a row per frame and region), summary.json (means per protocol and region) and
-comparison.mp4 (truth, render and FLIP error side by side).
+comparison.mp4 (truth, render and FLIP error side by side). The checkpoints of training are removed.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
         from pipeline.evaluate.run import evaluate, report
 
         print(report(evaluate(args.subject, args.results, args.rig, args.group, settings)))
+        # Until now a training that has to be done again could go on from them.
+        shutil.rmtree(args.results / args.subject / "checkpoints", ignore_errors=True)
 
     return cli.run_stage("evaluate", args, work)
 

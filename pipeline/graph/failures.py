@@ -1,6 +1,7 @@
 """What failed in a run of the workflow: one line for each job."""
 
 from pathlib import Path
+from typing import Any
 
 from avatar.base import files, made
 from pipeline.common.text import shown
@@ -19,30 +20,36 @@ def failure_lines(results: Path, since: float, failed: list[tuple[str, str, str]
     jobs = sorted(failed, key=lambda job: (job[0], order.get(job[1], -1)))
     lines = []
     for subject, stage, log in jobs:
-        record = results / subject / "failures" / f"{stage}.json"
-        error = _from_record(record, since) or _from_log(Path(log))
+        record = read_record(results / subject, stage, since)
+        error = shown(record["error"]) if record else error_in_log(Path(log), since)
         lines.append(f"{shown(subject)}/{stage}: {error}")
     return lines
 
 
-def _from_record(record: Path, since: float) -> str:
+def read_record(home: Path, stage: str, since: float) -> dict[str, Any] | None:
+    """The failure record of a stage; None if there is none of after `since` that can be read."""
+    path = home / "failures" / f"{stage}.json"
     try:
-        if record.stat().st_mtime < since:
-            return ""
-        return shown(files.read_json(record)["error"])
+        record = files.read_json(path)
+        return record if path.stat().st_mtime >= since and record["error"] else None
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return None
 
 
-def _from_log(log: Path) -> str:
-    """The last error line of a log; a job that was killed had no time to write one."""
+def error_in_log(log: Path, since: float) -> str:
+    """The last error line of a log; a job that was killed had no time to write one.
+
+    Args:
+        since: a log from before is of another attempt.
+    """
     try:
         with open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL))
             tail = file.read().decode("utf-8", "replace").splitlines()
+            fresh = log.stat().st_mtime >= since
     except OSError:
-        tail = []
+        tail, fresh = [], True
     errors = [line.removeprefix("error: ") for line in tail if line.startswith("error: ")]
-    if errors:
+    if errors and fresh:
         return shown(errors[-1])
     return f"ended without an error line: killed, or out of memory; its log is {log}"

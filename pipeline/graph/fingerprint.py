@@ -28,10 +28,12 @@ class Contents:
     Attributes:
         names: paths of its files, relative to the capture; "." for a capture that is a file.
         hash: of names, sizes and contents.
+        size: bytes of all files.
     """
 
     names: tuple[str, ...]
     hash: str
+    size: int = 0
 
 
 def contents(path: Path, cache: Path | None = None) -> Contents:
@@ -54,7 +56,8 @@ def contents(path: Path, cache: Path | None = None) -> Contents:
         digest.update(os.fsencode(name) + f"\0{key[0]}\0{entry[-1]}\n".encode())
     if kept != known:
         _save(cache, kept)
-    return Contents(tuple(found), digest.hexdigest()[:16])
+    size = sum(status.st_size for status in found.values() if status)
+    return Contents(tuple(found), digest.hexdigest()[:16], size)
 
 
 def _walk(path: Path) -> Iterator[tuple[str, os.stat_result | None]]:

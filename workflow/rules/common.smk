@@ -9,10 +9,13 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.cli import get_argument_parser
+from snakemake.jobs import Job
+from snakemake.logging import logger
 
 from avatar.base import made, names
 from avatar.base.errors import UserError
-from pipeline.graph import configuration, plan
+from pipeline.graph import configuration, plan, resources
+from pipeline.graph.attempts import Attempts
 from pipeline.graph.captures import DEMO, FOLDER as CAPTURES, find_captures
 from pipeline.graph.configuration import RESULTS
 from pipeline.graph.failures import failure_lines
@@ -227,6 +230,46 @@ def rig_of(wildcards):
     return ancient(str(RESULTS / "rigs" / f"{SETTINGS[wildcards.subject].rig}.npz"))
 
 
+def asked(subject, stage):
+    """Memory (MB) and minutes that the next attempt of a stage asks for."""
+    amount = (
+        contents_of(subject).size / 1e9
+        if stage == "ingest"
+        else resources.thousands_of_images(RESULTS / subject)
+    )
+    return resources.ask(stage, amount, ATTEMPTS.scale(subject, stage))
+
+
+def memory_of(stage):
+    return lambda wildcards: asked(wildcards.subject, stage)[0]
+
+
+def minutes_of(stage):
+    return lambda wildcards: asked(wildcards.subject, stage)[1]
+
+
+def follow_attempts():
+    """Have `pipeline.graph.attempts` decide which failed jobs are tried again, and note why they
+    failed. Snakemake asks a job once after each failure, and compares the answer with the number
+    of the attempt."""
+
+    def restart_times(job):
+        log = Path(*job.log[:1])
+        number = job.dag.jobid(job)
+        again = ATTEMPTS.ended(owner_of(job), job.rule.name, log, number)
+        return job.attempt if again else 0
+
+    ATTEMPTS.retries = workflow.execution_settings.retries
+    logger.addHandler(ATTEMPTS)
+    Job.restart_times = property(restart_times)
+
+
+def owner_of(job):
+    """The subject of a job, or the rig."""
+    values = job.wildcards_dict
+    return values.get("subject") or values.get("rig") or DEMO
+
+
 def flame_argument(wildcards, threads):
     """The user's FLAME file, for the rig made from it."""
     if wildcards.rig != "flame":
@@ -251,7 +294,7 @@ def print_failures():
     """One line for each job that failed in this run, last: `subject/stage: its error`."""
     failed = [
         (
-            job.wildcards_dict.get("subject") or job.wildcards_dict.get("rig") or DEMO,
+            owner_of(job),
             job.rule.name,
             job.log[0] if job.log else "",
         )
@@ -262,5 +305,6 @@ def print_failures():
         print(line, file=sys.stderr)
 
 
+ATTEMPTS = Attempts(RESULTS)
 TABLE = or_stop(read_subject_table, configuration.TABLE)
 CONFIG = or_stop(configuration.read_config, dict(config))

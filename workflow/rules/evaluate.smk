@@ -8,8 +8,8 @@ rule evaluate:
         "results/logs/{subject}/evaluate-{made_from}.log",
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory_of("evaluate"),
+        runtime=minutes_of("evaluate"),
     params:
         group=lambda wildcards, threads: group_of(wildcards.subject),
         settings=settings_of("evaluate"),

@@ -7,8 +7,8 @@ rule ingest:
         "results/logs/{subject}/ingest-{made_from}.log",
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=memory_of("ingest"),
+        runtime=minutes_of("ingest"),
     params:
         capture=capture_of,
         settings=settings_of("ingest"),

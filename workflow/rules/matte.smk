@@ -7,8 +7,8 @@ rule matte:
         "results/logs/{subject}/matte-{made_from}.log",
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=memory_of("matte"),
+        runtime=minutes_of("matte"),
     params:
         capture=capture_of,
         settings=settings_of("matte"),

@@ -7,8 +7,8 @@ rule pack:
     log:
         "results/logs/{subject}/pack-{made_from}.log",
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=memory_of("pack"),
+        runtime=minutes_of("pack"),
     params:
         settings=settings_of("pack"),
     shell:

@@ -8,8 +8,8 @@ rule refine:
         "results/logs/{subject}/refine-{made_from}.log",
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory_of("refine"),
+        runtime=minutes_of("refine"),
     params:
         settings=settings_of("refine"),
     shell:

@@ -7,8 +7,8 @@ rule report:
     log:
         "results/logs/{subject}/report-{made_from}.log",
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=memory_of("report"),
+        runtime=minutes_of("report"),
     shell:
         '"$PYTHON" -m pipeline.report {wildcards.subject:q} --made-from {wildcards.made_from} '
         "--rig {input.rig:q} 2>&1 | tee {log:q}"

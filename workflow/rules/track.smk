@@ -8,8 +8,8 @@ rule track:
         "results/logs/{subject}/track-{made_from}.log",
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory_of("track"),
+        runtime=minutes_of("track"),
     params:
         capture=capture_of,
         settings=settings_of("track"),

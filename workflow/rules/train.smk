@@ -9,8 +9,8 @@ rule train:
         "results/logs/{subject}/train-{made_from}.log",
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=720,
+        mem_mb=memory_of("train"),
+        runtime=minutes_of("train"),
     params:
         settings=settings_of("train"),
     shell:

@@ -5,11 +5,13 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from avatar.base import cli, files, made
+from avatar.base import cli, files, locks, made
 from avatar.base.errors import UserError
 from tests.disks import read_only, small_disk
 
@@ -80,6 +82,34 @@ def test_a_stage_stamps_its_success_and_takes_the_stamp_back_when_it_starts(tmp_
 
     assert cli.run_stage("track", args, work) == 2
     assert not stamp.exists()
+
+
+def test_what_another_job_made_meanwhile_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the death of a workflow whose jobs go on; outside a job nobody waits."""
+    args = _args(tmp_path)
+    args.made_from = "0123456789ab"
+    home = tmp_path / "results/anna"
+    held = threading.Event()
+
+    def other_job() -> None:
+        with locks.lock(home / "locks/track.lock"):
+            held.set()
+            time.sleep(0.5)
+            made.write(home, "track", "0123456789ab")
+
+    def work() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(locks, "POLL", 0.05)
+    other = threading.Thread(target=other_job)
+    other.start()
+    held.wait(10)
+    assert cli.run_stage("track", args, work) == 75
+    monkeypatch.setattr("avatar.base.slurm.job_end", lambda: time.time() + 60)
+    assert cli.run_stage("track", args, work) == 0
+    other.join()
 
 
 @pytest.mark.fault("M1")

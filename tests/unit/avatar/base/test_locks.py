@@ -36,6 +36,28 @@ def test_a_second_process_is_told_who_holds_the_lock(tmp_path: Path) -> None:
         pass
 
 
+def test_one_who_has_patience_waits_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "POLL", 0.05)
+    held = threading.Event()
+
+    def hold() -> None:
+        with locks.lock(tmp_path / "lock") as waited:
+            assert not waited
+            held.set()
+            time.sleep(0.3)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(10)
+    with pytest.raises(Busy), locks.lock(tmp_path / "lock", patience=0.01):
+        pass
+    with locks.lock(tmp_path / "lock", patience=30) as waited:
+        assert waited
+    other.join()
+
+
 @pytest.mark.fault("M1")
 @pytest.mark.parametrize("kind", ["link", "broken link", "pipe", "folder"])
 def test_a_lock_that_is_no_file_is_refused_and_left_alone(tmp_path: Path, kind: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,11 +21,12 @@ from avatar.gaussians.avatar_file import read_about
 from avatar.rig import HeadRig
 from avatar.train.__main__ import main
 from avatar.train.checkpoint import Checkpoints, run_key
+from avatar.train.clock import MARGIN
 from avatar.train.presets import override
 from avatar.train.run import run
 from avatar.train.trainer import Trainer
 from tests.scenes import pass_on
-from tests.unit.avatar.train.runs import EVERYTHING, KEY, a_snapshot, assert_same, finished
+from tests.unit.avatar.train.runs import EVERYTHING, KEY, assert_same, finished
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
@@ -37,7 +39,7 @@ def test_a_signal_leaves_a_checkpoint(
         trainer.signum = signum
         with pytest.raises(Busy, match="stopped after 12 images"):
             run(trainer, checkpoints, minutes=60)
-        assert [p.stem for p in tmp_path.rglob("*.json")] == ["000000012"]
+        assert max(p.stem for p in tmp_path.rglob("*.json")) == "000000012"
         second = Trainer(dataset, dataset.params, rig, EVERYTHING)
         snapshot = checkpoints.load()
         assert snapshot is not None
@@ -79,7 +81,7 @@ def test_the_end_is_a_checkpoint_and_training_goes_on_without(
             Checkpoints(tmp_path / "c", KEY),
             minutes=60,
         )
-        assert [p.stem for p in (tmp_path / "c").rglob("*.json")] == ["000000008"]
+        assert max(p.stem for p in (tmp_path / "c").rglob("*.json")) == "000000008"
         (tmp_path / "d").write_text("in the way")
         trainer = Trainer(dataset, dataset.params, rig, short)
         with caplog.at_level(logging.WARNING):
@@ -264,17 +266,57 @@ def test_a_signal_before_or_after_the_steps_exits_with_75_as_well(
         assert main(arguments) == 75
     home = tmp_path / "results/anna"
     saved = [p.stem for p in (home / "checkpoints").rglob("*.json")]
-    assert saved == ([] if where == "run_key" else ["000000008"])
+    assert saved[-1:] == ([] if where == "run_key" else ["000000008"])
     assert main(arguments) == 0
 
 
-def test_success_removes_the_checkpoints(scene: Path, rig: HeadRig, tmp_path: Path) -> None:
+def test_the_last_state_stays_and_a_finished_avatar_is_not_trained_again(
+    scene: Path, rig: HeadRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is evaluated: a job that ended just after its time is repeated."""
     arguments = _home(scene, rig, tmp_path, images=24)
     home = tmp_path / "results/anna"
-    Checkpoints(home / "checkpoints", KEY).save(a_snapshot(8))  # of another run
     assert main(arguments) == 0
-    assert (home / "avatar/avatar.safetensors").exists()
-    assert not (home / "checkpoints").exists()
+    (last,) = (home / "checkpoints").glob("*/000000024.json")
+    with monkeypatch.context() as patch:
+        patch.setattr("avatar.train.run.Trainer", None)
+        assert main(arguments) == 0
+    shutil.rmtree(home / "avatar")
+    assert main(arguments) == 0  # no step is done again
+    seconds = json.loads(last.read_text())["seconds"]
+    assert read_about(home / "avatar")["seconds"] == pytest.approx(seconds, abs=1e-3)
+    other = json.dumps({"preset": "quick", "seed": 1, "overrides": {"images": 24}})
+    assert main([*arguments[:-1], other]) == 0
+    assert read_about(home / "avatar")["seed"] == 1  # not the one of other settings
+
+
+@pytest.mark.slow
+def test_training_stops_before_the_end_of_its_job(
+    scene: Path, rig: HeadRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = _home(scene, rig, tmp_path, images=100_000)
+    end = time.time() + MARGIN + 5
+    monkeypatch.setattr("avatar.base.slurm.job_end", lambda: end)
+    assert main(arguments) == 75
+    assert time.time() < end
+    assert list((tmp_path / "results/anna/checkpoints").rglob("*.json"))
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_a_warning(
+    scene: Path,
+    rig: HeadRig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert main(_home(scene, rig, tmp_path, preset="auto", images=8)) == 0
+    assert "WARNING a GPU was asked for (CUDA_VISIBLE_DEVICES=0)" in capsys.readouterr().err
+    about = read_about(tmp_path / "results/anna/avatar")
+    assert about is not None
+    assert about["preset"]["name"] == "quick"
 
 
 def test_a_diverged_run_keeps_its_last_checkpoint(

@@ -24,6 +24,9 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+NODES = "cpu*|(null)|16000|1-00:00:00\\ngpu|gpu:h200:4(S:0-1)|64000|infinite"
+
+
 @pytest.fixture
 def cluster(path: Path):
     """Slurm's programs on the PATH; returns a function that sets their output."""
@@ -34,24 +37,71 @@ def cluster(path: Path):
 
     for name in slurm.COMMANDS:
         says(name, "exit 0")
-    says("sinfo", "echo 'cpu*\ngpu'")
+    says("sinfo", f'[ "$2" = --format=%P ] && echo "cpu*\ngpu" || echo "{NODES}"')
     says("scontrol", "echo 'ClusterName = toy\nAccountingStorageType  = accounting_storage/none'")
+    says("srun", "echo 'srun: error: Unable to allocate resources' >&2; exit 1")
     return says
 
 
-def test_without_slurm(path: Path) -> None:
-    findings = by_name(slurm.examine(PROFILE))
+def test_without_slurm(path: Path, tmp_path: Path) -> None:
+    findings = by_name(slurm.examine(PROFILE, tmp_path / "results"))
     assert findings["slurm executor"].status == "ok"
     assert findings["slurm commands"].status == "fail"
     assert "sbatch" in findings["slurm commands"].detail
 
 
-def test_our_profile_needs_no_accounting(cluster) -> None:
-    found = slurm.examine(PROFILE)
-    assert [f.status for f in found if f.what != "slurm partitions"] == ["ok"] * 3
-    assert by_name(found)["slurm accounting"].detail == (
-        "off (accounting_storage/none); the profile uses squeue"
+def test_a_cluster_without_gpus_is_named_before_anything_is_submitted(
+    cluster, tmp_path: Path
+) -> None:
+    """And with the one line that the documentation gives, it is well."""
+    found = by_name(slurm.examine(PROFILE, tmp_path / "results"))
+    assert found["slurm queries"].detail.startswith("accounting is off")
+    assert found["slurm GPUs"].status == "fail"
+    assert found["slurm GPUs"].detail == (
+        "refine asks for gpu:1 in partition default, whose nodes have none"
     )
+    assert "slurm job" not in found
+    without = tmp_path / "config.yaml"
+    text = PROFILE.read_text().replace(
+        """refine: &gpu
+    gres: "'gpu:1'"
+""",
+        "refine: &gpu {}\n",
+    )
+    without.write_text(text)
+    found = by_name(slurm.examine(without, tmp_path / "results"))
+    assert found["slurm GPUs"].status == "ok"
+    assert found["slurm limits"].status == "ok"
+    assert found["slurm job"].detail == "srun failed: srun: error: Unable to allocate resources"
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("train", "detail"),
+    [
+        ({"gres": "'gpu:h200:4'", "slurm_partition": "gpu"}, ""),
+        ({"gres": "'gpu:h200:5'", "slurm_partition": "gpu"}, "train asks for gpu:h200:5"),
+        ({"gres": "'gpu:a100:1'", "slurm_partition": "gpu"}, "train asks for gpu:a100:1"),
+        ({"mem_mb": "20000 * attempt"}, "train asks for 20000 MB, the nodes of partition default"),
+        ({"runtime": 2000}, "train asks for 2000 minutes, partition default allows 1440"),
+        ({"runtime": 9000, "slurm_partition": "gpu"}, ""),
+    ],
+)
+def test_what_the_profile_asks_for_is_compared_with_the_nodes(
+    cluster, train: dict, detail: str
+) -> None:
+    jobs, nodes = slurm.asked({"set-resources": {"train": train}}), slurm.cluster_nodes()
+    found = [slurm.gpus(jobs, nodes), slurm.limits(jobs, nodes)]
+    failed = [finding.detail for finding in found if finding.status == "fail"]
+    assert [text[: len(detail)] for text in failed] == ([detail] if detail else [])
+
+
+def test_inside_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert slurm.inside_a_job().status == "ok"
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    assert slurm.inside_a_job().status == "warn"
+    assert slurm.inside_a_job().remedy.endswith("unset ${!SLURM_@} ${!SBATCH_@} ${!SRUN_@}")
 
 
 @pytest.mark.parametrize(
@@ -63,10 +113,10 @@ def test_our_profile_needs_no_accounting(cluster) -> None:
         ("accounting_storage/none", "squeue", "ok"),
     ],
 )
-def test_accounting(cluster, storage: str, by: str | None, status: str) -> None:
+def test_queries(cluster, storage: str, by: str | None, status: str) -> None:
     cluster("scontrol", f"echo 'AccountingStorageType  = {storage}'")
     settings = {"slurm-status-command": by} if by else {}
-    assert slurm.accounting(settings).status == status
+    assert slurm.queries(settings).status == status
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Status: how far every subject is, stage by stage."""
