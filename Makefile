@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake
 help:
 	@echo "make demo    set up, then build the demo avatar and its table (minutes, no GPU)"
 	@echo "make test    set up, then run the tests"
-	@echo "make test-browser  set up, then run player and viewer in Chromium, if there is one"
+	@echo "make test-browser  set up, then run player, viewer, report and index in Chromium, if there is one"
 	@echo "make test-cluster  set up, then run jobs on a real Slurm that the tests start (as root)"
 	@echo "make test-faults  set up, then run every reproduced fault, the slow ones too"
 	@echo "make check   set up, then lint, types, import contract, workflow lint"

@@ -120,7 +120,10 @@ def _page(subjects: list[dict[str, Any]], note: str) -> str:
     protocols = {protocol for subject in subjects for protocol in subject["scores"]}
     known = [protocol for protocol in (_FIRST, *PROTOCOLS) if protocol in protocols]
     data = {
-        "metrics": [{"name": name, "digits": m.digits} for name, m in MEASURES.items()],
+        "metrics": [
+            {"key": key, "name": m.title.split(" in ")[0], "title": m.title, "digits": m.digits}
+            for key, m in MEASURES.items()
+        ],
         "protocols": list(dict.fromkeys([*known, *sorted(protocols)])),
         "subjects": subjects,
         "note": note,

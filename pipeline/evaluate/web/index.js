@@ -7,12 +7,12 @@ for (const id of ["words", "state", "protocol", "shown", "head", "body"]) {
 const order = new Intl.Collator("en", { numeric: true });
 const sorting = { column: "subject", down: false };
 
-/* Name, what a row is sorted by, and, for a metric, its place and digits. */
+/* What a row is sorted by, its name, and, for a metric, its place, digits and full name. */
 const columns = [
   { key: "subject", name: "Subject" },
   { key: "state", name: "State" },
   { key: "quality", name: "Quality" },
-  ...data.metrics.map((metric, place) => ({ key: metric.name, name: metric.name.toUpperCase(), digits: metric.digits, place })),
+  ...data.metrics.map((metric, place) => ({ ...metric, place })),
   { key: "preset", name: "Preset" },
   { key: "group", name: "Group" },
   { key: "gaussians", name: "Gaussians", digits: 0 },
@@ -111,6 +111,7 @@ for (const column of columns) {
   head.dataset.key = column.key;
   const button = add(head, "button", column.name);
   button.type = "button";
+  button.title = column.title || "";
   button.addEventListener("click", () => {
     sorting.down = sorting.column === column.key && !sorting.down;
     sorting.column = column.key;

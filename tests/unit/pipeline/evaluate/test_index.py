@@ -55,7 +55,7 @@ def test_every_subject_is_there_with_its_state(tmp_path: Path) -> None:
     data = _data(_page(tmp_path))
     anna, bad, new = data["subjects"]
     assert data["protocols"] == ["self_reenactment", "novel_view"]
-    assert [metric["name"] for metric in data["metrics"]] == list(METRICS)
+    assert [metric["key"] for metric in data["metrics"]] == list(METRICS)
     assert (anna["subject"], anna["preset"], anna["state"]) == ("anna", "quick+1a2b", "no avatar")
     assert (anna["gaussians"], anna["quality"], anna["report"]) == (100, "warn: track", True)
     full = [SCORES.get(name) for name in METRICS]
