@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": ("pipeline.evaluate.__main__", "measure the avatar on held-out frames"),
     "tables": ("pipeline.evaluate.tables", "write the tables of all subjects"),
     "status": ("pipeline.status.__main__", "how far every subject is, and why one failed"),
+    "compare": ("pipeline.evaluate.compare", "compare two evaluated runs, frame by frame"),
     "report": ("pipeline.report.__main__", "write the report of a subject, one HTML file"),
     "rig": ("pipeline.rigs.__main__", "bake a head rig"),
     "demo": ("pipeline.demo.__main__", "render the demo capture"),
