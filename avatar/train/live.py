@@ -117,11 +117,12 @@ def validation_row(dataset: Dataset) -> int:
 
 
 def progress_note(trainer: Trainer) -> str:
-    """Loss, PSNR and Gaussians of the last row, for the progress line."""
-    if not trainer.log.rows:
+    """Loss, PSNR and Gaussians, for the progress line."""
+    latest = trainer.log.latest(trainer.images)
+    if latest is None:
         return ""
-    last = trainer.log.rows[-1]
-    return f"loss {last.loss:.4f}, {last.psnr:.1f} dB, {last.gaussians} Gaussians"
+    loss, psnr = latest
+    return f"loss {loss:.4f}, {psnr:.1f} dB, {len(trainer.gaussians)} Gaussians"
 
 
 def _writer(folder: Path, images: int) -> "SummaryWriter":

@@ -46,10 +46,23 @@ class TrainLog:
         if count == 0 or (count < EVERY and not last):
             return False
         mean = {name: value / count for name, value in self.sums.items()}
-        psnr = -10 * math.log10(max(mean.pop("error"), 1e-10))
+        psnr = _psnr(mean.pop("error"))
         self.rows.append(LogRow(step, images, mean.pop("loss"), mean, psnr, gaussians))
         self.sums, self.written = {}, images
         return True
+
+    def latest(self, images: int) -> tuple[float, float] | None:
+        """Loss and PSNR of the last row; of the images so far while there is none.
+
+        Args:
+            images: seen so far.
+        """
+        if self.rows:
+            return self.rows[-1].loss, self.rows[-1].psnr
+        if images == self.written:
+            return None
+        count = images - self.written
+        return self.sums["loss"] / count, _psnr(self.sums["error"] / count)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, from which `from_json` builds the same log, bit for bit."""
@@ -76,3 +89,8 @@ class TrainLog:
                 [row.step, row.images, *(f"{value:.6g}" for value in values), row.gaussians]
             )
         return text.getvalue()
+
+
+def _psnr(error: float) -> float:
+    """In dB, of a mean square error."""
+    return -10 * math.log10(max(error, 1e-10))

@@ -255,12 +255,14 @@ def _stages(report: Report, _: Detail) -> str:
         (
             stage,
             _date(used.get("date", "")),
+            used.get("node", ""),
             _seconds(used.get("seconds")),
             used.get("peak_mib", ""),
         )
         for stage, used in report.record.stages.items()
     ]
-    return table(["stage", "ended (UTC)", "wall time, s", "peak memory, MiB"], rows, numbers=2)
+    head = ["stage", "ended (UTC)", "machine", "wall time, s", "peak memory, MiB"]
+    return table(head, rows, numbers=3)
 
 
 def _date(iso: object) -> str:

@@ -29,8 +29,8 @@ class Record:
         metrics: `eval/metrics.csv`, a row per frame and region.
         log: `avatar/train_log.csv`.
         quality: of the stages that wrote one, in the order of the data.
-        stages: what the stamp of each stage tells: `date`, and `seconds` and `peak_mib` unless it
-            was made by an earlier version; absent where it has no stamp.
+        stages: what the stamp of each stage tells: `date`, and `seconds`, `peak_mib` and `node`
+            unless it was made by an earlier version; absent where it has no stamp.
         clips: sequence, camera, source and sha256 of each clip of the capture.
     """
 

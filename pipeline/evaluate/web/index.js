@@ -41,7 +41,8 @@ function option(select, choice, text) {
 function cell(row, subject, column) {
   const found = value(subject, column);
   if (column.digits !== undefined) {
-    add(row, "td", found === null ? "" : found.toFixed(column.digits), "number");
+    const missing = column.place !== undefined && elements.protocol.value in subject.scores ? "NA" : "";
+    add(row, "td", found === null ? missing : found.toFixed(column.digits), "number");
   } else if (column.key === "subject") {
     const name = add(row, "th");
     name.scope = "row";

@@ -57,3 +57,14 @@ def test_rows_can_be_appended_to_the_table() -> None:
     assert log.table(2).count("\n") == 1
     two = TrainLog(log.rows[:2])
     assert two.table() + log.table(2) == log.table()
+
+
+def test_the_latest_figures_are_there_before_the_first_row() -> None:
+    log = TrainLog()
+    assert log.latest(0) is None
+    log.note({"loss": 1.0, "error": 0.01}, images=3)
+    log.note({"loss": 3.0, "error": 0.05}, images=1)
+    assert log.latest(4) == pytest.approx((1.5, 16.9897), abs=1e-4)
+    log.write(2, 4, gaussians=7, last=True)
+    log.note({"loss": 9.0, "error": 0.5}, images=4)
+    assert log.latest(8) == pytest.approx((1.5, 16.9897), abs=1e-4)
