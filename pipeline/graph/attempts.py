@@ -18,9 +18,10 @@ from pathlib import Path
 from avatar.base import files, made, slurm
 from avatar.base.errors import UserError
 from pipeline.common.text import shown
-from pipeline.graph.failures import error_in_log, read_record
+from pipeline.graph.failures import error_in_log, read_record, tail_of
 
 _STATE = re.compile(r"SLURM status is: '(\w+)")
+_KILLED_FOR_MEMORY = re.compile(r"oom-kill event|exceeded.* memory limit", re.IGNORECASE)
 _REFUSED = re.compile(r"sbatch failed\. The error message was '(.*?)'\.\s", re.DOTALL)
 
 
@@ -48,16 +49,25 @@ class Report:
     Attributes:
         message: its text.
         number: Slurm's number of the attempt; empty on one machine.
+        log: Slurm's log of it.
     """
 
     message: str = ""
     number: str = ""
+    log: str = ""
 
     @property
     def state(self) -> str:
-        """Slurm's name for how it ended; empty on one machine."""
+        """Slurm's name for how it ended; empty on one machine.
+
+        Where only the stage was killed for its memory, and not Snakemake around it, Slurm calls the
+        job FAILED and tells the reason in its log.
+        """
         found = _STATE.search(self.message)
-        return found[1] if found else ""
+        state = found[1] if found else ""
+        if state == "FAILED" and _KILLED_FOR_MEMORY.search(tail_of(Path(self.log))):
+            return "OUT_OF_MEMORY"
+        return state
 
 
 class Attempts(logging.Handler):
@@ -79,7 +89,9 @@ class Attempts(logging.Handler):
         about = vars(record)
         if "rule_msg" in about and "jobid" in about:
             number = (about.get("aux") or {}).get("external_jobid")
-            self._reports[about["jobid"]] = Report(str(about["rule_msg"] or ""), str(number or ""))
+            logs = about.get("log") or [""]  # the executor's is the last
+            texts = (str(value or "") for value in (about["rule_msg"], number, logs[-1]))
+            self._reports[about["jobid"]] = Report(*texts)
 
     def _job(self, subject: str, stage: str) -> _Job:
         if (subject, stage) not in self._jobs:
@@ -104,15 +116,16 @@ class Attempts(logging.Handler):
         """
         job, home = self._job(subject, stage), self._results / subject
         report = self._reports.pop(jobid, Report())
+        state = report.state
         since, job.ended = job.ended, time.time()
         record = read_record(home, stage, since)
         if record is None and stage in made.STAGES:
-            self._leave(home, stage, _cause(report) or error_in_log(log, since))
+            self._leave(home, stage, _cause(report, state) or error_in_log(log, since))
         progress = self._progress(subject, stage)
         advanced = any(images > job.progress.get(run, 0) for run, images in progress.items())
         job.progress = progress
-        job.out_of_memory += report.state == "OUT_OF_MEMORY"
-        job.out_of_time += report.state == "TIMEOUT" and not advanced
+        job.out_of_memory += state == "OUT_OF_MEMORY"
+        job.out_of_time += state == "TIMEOUT" and not advanced
         job.faults += not advanced
         if record is not None and record.get("exit_code") == UserError.exit_code:
             return False
@@ -130,7 +143,7 @@ class Attempts(logging.Handler):
         return 1 + job.out_of_memory, 1 + job.out_of_time
 
 
-def _cause(report: Report) -> str:
+def _cause(report: Report, state: str) -> str:
     """Why Slurm ended an attempt, in one sentence with what to do; empty if it did not."""
     refused = _REFUSED.search(report.message)
     if refused:
@@ -138,6 +151,4 @@ def _cause(report: Report) -> str:
             f"Slurm refused the job ({shown(refused[1])}): run 'headsplat doctor --slurm', and set "
             "partition, account and GPU in profiles/slurm/config.yaml"
         )
-    if not report.state:
-        return ""
-    return slurm.cause(report.number, report.state, slurm.ask(report.number))
+    return slurm.cause(report.number, state, slurm.ask(report.number)) if state else ""

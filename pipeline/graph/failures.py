@@ -42,14 +42,18 @@ def error_in_log(log: Path, since: float) -> str:
     Args:
         since: a log from before is of another attempt.
     """
+    lines = tail_of(log).splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if errors and log.stat().st_mtime >= since:
+        return shown(errors[-1])
+    return f"ended without an error line: killed, or out of memory; its log is {log}"
+
+
+def tail_of(log: Path) -> str:
+    """The end of a log; empty where there is none."""
     try:
         with open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL))
-            tail = file.read().decode("utf-8", "replace").splitlines()
-            fresh = log.stat().st_mtime >= since
+            return file.read().decode("utf-8", "replace")
     except OSError:
-        tail, fresh = [], True
-    errors = [line.removeprefix("error: ") for line in tail if line.startswith("error: ")]
-    if errors and fresh:
-        return shown(errors[-1])
-    return f"ended without an error line: killed, or out of memory; its log is {log}"
+        return ""

@@ -22,10 +22,11 @@ def checkpoint(results: Path, images: int, run: str = "0123456789ab") -> None:
     path.touch()
 
 
-def reported(attempts: Attempts, state: str, message: str = "") -> int:
+def reported(attempts: Attempts, state: str, message: str = "", log: str = "") -> int:
     """As Slurm's executor reports it; returns Snakemake's number of the job."""
     message = message or f"SLURM-job '12' failed, SLURM status is: '{state}'. No details."
     about = {"rule_msg": message, "jobid": 5, "aux": {"external_jobid": "12"}}
+    about["log"] = ["results/logs/anna/train.log", log]
     attempts.handle(logging.makeLogRecord(about))
     return 5
 
@@ -82,6 +83,17 @@ def test_more_memory_after_too_little_more_time_after_a_limit_without_progress(
     assert attempts.scale("anna", "train") == (1, 1)
     attempts.ended("anna", "train", LOG, reported(attempts, "TIMEOUT"))
     assert attempts.scale("anna", "train") == (1, 2)
+
+
+def test_a_stage_that_was_killed_for_its_memory_is_found_in_slurms_log(
+    tmp_path: Path, attempts: Attempts
+) -> None:
+    """Snakemake around it lives on and ends with an error: Slurm calls the job FAILED."""
+    log = tmp_path / "12.log"
+    log.write_text("slurmstepd-n2: error: Detected 1 oom-kill event(s) in StepId=12.0.\nExiting\n")
+    attempts.ended("anna", "train", LOG, reported(attempts, "FAILED", log=str(log)))
+    assert left(tmp_path, "train").startswith("out of memory: Slurm ended job 12")
+    assert attempts.scale("anna", "train") == (2, 1)
 
 
 def test_a_job_that_was_refused_is_told_what_to_set(tmp_path: Path, attempts: Attempts) -> None:
