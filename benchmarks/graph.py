@@ -36,6 +36,7 @@ while [ $# -gt 0 ]; do
 done
 [ -z "$made" ] || { mkdir -p results/$subject/made; : > results/$subject/made/$stage-$made.json; }
 """
+PICTURE = "![processor time and memory over the number of subjects](images/graph.svg)"
 LIMITS = {
     "all of 1000": (20.0, "s"), "memory of 1000": (400.0, "MiB"), "one of 5000": (3.0, "s"),
     "a local job": (0.2, "s"), "the start of a stage": (1.0, "s"),
@@ -161,6 +162,7 @@ def main() -> int:
         + f"\n\nLoad average of the machine: {os.getloadavg()[0]:.0f}. A local job: wall time of "
         f"{jobs} jobs, one after the other. The slowest start is that of `{slowest}`.\n\n"
         + report.table(["limit", "found", "at most"], limits)
+        + f"\n\n{PICTURE}"
     )
     if args.write:
         draw(report.ROOT / "docs/images/graph.svg", costs)

@@ -118,7 +118,7 @@ def fresh(
 @pytest.fixture(scope="session")
 def _packed(fresh: Callable[[], Path]) -> Path:
     project = fresh()
-    local = Controller(project, "--cores", "1", "--until", "refine", SUBJECT)
+    local = Controller(project, SUBJECT, "--cores", "1", "--until", "refine")
     assert local.wait() == 0, local.text
     return project
 
