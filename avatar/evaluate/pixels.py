@@ -2,8 +2,9 @@
 
 - `all`: both as they are, over the same background.
 - `head`: the truth without its torso (Zielonka et al., INSTA, 2023, and those who measure alike),
-  the render of an avatar without the Gaussians of its torso. The cut through the truth is not
-  made in the render: what the avatar shows beyond it is an error.
+  over black; the render of an avatar whose torso is black. Black Gaussians hide what lies behind
+  them, as the torso does in the frame. The cut through the truth is not made in the render: what
+  the avatar shows beyond it is an error.
 - `above_neck`: in both, the background below a line through the neck's lower edge (Qian et al.,
   GaussianAvatars, 2024).
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Float, Int, UInt8
 
 from avatar.data.cameras import Cameras
@@ -21,7 +23,7 @@ from avatar.data.regions import face_regions
 from avatar.evaluate.protocols import Part
 from avatar.evaluate.renders import RenderedFrame
 from avatar.gaussians.avatar_file import Avatar
-from avatar.gaussians.model import RiggedGaussians
+from avatar.gaussians.model import color_to_sh
 from avatar.rig import HeadRig
 
 DILATION = 3  # pixels by which the torso grows before it is cut away
@@ -36,7 +38,8 @@ class Pair:
     Attributes:
         row: of the dataset.
         truth, image: RGB 0..1 over the same background.
-        alpha, coverage: of truth and render, 0..1.
+        alpha: of the truth, 0..1.
+        coverage: of the render, 0..1; None for `head`, whose torso covers what it should not.
         regions: the dataset's region map.
         verts: the mesh that drove the render, metres, world frame.
     """
@@ -45,7 +48,7 @@ class Pair:
     truth: Float[np.ndarray, "H W 3"]
     image: Float[np.ndarray, "H W 3"]
     alpha: Float[np.ndarray, "H W"]
-    coverage: Float[np.ndarray, "H W"]
+    coverage: Float[np.ndarray, "H W"] | None
     regions: UInt8[np.ndarray, "H W"]
     verts: Float[np.ndarray, "V 3"]
 
@@ -56,13 +59,17 @@ class Pair:
 
 
 def shown_gaussians(avatar: Avatar, rig: HeadRig, part: Part) -> Avatar:
-    """The avatar as a part is rendered: without the Gaussians of the torso for `head`."""
+    """The avatar as a part is rendered: for `head` the Gaussians of the torso are black."""
     if part != "head":
         return avatar
     binding = avatar.gaussians.binding
-    kept = (face_regions(rig) != TORSO)[binding.cpu().numpy()]
-    tensors = {name: value[kept] for name, value in avatar.gaussians.tensors().items()}
-    return replace(avatar, gaussians=RiggedGaussians(**tensors))
+    torso = torch.from_numpy(face_regions(rig) == TORSO).to(binding.device)[binding]
+    black = {"sh_dc": float(color_to_sh(torch.zeros(3))[0]), "sh_rest": 0.0, "basis_colors": 0.0}
+    painted = {
+        name: torch.where(torso[:, None, None], value, getattr(avatar.gaussians, name))
+        for name, value in black.items()
+    }
+    return replace(avatar, gaussians=replace(avatar.gaussians, **painted))
 
 
 class Pairs:
@@ -94,22 +101,19 @@ class Pairs:
             composite(image, alpha, self._background),
             rendered.image,
             alpha / np.float32(255),
-            rendered.coverage,
+            None if self._part == "head" else rendered.coverage,
             regions,
             rendered.verts,
         )
         if self._edge is None:
             return pair
         points = project(rendered.verts[self._edge], self._cameras, camera)
-        return self._above(pair, above_line(points, *alpha.shape))
-
-    def _above(self, pair: Pair, kept: Float[np.ndarray, "H W"]) -> Pair:
-        """The pair with the background where nothing is kept."""
+        kept = above_line(points, *alpha.shape)
         truth, image = (
             self._background + kept[..., None] * (picture - self._background)
             for picture in (pair.truth, pair.image)
         )
-        alpha, coverage = kept * pair.alpha, kept * pair.coverage
+        alpha, coverage = kept * pair.alpha, kept * rendered.coverage
         return replace(pair, truth=truth, image=image, alpha=alpha, coverage=coverage)
 
 

@@ -75,7 +75,8 @@ _EVERY = (
         "head",
         "the last 350 held-out timesteps (all, where fewer are held out), all cameras",
         "all pixels; the torso of the region map, dilated by 3 pixels, is transparent in the "
-        "truth, alpha above one half is one there; the render lacks the Gaussians of the torso",
+        "truth, alpha above one half is one there; in the render, the Gaussians of the torso are "
+        "black",
         _TRACKED,
         TEST,
         last=350,

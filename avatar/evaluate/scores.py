@@ -94,7 +94,8 @@ def score_frame(
         maps["flip"] = flip(pair.image, pair.truth)
     everywhere = {"full": np.ones(pair.alpha.shape, bool), "mask": pair.alpha >= 0.5}
     scores = region_scores(maps, everywhere | regions)
-    scores["full"]["mask_iou"] = mask_iou(pair.alpha, pair.coverage)
+    if pair.coverage is not None:
+        scores["full"]["mask_iou"] = mask_iou(pair.alpha, pair.coverage)
     if costly:
         scores["full"]["ms_ssim"] = ms_ssim(pair.image, pair.truth)
     return FrameScores(pair.row, scores, pair.truth, pair.image, maps.get("flip"))

@@ -31,7 +31,7 @@ _LEGEND = (
     + ". A preset with `+` has overrides, named by their hash.",
     "NA: LPIPS where no weights were given (`evaluate.lpips`; its network is in the table of "
     "settings), MS-SSIM of frames below 176 pixels, landmarks where the detector finds no face, "
-    "flicker without consecutive frames; a metric that is not of that region.",
+    "flicker without consecutive frames, mask IoU of `head`; a metric that is not of that region.",
     "Bold: best of all subjects of the same protocol, group and background{also}; underlined: "
     "second best. Only figures of the same person's frames compare methods: give such subjects a "
     "group of their own.",

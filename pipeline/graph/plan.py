@@ -31,7 +31,7 @@ VERSIONS = {
     "pack": 3,
     "refine": 2,
     "train": 6,
-    "evaluate": 8,
+    "evaluate": 9,
     "report": 2,
 }
 # The files without which a stage counts as not made; relative to results/<subject>.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from avatar.data.dataset import Dataset
 from avatar.data.layout import HEAD, NECK, TORSO
@@ -18,9 +19,9 @@ from avatar.evaluate.pixels import (
     without_torso,
 )
 from avatar.evaluate.protocols import Part
-from avatar.evaluate.renders import RenderedFrame
+from avatar.evaluate.renders import RenderedFrame, render_rows
 from avatar.gaussians.avatar_file import Avatar
-from avatar.gaussians.model import RiggedGaussians
+from avatar.gaussians.model import SH_C0, RiggedGaussians, color_to_sh
 from avatar.rig import HeadRig
 from tests.scenes import SIZE, ring_of_cameras
 
@@ -58,7 +59,7 @@ def test_the_torso_leaves_the_truth_and_not_the_render(rig: HeadRig) -> None:
     assert pair.truth[24, 0].tolist() == pytest.approx([0.2] * 3, abs=1e-3)
     assert pair.truth[25].max() == 0
     assert (pair.image == 0.25).all()
-    assert (pair.coverage == 0.75).all()
+    assert pair.coverage is None
 
 
 def test_alpha_below_one_half_stays() -> None:
@@ -104,11 +105,23 @@ def test_the_edge_lies_between_neck_and_torso(rig: HeadRig) -> None:
     assert left[1] == right[1] == front[1]
 
 
-def test_only_the_head_is_rendered_without_its_torso(rig: HeadRig, scene: Path) -> None:
+def test_the_torso_of_a_head_is_black_from_all_sides_and_hides(rig: HeadRig, scene: Path) -> None:
+    gaussians = RiggedGaussians.on_faces(len(rig.faces), sh_degree=1, opacity=0.999, basis=1)
+    gaussians.sh_dc[:] = color_to_sh(torch.ones(3))
+    gaussians.sh_rest[:] = gaussians.basis_colors[:] = 0.1
+    torso = face_regions(rig) == TORSO
+    black = np.zeros(3, np.float32)
     with Dataset(scene) as dataset:
-        avatar = Avatar(RiggedGaussians.on_faces(len(rig.faces)), dataset.params, {})
-    assert shown_gaussians(avatar, rig, "all") is avatar
-    assert shown_gaussians(avatar, rig, "above_neck") is avatar
-    kept = shown_gaussians(avatar, rig, "head").gaussians.binding.numpy()
-    assert kept.tolist() == np.flatnonzero(face_regions(rig) != TORSO).tolist()
-    assert 0 < len(kept) < len(rig.faces)
+        avatar = Avatar(gaussians, dataset.params, {})
+        assert shown_gaussians(avatar, rig, "all") is avatar
+        assert shown_gaussians(avatar, rig, "above_neck") is avatar
+        shown = shown_gaussians(avatar, rig, "head")
+        (before,) = render_rows(avatar, rig, dataset, np.array([0]), black)
+        (after,) = render_rows(shown, rig, dataset, np.array([0]), black)
+    world = shown.gaussians.activate(rig.v_template, rig.faces, None, torch.ones(1))
+    assert (world.sh_coeffs[torso] * SH_C0 + 0.5)[:, 0].abs().max() < 1e-6
+    assert world.sh_coeffs[torso][:, 1:].abs().max() == 0
+    assert torch.equal(shown.gaussians.sh_dc[~torso], gaussians.sh_dc[~torso])
+    assert (gaussians.sh_rest == 0.1).all(), "the avatar stays as it is"
+    assert np.array_equal(before.coverage, after.coverage)
+    assert after.image.sum() < before.image.sum()
