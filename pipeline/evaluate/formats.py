@@ -5,6 +5,7 @@ The same sections give the same bytes.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from html import escape
 
 from pipeline.evaluate.page import BEST, SECOND, Cell, Section
@@ -61,8 +62,12 @@ def _piped(cells: Sequence[str]) -> str:
 
 
 def _markdown(cell: Cell) -> str:
-    text = cell.text.translate(_MARKDOWN)
-    return _marked(cell.mark, text, "**{}**", "<ins>{}</ins>")
+    return _marked(cell.mark, _markdown_text(cell.text), "**{}**", "<ins>{}</ins>")
+
+
+@cache  # most cells of a large table are those of other rows
+def _markdown_text(text: str) -> str:
+    return text.translate(_MARKDOWN)
 
 
 def latex(sections: Sequence[Section]) -> str:
@@ -92,6 +97,7 @@ def _ended(cells: Sequence[Cell]) -> str:
     return " & ".join(marked) + r" \\"
 
 
+@cache
 def _latex_text(text: str) -> str:
     return re.sub("-(?=-)", "-{}", text.translate(_LATEX))  # two would be joined to a dash
 
@@ -123,10 +129,15 @@ def html(sections: Sequence[Section]) -> str:
 
 def _row(tag: str, kinds: Sequence[str], cells: Sequence[Cell]) -> str:
     filled = (
-        f"<{tag}{kind}>{_marked(cell.mark, escape(cell.text), '<b>{}</b>', '<u>{}</u>')}"
+        f"<{tag}{kind}>{_marked(cell.mark, _html_text(cell.text), '<b>{}</b>', '<u>{}</u>')}"
         for kind, cell in zip(kinds, cells, strict=True)
     )
     return "<tr>" + "".join(filled)
+
+
+@cache
+def _html_text(text: str) -> str:
+    return escape(text)
 
 
 def _kinds(section: Section) -> list[str]:

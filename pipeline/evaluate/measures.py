@@ -34,6 +34,7 @@ MEASURES = {
     "flicker": Measure(2, False, "flicker in % of the colours' range"),
 }
 METRICS = tuple(MEASURES)
+REGIONAL = ("psnr", "ssim", "flip", "flicker")  # measured of regions, the others of all pixels
 
 
 def spread(values: Float[np.ndarray, "N"]) -> dict[str, float]:

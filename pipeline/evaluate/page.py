@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from avatar.evaluate.protocols import PROTOCOLS
-from pipeline.evaluate.measures import LEVEL, MEASURES, METRICS
+from pipeline.evaluate.measures import LEVEL, MEASURES, METRICS, REGIONAL
 from pipeline.evaluate.summaries import ABOUT, NO_AVATAR, Failure
 
 BEST, SECOND = "best", "second"
@@ -92,8 +92,8 @@ def metrics_page(
 
 
 def regions_page(rows: list[dict[str, Any]]) -> list[Section]:
-    """Metrics of every region."""
-    columns = [*FIRST, *_UNDER, "region", "n", *METRICS]
+    """Metrics of every region, those that regions have."""
+    columns = [*FIRST, *_UNDER, "region", "n", *REGIONAL]
     return [_metrics(rows, "of a region", columns, " and region")]
 
 
@@ -103,12 +103,9 @@ def _metrics(
     if not rows:
         return Section("Metrics", ["No subject has been evaluated yet."])
     legend = [text.format(area=area, also=also) for text in _LEGEND]
-    marks = _marks(rows)
+    marks = _marks(rows, [name for name in columns if name in MEASURES])
     cells = [
-        [
-            Cell(cell.text, marks.get((k, name), ""))
-            for name, cell in zip(columns, _cells(row, columns), strict=True)
-        ]
+        [Cell(_text(row, name), marks.get((k, name), "")) for name in columns]
         for k, row in enumerate(rows)
     ]
     return Section("Metrics", legend, columns, cells)
@@ -167,11 +164,11 @@ def _spread_text(row: dict[str, Any], metric: str) -> str:
     return f"{std}, {low} to {high}, {row[f'{metric}_n']:.0f}"
 
 
-def _marks(rows: list[dict[str, Any]]) -> dict[tuple[int, str], str]:
+def _marks(rows: list[dict[str, Any]], metrics: Sequence[str]) -> dict[tuple[int, str], str]:
     """Marks by row and metric. Values that are shown alike are equal."""
     comparable = defaultdict(list)
     for k, row in enumerate(rows):
-        for metric in METRICS:
+        for metric in metrics:
             if row[metric] is not None:
                 network = row["lpips_backbone"] if metric == "lpips" else None
                 under = (row["protocol"], row["group"], row["background"], row["region"])

@@ -6,6 +6,7 @@ the others are read all the same.
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,8 @@ class Results:
     """All that is known of the subjects.
 
     Attributes:
-        rows: a row for each subject, protocol and region; `state` is empty for one whose avatar
-            is that of the summary.
+        rows: a row for each subject, protocol and region, with the spread of the metrics for the
+            full frame; `state` is empty for one whose avatar is that of the summary.
         failures: of stages, and of summaries that cannot be read.
     """
 
@@ -88,7 +89,10 @@ def _rows(summary: dict[str, Any], home: Path) -> list[dict[str, Any]]:
         raise ValueError("a summary of another subject")
     about["state"] = state(home, summary)
     return [
-        about | _under(protocol, of_protocol, about) | {"region": shown(region)} | _scores(scores)
+        about
+        | _under(protocol, of_protocol, about)
+        | {"region": shown(region)}
+        | _scores(scores, (*METRICS, *SPREADS) if region == "full" else METRICS)
         for protocol, of_protocol in summary["protocols"].items()
         for region, scores in of_protocol["regions"].items()
     ]
@@ -109,11 +113,11 @@ def _plain(value: Any) -> Any:
     return shown(value)
 
 
-def _scores(scores: dict[str, Any]) -> dict[str, Any]:
-    """Every metric and its spread; None where it was not measured."""
+def _scores(scores: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The named metrics and spreads; None where one was not measured."""
     found = {
         name: None if scores.get(name) is None and name not in NEEDED else float(scores[name])
-        for name in (*METRICS, *SPREADS)
+        for name in names
     }
     if not all(math.isfinite(value) for value in found.values() if value is not None):
         raise ValueError("a metric is not finite")
