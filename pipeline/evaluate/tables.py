@@ -8,6 +8,7 @@ longer the one that was measured, and is printed. Published figures of the user'
 all subjects, sorts and filters.
 """
 
+import gc
 from pathlib import Path
 
 import pandas as pd
@@ -75,4 +76,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # a million small tuples and no cycles: a quarter less time
     raise SystemExit(main())
