@@ -10,6 +10,7 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,19 @@ class Page:
     def screenshot(self) -> bytes:
         """What the window shows, as PNG."""
         return base64.b64decode(self.send("Page.captureScreenshot")["data"])
+
+
+def visit(browser: Page, html: Path, ready: str) -> Iterator[Page]:
+    """A page of one file in a wide window; afterwards: it reported nothing and asked for nothing.
+
+    Args:
+        ready: an expression that is true once the page is there.
+    """
+    browser.problems.clear()
+    browser.requests.clear()
+    browser.resize(1280, 800)
+    browser.visit(html.as_uri(), ready)
+    yield browser
+    assert browser.problems == []
+    asked = [url for url in browser.requests if not url.startswith(("about:", "data:"))]
+    assert asked == [html.as_uri()]

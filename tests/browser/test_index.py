@@ -9,7 +9,7 @@ from avatar.base import files
 from benchmarks.tables import write_crowd
 from pipeline.evaluate.index import index
 from pipeline.evaluate.summaries import read_results
-from tests.browser.chromium import Page, find
+from tests.browser.chromium import Page, find, visit
 
 pytestmark = pytest.mark.skipif(find() is None, reason="needs Chromium: apt-get install chromium")
 
@@ -34,24 +34,10 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    browser = Page(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
-
-
 @pytest.fixture
 def tab(browser: Page, html: Path) -> Iterator[Page]:
-    """The page at first. Afterwards: it reported nothing and asked for nothing."""
-    browser.problems.clear()
-    browser.requests.clear()
-    browser.resize(1280, 800)
-    browser.visit(html.as_uri(), "document.querySelector('tbody tr') !== null")
-    yield browser
-    assert browser.problems == []
-    asked = [url for url in browser.requests if not url.startswith(("about:", "data:"))]
-    assert asked == [html.as_uri()]
+    """The page at first; see `visit`."""
+    yield from visit(browser, html, "document.querySelector('tbody tr') !== null")
 
 
 def test_all_subjects_are_there_with_pictures(tab: Page) -> None:

@@ -44,13 +44,6 @@ def html(tmp_path_factory: pytest.TempPathFactory, rig: HeadRig, avatar: Avatar)
     return path
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    browser = Page(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
-
-
 @pytest.fixture
 def tab(browser: Page, html: Path) -> Iterator[Page]:
     """The player at rest. Afterwards: it reported nothing and asked for nothing."""

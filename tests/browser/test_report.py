@@ -10,7 +10,7 @@ from avatar.animate.loaded import HeadAvatar
 from pipeline.common.gate import Quality
 from pipeline.report.page import page
 from pipeline.report.turntable import SIZE, turntable
-from tests.browser.chromium import Page, find
+from tests.browser.chromium import Page, find, visit
 from tests.players import full_avatar, full_rig
 from tests.unit.pipeline.report.test_blocks import NAME, report
 
@@ -32,24 +32,10 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    browser = Page(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
-
-
 @pytest.fixture
 def tab(browser: Page, html: Path) -> Iterator[Page]:
-    """The page at first. Afterwards: it reported nothing and asked for nothing."""
-    browser.problems.clear()
-    browser.requests.clear()
-    browser.resize(1280, 800)
-    browser.visit(html.as_uri(), "document.querySelectorAll('section').length > 7")
-    yield browser
-    assert browser.problems == []
-    asked = [url for url in browser.requests if not url.startswith(("about:", "data:"))]
-    assert asked == [html.as_uri()]
+    """The page at first; see `visit`."""
+    yield from visit(browser, html, "document.querySelectorAll('section').length > 7")
 
 
 def test_pictures_are_decoded_and_names_are_text(tab: Page) -> None:
