@@ -67,7 +67,7 @@ FAULTS = {
     "4.8": "a second person's shoulder in the alpha",
     "4.9": "console output: lost lines, warnings of MediaPipe, failed subjects",
 }
-SOURCES = ["avatar", "pipeline", "workflow", "tests", "Snakefile"]
+SOURCES = ["avatar", "pipeline", "workflow", "tests"]
 
 
 class Collector:

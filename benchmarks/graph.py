@@ -23,7 +23,7 @@ from matplotlib import pyplot
 from avatar.base import made
 from benchmarks import report
 
-SOURCES = ["Snakefile", "workflow", "profiles", "pipeline/graph"]
+SOURCES = ["workflow", "profiles", "pipeline/graph"]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 STAGES = ("rig", *made.STAGES)
 WORKED = 10  # subjects whose jobs are run
@@ -70,7 +70,6 @@ def make_project(folder: Path, subjects: int) -> Path:
     """A project with so many captures of a few bytes, and a rig."""
     for name in ("workflow", "config", "profiles"):
         shutil.copytree(report.ROOT / name, folder / name)
-    shutil.copy(report.ROOT / "Snakefile", folder)
     (folder / "captures").mkdir()
     (folder / "results/rigs").mkdir(parents=True)
     (folder / "results/rigs/anny.npz").touch()
@@ -94,7 +93,7 @@ def work() -> tuple[int, float]:
         stub = project / "stub.sh"
         stub.write_text(STUB)
         stub.chmod(0o755)
-        with open(project / "Snakefile", "a", encoding="utf-8") as snakefile:
+        with open(project / "workflow/Snakefile", "a", encoding="utf-8") as snakefile:
             snakefile.write(f'\n\nshell.prefix(prefix("{stub}"))\n')
         planned = measure(project, SNAKEMAKE, "-n", "--cores", "1")
         done = measure(project, SNAKEMAKE, "--cores", "1")

@@ -75,7 +75,7 @@ SETTINGS = {
     "pack": {"gate": "warn"},
     "train": {"preset": "quick"},
 }
-SOURCES = ["avatar", "pipeline", "workflow", "Snakefile"]
+SOURCES = ["avatar", "pipeline", "workflow"]
 Turns = Float[np.ndarray, "T 3 3"]
 
 
@@ -120,7 +120,7 @@ def run_workflow(
     """Run Snakemake in another folder by this repository's workflow, with settings of its own."""
     files.write_json(work / "config/config.yaml", settings)
     snakemake = str(Path(sys.executable).with_name("snakemake"))
-    command = [snakemake, "--snakefile", str(report.ROOT / "Snakefile"), *arguments]
+    command = [snakemake, "--snakefile", str(report.ROOT / "workflow/Snakefile"), *arguments]
     paths = os.pathsep.join([str(report.ROOT), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths}
     return subprocess.run(command, cwd=work, env=environment, check=False)

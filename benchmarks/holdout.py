@@ -34,7 +34,7 @@ from pipeline.graph.captures import DEMO
 from pipeline.media import SUFFIXES
 
 SETTINGS = {"train": {"preset": "quick"}}
-SOURCES = ["avatar", "pipeline", "workflow", "Snakefile"]
+SOURCES = ["avatar", "pipeline", "workflow"]
 SPREAD = 40  # frames of the training part
 WHITE = np.ones(3, np.float32)
 # PSNR of self_reenactment at commit d067a4a, preset quick: full, mask and head, where measured.

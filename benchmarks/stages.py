@@ -15,7 +15,7 @@ from avatar.base.errors import UserError
 from benchmarks import report
 
 STAMP = "%a %b %d %H:%M:%S %Y"
-SOURCES = ["avatar", "pipeline", "workflow", "Snakefile"]
+SOURCES = ["avatar", "pipeline", "workflow"]
 
 
 class Job(NamedTuple):

@@ -86,6 +86,9 @@ def job_end() -> float | None:
     number = os.environ.get("SLURM_JOB_ID")
     if not number:
         return None
-    text, _ = run("scontrol", "show", "job", "-o", number)
+    text, problem = run("scontrol", "show", "job", "-o", number)
+    if problem:  # a container has no scontrol
+        end = os.environ.get("SLURM_JOB_END_TIME", "")
+        return float(end) if end.isdigit() else None
     found = re.search(r"\bEndTime=(\d{4}-\S+)", text)  # local time, or Unknown
     return datetime.fromisoformat(found[1]).timestamp() if found else None

@@ -11,12 +11,12 @@ def prefix(python: str) -> str:
     """What precedes every command; Snakemake formats it, so its braces are doubled.
 
     Args:
-        python: the interpreter, which rules call as "$PYTHON".
+        python: the interpreter, which rules call as "$PYTHON"; a container has its own.
     """
     # Numba reads a variable of its own; Snakemake sets OMP_NUM_THREADS to the job's threads.
     lines = (
         "set -euo pipefail",
-        f"PYTHON={shlex.quote(python)}",
+        f"PYTHON=${{HEADSPLAT_PYTHON:-{shlex.quote(python)}}}",
         "export NUMBA_NUM_THREADS=${OMP_NUM_THREADS:-1}",
         _TEE,
     )

@@ -104,7 +104,6 @@ def fresh(
         project = tmp_path_factory.mktemp("project")
         for name in ("workflow", "config", "profiles"):
             shutil.copytree(ROOT / name, project / name)
-        shutil.copy(ROOT / "Snakefile", project)
         (project / "slurm").symlink_to("profiles/slurm")
         (project / "results/rigs").mkdir(parents=True)
         shutil.copy(anny_rig_path, project / "results/rigs/anny.npz")

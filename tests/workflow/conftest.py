@@ -14,12 +14,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name in ("Snakefile", "workflow", "config", "profiles"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name)
-        else:
-            shutil.copy(source, tmp_path / name)
+    for name in ("workflow", "config", "profiles"):
+        shutil.copytree(ROOT / name, tmp_path / name)
     (tmp_path / "slurm").symlink_to("profiles/slurm")
     (tmp_path / "captures").mkdir()
     return tmp_path

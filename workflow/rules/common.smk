@@ -183,7 +183,7 @@ def finished(subject):
 
 def page(path, caption, category, label):
     """Input: a page for `snakemake --report`, where it is there; nothing depends on it."""
-    text = f"workflow/report/{caption}.rst"
+    text = f"report/{caption}.rst"
     flagged = report(str(path), text, category, labels={"page": label})
     return [flagged] if path.exists() else []
 

@@ -68,3 +68,15 @@ def test_the_end_of_the_job(programs: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert slurm.job_end() == time.mktime((2026, 11, 29, 9, 16, 17, 0, 0, -1))
     program(programs, "scontrol", "EndTime=Unknown")
     assert slurm.job_end() is None
+
+
+def test_without_scontrol_the_end_is_what_slurm_said_at_the_start(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    assert slurm.job_end() is None
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1796000000")
+    assert slurm.job_end() == 1796000000.0
+    program(programs, "scontrol", SCONTROL)
+    assert slurm.job_end() != 1796000000.0, "a limit can be changed while the job runs"

@@ -49,3 +49,10 @@ def test_the_exit_code_is_the_stages_and_odd_paths_are_quoted(tmp_path: Path) ->
     command += '"$PYTHON" -c "import sys; sys.exit(75)" | tee a.log'
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False)
     assert done.returncode == 75
+
+
+def test_a_container_has_its_own_python(tmp_path: Path) -> None:
+    command = prefix("/home/it's/python").format() + 'echo "$PYTHON"'
+    for environment, expected in (({}, "/home/it's/python"), ({"HEADSPLAT_PYTHON": "/p"}, "/p")):
+        said = subprocess.check_output(["/bin/bash", "-c", command], env=environment, text=True)
+        assert said == f"{expected}\n"
