@@ -13,14 +13,27 @@ Part = Literal["all", "head", "above_neck"]
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """One way to measure.
+class Definition:
+    """What figures are measured on, in words.
 
     Attributes:
         name: as in every row of the tables.
-        frames: in words, which frames are compared.
-        pixels: in words, what is compared of them.
-        parameters: in words, what drives the avatar.
+        frames: which frames are compared.
+        pixels: what is compared of them.
+        parameters: what drives the avatar.
+    """
+
+    name: str
+    frames: str
+    pixels: str
+    parameters: str
+
+
+@dataclass(frozen=True)
+class Protocol(Definition):
+    """One way to compare renders with the dataset's frames.
+
+    Attributes:
         split: of the dataset, whose frames are compared.
         last: timesteps, counted from the end of the split; all of them if None.
         part: what truth and render show, see `avatar.evaluate.pixels`.
@@ -28,10 +41,6 @@ class Protocol:
         refined: whether the parameters are refined on the frames, through the finished avatar.
     """
 
-    name: str
-    frames: str
-    pixels: str
-    parameters: str
     split: int
     last: int | None = None
     part: Part = "all"
@@ -95,6 +104,15 @@ _EVERY = (
         part="above_neck",
         background=1.0,
     ),
+)
+# No frame shows the avatar's person in another one's motion: there are landmarks to compare only.
+CROSS_REENACTMENT = Definition(
+    "cross_reenactment",
+    "all timesteps of another person's capture or video, of the camera that sees that face most "
+    "straight on",
+    "the face's landmarks, found in the driver's frames and in renders from the front, 512x512, "
+    "over white",
+    "the driver's, brought over to the avatar as `headsplat drive` does",
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _EVERY}
 WHOLE = ("novel_view", "self_reenactment")  # all pixels, with the avatar's own parameters

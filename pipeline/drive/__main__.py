@@ -4,6 +4,7 @@ headsplat drive anna --by bella            by another tracked subject's motion
 headsplat drive anna --by talk.mp4         by a video, which is tracked first
 headsplat drive anna --by motion.csv       by coefficients: Live Link Face, or JSON
 headsplat drive anna --by sweep            each expression in turn
+headsplat drive anna --by bella --measure  how well it follows, for the tables
 
 docs/drive.md describes drivers and outputs.
 """
@@ -48,14 +49,23 @@ def main(argv: list[str] | None = None) -> int:
         help=f"{', '.join(COLOURS)}, #rrggbb or {TRANSPARENT}; default white",
     )  # fmt: skip
     parser.add_argument("--fps", type=_fps, help="frames per second, default as the driver")
+    parser.add_argument(
+        "--measure", action="store_true", help="also measure how well the avatar follows another "
+        "person and stays itself (protocol cross_reenactment, docs/protocols.md)",
+    )  # fmt: skip
     args = parser.parse_args(argv)
 
     def work() -> None:
+        from pipeline.drive.measure import check_driver, write_summary
         from pipeline.drive.run import Look, drive
 
         look = Look(args.camera, args.size, args.background, args.fps)
         named = (args.subject, args.results, args.by)
+        if args.measure:
+            check_driver(args.subject, args.by, args.same_person)
         print(drive(*named, look, args.same_person, args.output, args.rig))
+        if args.measure:
+            print(write_summary(*named, args.rig))
 
     return cli.run_command(args, work)
 

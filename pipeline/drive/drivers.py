@@ -41,13 +41,28 @@ def motion_by(
         return motion_file.to_motion(recording, driven.recorded, driven.rig)
     if by == home.name:
         return driven.recorded
-    if Path(by).suffix:
-        track = of_video(VideoDriver(Path(by), home, driven, rig), same_person)
-    else:
-        track = read_track(home.parent / names.check_name(by, "subject"), driven)
+    _, track = tracked(by, driven, home, rig, same_person)
     if same_person:
         return transfer.own_motion(driven.recorded, track)
     return transfer.transferred(driven.recorded, track, driven.rig)
+
+
+def tracked(
+    by: str, driven: HeadAvatar, home: Path, rig: Path, same_person: bool = False
+) -> tuple[Path, RigParams]:
+    """The folder of a driver that has frames, with `ingest/` and `track/`, and its motion.
+
+    Args:
+        by: a video, or the name of a subject in the same results.
+        same_person: whether a video shows the avatar's person; its motion is then refined.
+    Raises:
+        UserError: no such driver, or one that does not fit the avatar.
+    """
+    if Path(by).suffix:
+        video = VideoDriver(Path(by), home, driven, rig)
+        return video.home, of_video(video, same_person)
+    driver = home.parent / names.check_name(by, "subject")
+    return driver, read_track(driver, driven)
 
 
 def read_track(home: Path, driven: HeadAvatar) -> RigParams:

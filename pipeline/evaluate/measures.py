@@ -34,6 +34,14 @@ MEASURES = {
     "flicker": Measure(2, False, "flicker in % of the colours' range"),
 }
 METRICS = tuple(MEASURES)
+# Of cross_reenactment, which compares landmarks (`pipeline.evaluate.faces`) and no colours.
+CROSS_MEASURES = {
+    "jaw": Measure(2, True, "correlation of the mouth's opening with the driver's"),
+    "blink": Measure(2, True, "correlation of the eyes' opening with the driver's"),
+    "identity": Measure(
+        1, False, "distance of the neutral face from the avatar's own frames, in % of the eyes'"
+    ),
+}
 REGIONAL = ("psnr", "ssim", "flip", "flicker")  # measured of regions, the others of all pixels
 
 

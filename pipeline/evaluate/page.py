@@ -1,22 +1,33 @@
 """What the tables of all subjects show, as sections of text and cells, whatever the file format.
 
-Rows are comparable that have the same protocol, group, background and region. Among the comparable
-rows of two or more subjects the best value of each metric is marked, and the second best.
+Rows are comparable that have the same protocol, group, background and region; of cross-reenactment,
+the same driver and group. Among the comparable rows of two or more subjects the best value of each
+metric is marked, and the second best.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from avatar.evaluate.protocols import PROTOCOLS
-from pipeline.evaluate.measures import LEVEL, MEASURES, METRICS, REGIONAL
-from pipeline.evaluate.summaries import ABOUT, NO_AVATAR, Failure
+from avatar.evaluate.protocols import CROSS_REENACTMENT, PROTOCOLS, Definition
+from pipeline.evaluate.measures import (
+    CROSS_MEASURES,
+    LEVEL,
+    MEASURES,
+    METRICS,
+    REGIONAL,
+    Measure,
+)
+from pipeline.evaluate.summaries import ABOUT, CROSS_SCORES, NO_AVATAR, Failure
 
 BEST, SECOND = "best", "second"
 FIRST = [name for name in ABOUT if name != "overrides_hash"]
 _UNDER = ("protocol", "background")
+_BY_DRIVER = ("driver", "group")
+_COMPARABLE = ("protocol", "group", "background", "region")
+_SHOWN = MEASURES | CROSS_MEASURES
 _HOW = {
     "subject": "subject", "preset": "preset", "images": "images", "seconds": "seconds",
     "gaussians": "Gaussians", "lpips_backbone": "LPIPS", "code_version": "code",
@@ -35,6 +46,17 @@ _LEGEND = (
     "Bold: best of all subjects of the same protocol, group and background{also}; underlined: "
     "second best. Only figures of the same person's frames compare methods: give such subjects a "
     "group of their own.",
+)
+_CROSS_LEGEND = (
+    "Avatars in another person's motion, of which there is no true picture: measures of landmarks, "
+    "not to be set beside those above. "
+    + "; ".join(
+        f"`{name}`: {measure.title}, {'higher' if measure.higher else 'lower'} is better"
+        for name, measure in CROSS_MEASURES.items()
+    )
+    + ". `identity_driver`: the same distance from the driver's face; `lids`, `lids_driver`: the "
+    "opening of the most closed eyes in % of the median. `n`: frames with a face in both videos.",
+    "Bold: best of all subjects of the same driver and group; underlined: second best.",
 )
 
 
@@ -61,17 +83,25 @@ class Section:
 
 
 def metrics_page(
-    rows: list[dict[str, Any]], failures: list[Failure], published: Sequence[dict[str, Any]] = ()
+    rows: list[dict[str, Any]],
+    failures: list[Failure],
+    published: Sequence[dict[str, Any]] = (),
+    cross: Sequence[dict[str, Any]] = (),
 ) -> list[Section]:
     """Metrics on the full frame, how each avatar was made, and what is not right.
 
     Args:
+        cross: rows of cross-reenactment, which have a table of their own.
         published: `published.read_published`; of those, the rows of protocols in `rows` are shown.
     """
     rows = [row for row in rows if row["region"] == "full"]
     sections = [_metrics(rows, "full frame", [*FIRST, *_UNDER, "n", *METRICS])]
-    measured = {row["protocol"] for row in rows}
-    if known := [PROTOCOLS[name] for name in PROTOCOLS if name in measured]:
+    if cross:
+        columns = [*FIRST, "driver", "n", *CROSS_SCORES]
+        sections.append(_table("Cross-reenactment", _CROSS_LEGEND, cross, columns, _BY_DRIVER))
+    measured = {row["protocol"] for row in (*rows, *cross)}
+    definitions: tuple[Definition, ...] = (*PROTOCOLS.values(), CROSS_REENACTMENT)
+    if known := [p for p in definitions if p.name in measured]:
         text = "Only figures of the same protocol and background are comparable."
         header = ["protocol", "frames", "pixels", "parameters of the avatar"]
         texts = ((p.name, p.frames, p.pixels, p.parameters) for p in known)
@@ -82,7 +112,8 @@ def metrics_page(
         sections.append(_spread(rows))
         made = dict.fromkeys(tuple(_cells(row, _HOW)) for row in rows)
         sections.append(Section("Settings", (), list(_HOW.values()), list(made)))
-    if outdated := dict.fromkeys((row["subject"], row["state"]) for row in rows if row["state"]):
+    states = ((row["subject"], row["state"]) for row in (*rows, *cross) if row["state"])
+    if outdated := dict.fromkeys(states):
         explained = [(s, _explain(state)) for s, state in outdated]
         sections.append(_plain("Not of the present avatar", ["subject", "figures"], explained))
     if failures:
@@ -103,12 +134,24 @@ def _metrics(
     if not rows:
         return Section("Metrics", ["No subject has been evaluated yet."])
     legend = [text.format(area=area, also=also) for text in _LEGEND]
-    marks = _marks(rows, [name for name in columns if name in MEASURES])
+    return _table("Metrics", legend, rows, columns, _COMPARABLE)
+
+
+def _table(
+    title: str,
+    legend: Sequence[str],
+    rows: Sequence[dict[str, Any]],
+    columns: Sequence[str],
+    comparable: Sequence[str],
+) -> Section:
+    """Rows with marks, among those that are alike in the columns `comparable`."""
+    measures = {name: _SHOWN[name] for name in columns if name in _SHOWN}
+    marks = _marks(rows, measures, comparable)
     cells = [
         [Cell(_text(row, name), marks.get((k, name), "")) for name in columns]
         for k, row in enumerate(rows)
     ]
-    return Section("Metrics", legend, columns, cells)
+    return Section(title, legend, columns, cells)
 
 
 def _beside(rows: list[dict[str, Any]], published: Sequence[dict[str, Any]]) -> Section:
@@ -164,18 +207,20 @@ def _spread_text(row: dict[str, Any], metric: str) -> str:
     return f"{std}, {low} to {high}, {row[f'{metric}_n']:.0f}"
 
 
-def _marks(rows: list[dict[str, Any]], metrics: Sequence[str]) -> dict[tuple[int, str], str]:
+def _marks(
+    rows: Sequence[dict[str, Any]], measures: Mapping[str, Measure], comparable: Sequence[str]
+) -> dict[tuple[int, str], str]:
     """Marks by row and metric. Values that are shown alike are equal."""
-    comparable = defaultdict(list)
+    alike = defaultdict(list)
     for k, row in enumerate(rows):
-        for metric in metrics:
+        under = tuple(row[name] for name in comparable)
+        for metric in measures:
             if row[metric] is not None:
                 network = row["lpips_backbone"] if metric == "lpips" else None
-                under = (row["protocol"], row["group"], row["background"], row["region"])
-                comparable[metric, *under, network].append(k)
+                alike[metric, *under, network].append(k)
     marks = {}
-    for (metric, *_), members in comparable.items():
-        digits, higher, _ = MEASURES[metric]
+    for (metric, *_), members in alike.items():
+        digits, higher, _ = measures[metric]
         shown = {k: round(rows[k][metric], digits) for k in members}
         order = sorted(set(shown.values()), reverse=higher)
         if len(order) < 2:
@@ -211,6 +256,8 @@ def _text(row: dict[str, Any], column: str) -> str:
         return preset_text(row)
     if value is None:
         return "NA"
-    if column in MEASURES:
-        return f"{value:.{MEASURES[column].digits}f}"
+    if column in _SHOWN:
+        return f"{value:.{_SHOWN[column].digits}f}"
+    if column in CROSS_SCORES:
+        return f"{value:.1f}"
     return f"{value:g}" if isinstance(value, float) else str(value)

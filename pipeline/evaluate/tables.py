@@ -1,9 +1,10 @@
 """All subjects in one table: results/*/eval/summary.json -> results/tables/metrics.{csv,md,...}
 
 Reads what is there and never trains. `metrics.csv` has a row per subject and protocol on the
-full frame, `metrics_regions.csv` one per region. Both are also written as pages: Markdown, LaTeX
-and HTML. The page of `metrics` also names the subjects that failed and those whose avatar is no
-longer the one that was measured, and is printed. Published figures of the user's CSV
+full frame, `metrics_regions.csv` one per region, `cross_reenactment.csv` one per subject and driver
+(`headsplat drive --measure`). The first two are also written as pages: Markdown, LaTeX and HTML.
+The page of `metrics` also shows the third, names the subjects that failed and those whose avatar is
+no longer the one that was measured, and is printed. Published figures of the user's CSV
 (`config/published.csv`) are shown beside those of the same protocol. `results/index.html` shows
 all subjects, sorts and filters.
 """
@@ -18,11 +19,12 @@ from pipeline.evaluate import formats, index
 from pipeline.evaluate.measures import METRICS
 from pipeline.evaluate.page import FIRST, metrics_page, regions_page
 from pipeline.evaluate.published import PLACE, read_published
-from pipeline.evaluate.summaries import COUNTS, MADE, SPREADS, read_results
+from pipeline.evaluate.summaries import COUNTS, CROSS_SCORES, MADE, SPREADS, read_results
 
 _MADE = ["overrides_hash", *MADE, "state"]
 _FULL = [*FIRST, "protocol", "n", *METRICS, *SPREADS, *_MADE]
 _REGIONS = [*FIRST, "protocol", "region", "n", *METRICS, *_MADE]
+_CROSS = [*FIRST, "protocol", "driver", "n", *CROSS_SCORES, *_MADE]
 _FORMATS = {"md": formats.markdown, "tex": formats.latex, "html": formats.html}
 _DIGITS = 12  # of a dataset's hash
 
@@ -39,17 +41,19 @@ def make_tables(results: Path, published: Path | None = None) -> str:
         published = PLACE
     others = read_published(published) if published else []
     found = read_results(results)
-    for row in found.rows:
+    for row in (*found.rows, *found.cross):
         if row["dataset_sha256"] is not None:
             row["dataset_sha256"] = str(row["dataset_sha256"])[:_DIGITS]
     table = pd.DataFrame(found.rows, columns=[*_FULL, "region"])
     counts = [*COUNTS, *(name for name in SPREADS if name.endswith("_n"))]
     table = table.astype(dict.fromkeys(counts, "Int64"))
+    cross = pd.DataFrame(found.cross, columns=_CROSS).astype(dict.fromkeys(COUNTS, "Int64"))
     folder = results / "tables"
     _write_csv(folder / "metrics.csv", table.loc[table.region == "full", _FULL])
     _write_csv(folder / "metrics_regions.csv", table[_REGIONS])
+    _write_csv(folder / "cross_reenactment.csv", cross)
     pages = {
-        "metrics": metrics_page(found.rows, found.failures, others),
+        "metrics": metrics_page(found.rows, found.failures, others, found.cross),
         "metrics_regions": regions_page(found.rows),
     }
     for name, sections in pages.items():

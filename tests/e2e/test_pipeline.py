@@ -30,6 +30,7 @@ OUTPUTS = [
 NOT_OF_A_RUN = {
     *(outputs.SUBJECT + name for name in ("avatar/flame_param.npz", "checkpoints/<run>/")),
     *(outputs.SUBJECT + name for name in ("export/", "drive/", "tensorboard/<run>/")),
+    outputs.SUBJECT + "cross_reenactment/<driver>.json",
     *("results/demo/capture/", "results/demo/truth/", "results/status.csv", "results/status.html"),
 }
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from avatar.evaluate.protocols import PROTOCOLS, WHOLE
+from avatar.evaluate.protocols import CROSS_REENACTMENT, PROTOCOLS, WHOLE
 
 
 def test_a_protocol_has_its_own_background_or_that_of_the_settings() -> None:
@@ -20,5 +20,5 @@ def test_no_two_protocols_measure_the_same() -> None:
 
 def test_the_page_defines_every_protocol() -> None:
     page = (Path(__file__).resolve().parents[4] / "docs/protocols.md").read_text(encoding="utf-8")
-    for p in PROTOCOLS.values():
+    for p in (*PROTOCOLS.values(), CROSS_REENACTMENT):
         assert f"| `{p.name}` | {p.frames} | {p.pixels} | {p.parameters} |" in page

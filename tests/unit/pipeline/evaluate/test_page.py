@@ -84,6 +84,25 @@ def test_only_comparable_rows_are_compared() -> None:
     assert {mark for _, mark in _column(regions_page(of_regions)[0], "psnr")} == {""}
 
 
+def test_reenactments_are_compared_by_driver_and_apart_from_renders() -> None:
+    scores = {"jaw": 0.9, "blink": 0.8, "identity": 2.0, "identity_driver": 5.26}
+    scores |= {"lids": 20.0, "lids_driver": None, "protocol": "cross_reenactment"}
+    cross = [
+        _row("anna", driver="dora", **scores),
+        _row("bert", driver="dora", **(scores | {"jaw": 0.7, "identity": 1.0})),
+        _row("carl", driver="emil", **(scores | {"jaw": 0.99})),
+    ]
+    page = metrics_page([_row("anna")], [], cross=cross)
+    assert [s.title for s in page][:3] == ["Metrics", "Cross-reenactment", "Protocols"]
+    assert [row[0].text for row in page[0].rows] == ["anna"]
+    assert "psnr" not in page[1].header
+    assert _column(page[1], "jaw") == [("0.90", BEST), ("0.70", SECOND), ("0.99", "")]
+    assert _column(page[1], "identity") == [("2.0", SECOND), ("1.0", BEST), ("2.0", "")]
+    assert _column(page[1], "identity_driver") == [("5.3", "")] * 3
+    assert _column(page[1], "lids_driver") == [("NA", "")] * 3
+    assert [row[0].text for row in page[2].rows] == ["novel_view", "cross_reenactment"]
+
+
 def test_regions_are_compared_with_the_same_region() -> None:
     rows = [_row(s, region=r, psnr=p) for r in ("full", "mask") for s, p in (("a", 1), ("b", 2))]
     section = regions_page(rows)[0]

@@ -79,6 +79,40 @@ def test_without_stamps_times_decide(tmp_path: Path) -> None:
     assert state(home, SUMMARY) == OUTDATED
 
 
+CROSS: dict[str, Any] = {
+    "protocol": "cross_reenactment", "subject": "anna", "driver": "dora", "preset": "quick",
+    "dataset_sha256": "abc", "scores": {"n": 90, "jaw": 0.9, "blink": None, "identity": 2.0},
+}  # fmt: skip
+
+
+def test_a_reenactment_is_a_row_of_its_own(tmp_path: Path) -> None:
+    home = _evaluated(tmp_path)
+    summary = SUMMARY | {"group": "g"}
+    files.write_json(home / "eval/summary.json", summary)
+    files.write_json(home / "cross_reenactment/dora.json", CROSS)
+    found = read_results(tmp_path)
+    (row,) = found.cross
+    assert (row["driver"], row["group"], row["n"], row["state"]) == ("dora", "g", 90, "")
+    assert (row["jaw"], row["blink"], row["lids"]) == (0.9, None, None)
+    assert [row["protocol"] for row in found.rows] == ["novel_view"]
+    _avatar(home, {"dataset_sha256": "another"})
+    assert read_results(tmp_path).cross[0]["state"] == OUTDATED
+
+
+@pytest.mark.parametrize(
+    "changed", [{"subject": "bert"}, {"scores": None}, {"scores": {"jaw": 1}}, {"driver": None}]
+)
+def test_a_reenactment_of_another_schema_is_named(tmp_path: Path, changed: dict[str, Any]) -> None:
+    home = _evaluated(tmp_path)
+    path = home / "cross_reenactment/dora.json"
+    files.write_json(path, {k: v for k, v in (CROSS | changed).items() if v is not None})
+    found = read_results(tmp_path)
+    assert not found.cross
+    assert len(found.rows) == 1
+    error = f"{path} is damaged: run 'headsplat drive anna --by ... --measure' again"
+    assert found.failures == [Failure("anna", "drive", error)]
+
+
 _DEEP = "[" * 100_000
 
 
