@@ -3,7 +3,9 @@
 FROM debian:12-slim
 ENV HEADSPLAT_PYTHON=/headsplat/.venv/bin/python \
     PATH=/headsplat/.venv/bin:/usr/local/bin:/usr/bin:/bin \
-    PIP_NO_CACHE_DIR=1
+    PIP_NO_CACHE_DIR=1 \
+    HOME=/tmp \
+    USER=headsplat
 # The release of Debian fixes the versions.
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -16,7 +18,7 @@ COPY pipeline pipeline
 COPY config config
 COPY profiles profiles
 COPY workflow workflow
-# Any user may run it: Snakemake keeps its state here.
+# Any user may run it, also one without a name: Snakemake keeps its state here, caches are in /tmp.
 RUN make setup && mkdir -m 1777 .snakemake
 ENTRYPOINT ["snakemake"]
 CMD ["--cores", "all"]

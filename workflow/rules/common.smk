@@ -1,5 +1,6 @@
 # Everything the rules share; what is plain Python is in pipeline/graph. No torch, no video here.
 import atexit
+import inspect
 import json
 import os
 import shlex
@@ -160,6 +161,12 @@ def hashes(subject):
     return plan.made_from(SETTINGS[subject], plan.VERSIONS, contents_of(subject), extra)
 
 
+def with_signature(function):
+    """A function with its signature, for which Snakemake asks several times in every job."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def group_of(subject):
     return TABLE[subject].group if subject in TABLE else ""
 
@@ -167,6 +174,7 @@ def group_of(subject):
 def done(stage):
     """Input: the stamp that says a stage is done with the present capture and settings."""
 
+    @with_signature
     def stamp(wildcards):
         subject = wildcards.subject
         return str(made.stamp(RESULTS / subject, stage, hashes(subject)[stage]))
@@ -206,11 +214,14 @@ def pages_of_all():
 def settings_of(stage):
     """A stage's settings as JSON. (Named `threads`, Snakemake does not compare them: the stamp
     has a hash of those that change the result.)"""
-    return lambda wildcards, threads: json.dumps(
-        SETTINGS[wildcards.subject].values[stage], sort_keys=True
+    return with_signature(
+        lambda wildcards, threads: json.dumps(
+            SETTINGS[wildcards.subject].values[stage], sort_keys=True
+        )
     )
 
 
+@with_signature
 def capture_of(wildcards, threads):
     """The capture's path, as the stages take it."""
     if wildcards.subject == DEMO:
@@ -225,6 +236,7 @@ def demo_capture(wildcards):
     return []
 
 
+@with_signature
 def rig_of(wildcards):
     """The baked rig's file of a subject; when it was baked does not count."""
     return ancient(str(RESULTS / "rigs" / f"{SETTINGS[wildcards.subject].rig}.npz"))
@@ -241,11 +253,11 @@ def asked(subject, stage):
 
 
 def memory_of(stage):
-    return lambda wildcards: asked(wildcards.subject, stage)[0]
+    return with_signature(lambda wildcards: asked(wildcards.subject, stage)[0])
 
 
 def minutes_of(stage):
-    return lambda wildcards: asked(wildcards.subject, stage)[1]
+    return with_signature(lambda wildcards: asked(wildcards.subject, stage)[1])
 
 
 def follow_attempts():
