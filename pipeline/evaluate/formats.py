@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from html import escape
 
+from avatar.base import html as pages
 from pipeline.evaluate.page import BEST, SECOND, Cell, Section
 
 _LONG = 60  # characters; a longer cell is broken into lines
@@ -25,20 +26,13 @@ _LATEX = str.maketrans(
         "[": "{[}", "]": "{]}", "*": "{*}",  # after a line's end these would be its argument
     }
 )  # fmt: skip
-_STYLE = """
-:root { color-scheme: light dark; --back: #fff; --text: #1b2130; --quiet: #59606f;
-  --line: #d5d9e0; --head: #f1f3f6; font: 15px/1.45 system-ui, sans-serif; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #14171d; --text: #e8ebf1; --quiet: #a3abba; --line: #343a45; --head: #1c2027; }
-}
-body { margin: 0 auto; padding: 1rem; max-width: 80rem; color: var(--text);
-  background: var(--back); }
+_STYLE = """body { max-width: 80rem; }
+h1, h2 { margin: 1rem 0 .4rem; }
 p { max-width: 50rem; color: var(--quiet); }
 div { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: left;
-  white-space: nowrap; }
-th { background: var(--head); }
+table { width: auto; }
+th, td { padding: .2rem .6rem; white-space: nowrap; }
+th { background: var(--card); }
 .r { text-align: right; }
 .w { white-space: normal; min-width: 20rem; overflow-wrap: anywhere; }
 """
@@ -104,14 +98,7 @@ def _latex_text(text: str) -> str:
 
 def html(sections: Sequence[Section]) -> str:
     """A page of its own that asks for nothing: no script, no request."""
-    lines = [
-        '<!doctype html><html lang="en"><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">",
-        '<link rel="icon" href="data:,">',
-        f"<title>{escape(sections[0].title)}</title><style>{_STYLE}</style>",
-    ]
+    lines: list[str] = []
     for level, section in enumerate(sections):
         heading = "h2" if level else "h1"
         lines.append(f"<{heading}>{escape(section.title)}</{heading}>")
@@ -124,7 +111,7 @@ def html(sections: Sequence[Section]) -> str:
             lines.append("</thead><tbody>")
             lines += (_row("td", kinds, row) for row in section.rows)
             lines.append("</tbody></table></div>")
-    return "\n".join([*lines, "</html>", ""])
+    return pages.document(sections[0].title, pages.theme() + _STYLE, "\n".join(lines))
 
 
 def _row(tag: str, kinds: Sequence[str], cells: Sequence[Cell]) -> str:

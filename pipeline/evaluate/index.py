@@ -13,10 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from avatar.base import files, made, names
+from avatar.base import files, html, made, names
 from avatar.base.errors import UserError
 from avatar.evaluate.protocols import PROTOCOLS
-from pipeline.common import html
 from pipeline.common.gate import STATUSES, Quality
 from pipeline.evaluate.measures import MEASURES
 from pipeline.evaluate.page import preset_text
@@ -131,10 +130,11 @@ def _page(subjects: list[dict[str, Any]], note: str) -> str:
     script = html.read("pipeline.evaluate", "web/index.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     values = {
-        "style": html.theme() + html.read("pipeline.evaluate", "web/index.css"),
         "script": script,
-        "allowed": f"sha256-{digest}",
         # An end tag within the JSON would end it.
         "data": json.dumps(data, sort_keys=True, separators=(",", ":")).replace("<", "\\u003c"),
     }
-    return html.fill(html.read("pipeline.evaluate", "web/index.html"), values)
+    body = html.fill(html.read("pipeline.evaluate", "web/index.html"), values)
+    style = html.theme() + html.read("pipeline.evaluate", "web/index.css")
+    allowed = f"img-src data:; script-src 'sha256-{digest}'"
+    return html.document("Subjects – headsplat", style, body, allowed)

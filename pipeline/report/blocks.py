@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 from jaxtyping import UInt8
 
-from pipeline.common import html
+from avatar.base import html
 from pipeline.common.gate import Quality
 from pipeline.common.text import shown as harmless
 from pipeline.evaluate.measures import MEASURES, METRICS

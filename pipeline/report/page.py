@@ -3,7 +3,8 @@
 Sections and texts are data (`contents.yaml`); a section's `block` names one of `blocks.BLOCKS`.
 """
 
-from pipeline.common import html
+from avatar.base import html
+from pipeline.common.text import shown
 from pipeline.report.blocks import BLOCKS, PACKAGE, Detail, Report, contents, text
 
 # Pictures are stored as finely as the file may be large: the first of these that fits.
@@ -16,7 +17,6 @@ def page(report: Report, detail: Detail = DETAILS[0]) -> str:
     notice = contents()["states"].get(report.record.state, "")
     values = {
         "subject": text(report.record.subject),
-        "style": html.theme() + html.read(PACKAGE, "report.css"),
         "notice": f'<p class="notice">{notice}</p>' if notice else "",
         "links": "".join(
             f'<li><a href="#{part["block"]}">{part["title"]}</a></li>' for part in sections
@@ -28,4 +28,9 @@ def page(report: Report, detail: Detail = DETAILS[0]) -> str:
             for part in sections
         ),
     }
-    return html.fill(html.read(PACKAGE, "report.html"), values)
+    return html.document(
+        f"{shown(report.record.subject)} – headsplat report",
+        html.theme() + html.read(PACKAGE, "report.css"),
+        html.fill(html.read(PACKAGE, "report.html"), values),
+        "img-src data:; media-src data:",
+    )

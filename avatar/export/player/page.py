@@ -8,19 +8,21 @@ itself every request (Content-Security-Policy).
 import base64
 import re
 from html import escape
-from importlib.resources import files as package_files
+
+from avatar.base import html
 
 SCRIPTS = (
     "data", "rotations", "rig", "splats", "order", "view", "draw", "motion_file", "motion", "panel",
     "main",
 )  # fmt: skip
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
+_ALLOWED = "script-src 'unsafe-inline'; img-src data: blob:"
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 
 def web(name: str) -> str:
     """A file of the player's source."""
-    return (package_files("avatar.export.player") / "web" / name).read_text(encoding="utf-8")
+    return html.read("avatar.export.player", f"web/{name}")
 
 
 def script() -> str:
@@ -38,9 +40,8 @@ def page(block: bytes, subject: str) -> str:
     """
     values = {
         "title": escape(subject),
-        "style": web("player.css"),
         "script": script(),
         "data": base64.b64encode(block).decode("ascii"),
     }
-    # One pass, so that nothing inserted is searched for places of other values.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], web("player.html"))
+    body = html.fill(web("player.html"), values)
+    return html.document(f"{subject} – headsplat", web("player.css"), body, _ALLOWED)

@@ -51,6 +51,26 @@ def test_latex() -> None:
     assert "p-{}-q" in body
 
 
+def test_latex_has_balanced_environments_and_as_many_cells_as_columns() -> None:
+    text = latex(SECTIONS)
+    opened: list[str] = []
+    columns = 0
+    for line in text.splitlines():
+        for kind, name in re.findall(r"\\(begin|end){(\w+)}", line):
+            if kind == "begin":
+                opened.append(name)
+            else:
+                assert opened.pop() == name
+        if spec := re.search(r"\\begin{tabular}{(.*)}$", line):
+            columns = len(re.findall(r"[lr]|p{[^}]*}", spec[1]))
+        elif line.endswith(r" \\"):
+            assert opened[-1] == "tabular"
+            assert len(re.findall(r"(?<!\\)&", line)) == columns - 1
+        assert line.count("{") - line.count(r"\{") == line.count("}") - line.count(r"\}"), line
+    assert not opened
+    assert columns == 2
+
+
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
