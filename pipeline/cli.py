@@ -28,6 +28,10 @@ VERBS = {
     "rig": ("pipeline.rigs.__main__", "bake a head rig"),
     "demo": ("pipeline.demo.__main__", "render the demo capture"),
     "drive": ("pipeline.drive.__main__", "render an avatar in another motion"),
+    "nersemble-zip": (
+        "pipeline.drive.nersemble_zip",
+        "write the submission to NeRSemble's monocular benchmark",
+    ),
     "view": ("avatar.viewer.__main__", "watch an avatar in a browser, live"),
     "export": ("avatar.export.__main__", "write an avatar as files for other programs"),
     "dataset": ("avatar.data.__main__", "verify, describe or export a subject's HDF5 files"),

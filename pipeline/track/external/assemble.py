@@ -32,7 +32,11 @@ class Part:
 
 
 def flame_params(
-    rig: HeadRig, parts: list[Part], tables: Tables, remarks: list[str]
+    rig: HeadRig,
+    parts: list[Part],
+    tables: Tables,
+    remarks: list[str],
+    person: FlameRows | None = None,
 ) -> tuple[RigParams, float]:
     """Join the sequences' tracks to one of the rig `flame`.
 
@@ -44,10 +48,11 @@ def flame_params(
     Args:
         parts: at least one, of one row or more.
         remarks: gets a sentence for each thing that is not exact.
+        person: rows of another sequence whose identity it is; the first part's if None.
     Returns:
         The parameters at every timestep (those without a track are held, not valid), and the scale.
     """
-    person = parts[0].rows
+    person = parts[0].rows if person is None else person
     placed = [_placed(rig, part, person, remarks) for part in parts]
     at = np.concatenate([part.at for part in parts])
     known = np.zeros(len(tables.sequence), bool)
