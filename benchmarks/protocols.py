@@ -18,9 +18,9 @@ from jaxtyping import Int, UInt8
 from avatar.base import cli
 from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
-from avatar.evaluate.pixels import Pair, Pairs, shown_gaussians
+from avatar.evaluate.pixels import Pair, show
 from avatar.evaluate.protocols import PROTOCOLS
-from avatar.evaluate.renders import protocol_rows, render_rows
+from avatar.evaluate.renders import protocol_rows
 from avatar.evaluate.scores import score_frame
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.rig import HeadRig
@@ -61,21 +61,14 @@ def measure(
     avatar: Avatar, rig: HeadRig, dataset: Dataset, rows: Int[np.ndarray, "R"], name: str
 ) -> tuple[Measured, list[UInt8[np.ndarray, "h w 3"]]]:
     """A protocol's figures of some frames, and pictures of a few of them."""
-    protocol = PROTOCOLS[name]
-    grey = WHITE if protocol.background is None else protocol.background
-    behind = np.full(3, grey, np.float32)
-    pairs = Pairs(protocol.part, rig, dataset.cameras, behind)
-    shown = shown_gaussians(avatar, rig, protocol.part)
     chosen = set(evenly_spread(rows, SHOWN).tolist())
     figures, pictures = [], []
-    for frame in render_rows(shown, rig, dataset, rows, behind):
-        stored = (dataset.image(frame.row), dataset.alpha(frame.row), dataset.region(frame.row))
-        pair = pairs(frame, *stored, int(dataset.camera[frame.row]))
+    for pair in show(avatar, rig, dataset, PROTOCOLS[name], rows, WHITE):
         scores = score_frame(pair, {}, costly=False).scores
         full, mask = scores["full"], scores["mask"]
         share = 100 * float(pair.alpha.mean())
         figures.append(Measured(share, full["psnr"], mask["psnr"], full["ssim"]))
-        if frame.row in chosen:
+        if pair.row in chosen:
             pictures.append(picture(pair, f"{name} {full['psnr']:.1f} dB"))
     return Measured(*np.mean(figures, 0).tolist()), pictures
 

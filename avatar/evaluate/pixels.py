@@ -2,13 +2,14 @@
 
 - `all`: both as they are, over the same background.
 - `head`: the truth without its torso (Zielonka et al., INSTA, 2023, and those who measure alike),
-  over black; the render of an avatar whose torso is black. Black Gaussians hide what lies behind
-  them, as the torso does in the frame. The cut through the truth is not made in the render: what
-  the avatar shows beyond it is an error.
+  over black; the render of an avatar that was trained without torso, or whose torso is black. Black
+  Gaussians hide what lies behind them, as the torso does in the frame. The cut through the truth is
+  not made in the render: what the avatar shows beyond it is an error.
 - `above_neck`: in both, the background below a line through the neck's lower edge (Qian et al.,
   GaussianAvatars, 2024).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -17,16 +18,17 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from avatar.data.cameras import Cameras
+from avatar.data.dataset import Dataset
 from avatar.data.frames import composite
+from avatar.data.head_only import without_torso
 from avatar.data.layout import NECK, TORSO
 from avatar.data.regions import face_regions
-from avatar.evaluate.protocols import Part
-from avatar.evaluate.renders import RenderedFrame
+from avatar.evaluate.protocols import Part, Protocol
+from avatar.evaluate.renders import RenderedFrame, render_rows
 from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.model import color_to_sh
 from avatar.rig import HeadRig
 
-DILATION = 3  # pixels by which the torso grows before it is cut away
 BLUR = 0.03  # of the width
 STEEPEST = 1.0  # slope of the line; from the side, the edge's ends lie one behind the other
 
@@ -39,7 +41,7 @@ class Pair:
         row: of the dataset.
         truth, image: RGB 0..1 over the same background.
         alpha: of the truth, 0..1.
-        coverage: of the render, 0..1; None for `head`, whose torso covers what it should not.
+        coverage: of the render, 0..1; None where a black torso covers what it should not.
         regions: the dataset's region map.
         verts: the mesh that drove the render, metres, world frame.
     """
@@ -59,8 +61,8 @@ class Pair:
 
 
 def shown_gaussians(avatar: Avatar, rig: HeadRig, part: Part) -> Avatar:
-    """The avatar as a part is rendered: for `head` the Gaussians of the torso are black."""
-    if part != "head":
+    """The avatar as a part is rendered: for `head` the Gaussians of a torso are black."""
+    if part != "head" or not avatar.torso:
         return avatar
     binding = avatar.gaussians.binding
     torso = torch.from_numpy(face_regions(rig) == TORSO).to(binding.device)[binding]
@@ -72,17 +74,47 @@ def shown_gaussians(avatar: Avatar, rig: HeadRig, part: Part) -> Avatar:
     return replace(avatar, gaussians=replace(avatar.gaussians, **painted))
 
 
+def show(
+    avatar: Avatar,
+    rig: HeadRig,
+    dataset: Dataset,
+    protocol: Protocol,
+    rows: Int[np.ndarray, "R"],
+    background: float,
+) -> Iterator[Pair]:
+    """What a protocol shows of frames and of their renders, in the order of the rows.
+
+    Args:
+        avatar: with the parameters that drive it, see `renders.as_driven`.
+        rows: of the protocol, those of one timestep together.
+        background: grey level of the settings.
+    """
+    behind = np.full(3, protocol.grey(background), np.float32)
+    pairs = Pairs(protocol.part, rig, dataset.cameras, behind, avatar.torso)
+    shown = shown_gaussians(avatar, rig, protocol.part)
+    for frame in render_rows(shown, rig, dataset, rows, behind):
+        stored = (dataset.image(frame.row), dataset.alpha(frame.row), dataset.region(frame.row))
+        yield pairs(frame, *stored, int(dataset.camera[frame.row]))
+
+
 class Pairs:
     """Makes the pairs of a part.
 
     Args:
         background: RGB 0..1; the renders are over the same one.
+        torso: whether the avatar has one.
     """
 
     def __init__(
-        self, part: Part, rig: HeadRig, cameras: Cameras, background: Float[np.ndarray, "3"]
+        self,
+        part: Part,
+        rig: HeadRig,
+        cameras: Cameras,
+        background: Float[np.ndarray, "3"],
+        torso: bool = True,
     ) -> None:
         self._part, self._cameras, self._background = part, cameras, background
+        self._covers = part != "head" or not torso
         self._edge = neck_edge(rig) if part == "above_neck" else None
 
     def __call__(
@@ -101,7 +133,7 @@ class Pairs:
             composite(image, alpha, self._background),
             rendered.image,
             alpha / np.float32(255),
-            None if self._part == "head" else rendered.coverage,
+            rendered.coverage if self._covers else None,
             regions,
             rendered.verts,
         )
@@ -115,15 +147,6 @@ class Pairs:
         )
         alpha, coverage = kept * pair.alpha, kept * rendered.coverage
         return replace(pair, truth=truth, image=image, alpha=alpha, coverage=coverage)
-
-
-def without_torso(
-    alpha: UInt8[np.ndarray, "H W"], regions: UInt8[np.ndarray, "H W"]
-) -> UInt8[np.ndarray, "H W"]:
-    """Alpha whose upper half is 255, and 0 at the torso and `DILATION` pixels around it."""
-    size = 2 * DILATION + 1
-    torso = cv2.dilate((regions == TORSO).astype(np.uint8), np.ones((size, size), np.uint8))
-    return np.where(torso.astype(bool), 0, np.where(alpha > 127, 255, alpha)).astype(np.uint8)
 
 
 def neck_edge(rig: HeadRig) -> Int[np.ndarray, "3"]:

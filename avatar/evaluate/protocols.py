@@ -47,6 +47,10 @@ class Protocol(Definition):
     background: float | None = None
     refined: bool = False
 
+    def grey(self, background: float) -> float:
+        """The grey level behind truth and render; the argument is that of the settings."""
+        return background if self.background is None else self.background
+
     def describe(self, background: float) -> dict[str, str | float]:
         """What a summary repeats of it.
 
@@ -57,7 +61,7 @@ class Protocol(Definition):
             "frames": self.frames,
             "pixels": self.pixels,
             "parameters": self.parameters,
-            "background": background if self.background is None else self.background,
+            "background": self.grey(background),
         }
 
 
@@ -85,7 +89,7 @@ _EVERY = (
         "the last 350 held-out timesteps (all, where fewer are held out), all cameras",
         "all pixels; the torso of the region map, dilated by 3 pixels, is transparent in the "
         "truth, alpha above one half is one there; in the render, the Gaussians of the torso are "
-        "black",
+        "black, where the avatar has one",
         _TRACKED,
         TEST,
         last=350,

@@ -48,6 +48,11 @@ class Avatar:
     about: dict[str, Any]
     space: ExpressionSpace | None = None
 
+    @property
+    def torso(self) -> bool:
+        """Whether it was trained with its torso; older avatars were."""
+        return bool(self.about.get("torso", True))
+
     def pose(self, rig: HeadRig, timestep: int) -> tuple[Float[Tensor, "V 3"], WorldGaussians]:
         """The mesh at a timestep (m), and the Gaussians it carries, on their device."""
         verts, weights = self._posed(rig, torch.tensor([timestep]))

@@ -186,6 +186,9 @@ ONE_CAMERA: dict[str, Any] = {
     "start": {"thickness": 0.15},
     "loss": {"alpha": 0.1},
 }
+# Changes to every preset without torso: frames as the protocol `head` shows them, and what they do
+# not show is transparent instead of black.
+NO_TORSO: dict[str, Any] = {"batch": {"background": "black"}, "loss": {"alpha": 0.1}}
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,8 @@ class TrainSettings:
     Attributes:
         preset: `auto` is `fast` where a CUDA device is, else `quick`.
         overrides: any field of the preset, nested as in avatar/train/presets.py.
+        torso: whether the avatar has one; without it clothes and torso are transparent in what it
+            is trained on, and it is measured under the protocol `head` only.
         seed: of frame order, backgrounds and splits; on a CPU one seed gives one avatar.
         checkpoint_minutes: of work that is lost at most when the machine fails; checkpoints that
             are written quickly come more often. Does not change the avatar.
@@ -207,6 +212,7 @@ class TrainSettings:
     __pydantic_config__ = NO_OTHER_KEYS
     preset: Literal["auto", "paper", "fast", "quick"] = "auto"
     overrides: dict[str, Any] = field(default_factory=dict)
+    torso: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     checkpoint_minutes: NonNegative = field(default=2.0, metadata=NO_EFFECT)
     viewer: bool = field(default=False, metadata=NO_EFFECT)
@@ -221,7 +227,7 @@ class TrainSettings:
 def resolve(asked: TrainSettings, cuda: bool, cameras: int) -> Preset:
     """The preset that the settings name, with their overrides.
 
-    With one camera `ONE_CAMERA` is applied first; overrides still win.
+    With one camera `ONE_CAMERA` is applied first, and `NO_TORSO` without torso; overrides win.
 
     Args:
         cuda: whether a CUDA device is there; decides `auto`.
@@ -235,6 +241,8 @@ def resolve(asked: TrainSettings, cuda: bool, cameras: int) -> Preset:
     preset = PRESETS[name]
     if cameras == 1:
         preset = override(preset, ONE_CAMERA)
+    if not asked.torso:
+        preset = override(preset, NO_TORSO)
     return override(preset, asked.overrides)
 
 

@@ -32,6 +32,7 @@ class Run:
         preset: all settings of the run.
         plain: the same preset without the user's overrides.
         seed: of everything random.
+        torso: whether the frames were shown with it.
         key: see `avatar.train.checkpoint.run_key`.
     """
 
@@ -39,6 +40,7 @@ class Run:
     preset: Preset
     plain: Preset
     seed: int
+    torso: bool
     key: dict[str, str]
 
     def about(self, trainer: Trainer, rig: HeadRig) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class Run:
             "seed": self.seed,
             "preset": asdict(self.preset),
             "overrides_hash": preset_hash(self.preset)[:8] if changed else "",
+            "torso": self.torso,
             "extent": trainer.extent,
             "images": trainer.images,
             "seconds": round(trainer.seconds, 3),

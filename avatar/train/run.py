@@ -24,6 +24,7 @@ from avatar.base import cli, slurm
 from avatar.base.errors import Busy, UserError
 from avatar.base.memory import keep_freed_memory
 from avatar.data.dataset import Dataset
+from avatar.data.head_only import HeadDataset
 from avatar.data.layout import TRAIN
 from avatar.render import default_device
 from avatar.rig import HeadRig, RigParams
@@ -59,7 +60,8 @@ def train(subject: str, results: Path, rig_path: Path, settings: TrainSettings) 
     keep_freed_memory()
     home = results / subject
     rig = HeadRig.load(rig_path)
-    with memory_errors(_LESS_MEMORY), Dataset(home / "dataset.h5") as dataset:
+    frames = Dataset if settings.torso else HeadDataset
+    with memory_errors(_LESS_MEMORY), frames(home / "dataset.h5") as dataset:
         params = refined_params(home, dataset, rig)
         _warn_of_missing_gpu()
         this = _identify(subject, dataset, params, settings)
@@ -97,8 +99,8 @@ def _identify(subject: str, dataset: Dataset, params: RigParams, settings: Train
         resolve(asked, torch.cuda.is_available(), cameras)
         for asked in (settings, replace(settings, overrides={}))
     )
-    key = run_key(dataset, params, preset, settings.seed)
-    return Run(subject, preset, plain, settings.seed, key)
+    key = run_key(dataset, params, preset, settings.seed) | {"torso": str(settings.torso)}
+    return Run(subject, preset, plain, settings.seed, settings.torso, key)
 
 
 def _restore(trainer: Trainer, checkpoints: Checkpoints, preset: Preset) -> None:

@@ -192,7 +192,7 @@ def write_summary(subject: str, results: Path, by: str, rig: Path | None = None)
     found = measure(of, own, filmed(place, track))
     words = {key: getattr(CROSS_REENACTMENT, key) for key in ("frames", "pixels", "parameters")}
     summary: dict[str, Any] = {"protocol": CROSS_REENACTMENT.name, "subject": subject}
-    summary |= {"driver": Path(by).name} | describe(of.avatar.about) | words
+    summary |= {"driver": Path(by).name} | describe(of.avatar) | words
     summary["scores"] = {
         name: value if math.isfinite(value) else None for name, value in found.items()
     }

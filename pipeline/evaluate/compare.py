@@ -21,7 +21,7 @@ from pipeline.common.stage_files import read_json, read_table
 from pipeline.common.text import shown
 from pipeline.evaluate import formats
 from pipeline.evaluate.measures import DRAWS, LEVEL, MEASURES, METRICS, drawn_means, spread
-from pipeline.evaluate.page import Cell, Section
+from pipeline.evaluate.page import Cell, Section, preset_text
 
 FRAME = ("protocol", "region", "sequence", "timestep", "camera")
 COLUMNS = ("protocol", "region", "metric", "n", "a", "b", "difference", "lo", "hi", "p", "better")
@@ -132,7 +132,7 @@ def p_value(differences: Float[np.ndarray, "N"]) -> float:
 
 def page(a: Run, b: Run, table: pd.DataFrame) -> Section:
     """The full frame of the comparison."""
-    preset_a, preset_b = (shown(run.summary.get("preset", "")) for run in (a, b))
+    preset_a, preset_b = (shown(preset_text(run.summary)) for run in (a, b))
     text = [
         f"A: `{a.home}`, preset `{preset_a}`. B: `{b.home}`, preset `{preset_b}`. All pixels; "
         "means of the frames that both have, the difference B - A with its "

@@ -29,9 +29,9 @@ _BY_DRIVER = ("driver", "group")
 _COMPARABLE = ("protocol", "group", "background", "region")
 _SHOWN = MEASURES | CROSS_MEASURES
 _HOW = {
-    "subject": "subject", "preset": "preset", "images": "images", "seconds": "seconds",
-    "gaussians": "Gaussians", "lpips_backbone": "LPIPS", "code_version": "code",
-    "torch_version": "torch", "dataset_sha256": "dataset", "date": "date",
+    "subject": "subject", "preset": "preset", "torso": "torso", "images": "images",
+    "seconds": "seconds", "gaussians": "Gaussians", "lpips_backbone": "LPIPS",
+    "code_version": "code", "torch_version": "torch", "dataset_sha256": "dataset", "date": "date",
 }  # fmt: skip
 _LEGEND = (
     "Means over frames, {area}, the foreground in front of a background (grey level, 1 is white). "
@@ -39,10 +39,11 @@ _LEGEND = (
         f"`{name}`: {measure.title}, {'higher' if measure.higher else 'lower'} is better"
         for name, measure in MEASURES.items()
     )
-    + ". A preset with `+` has overrides, named by their hash.",
+    + ". A preset with `+` has overrides, named by their hash; `no torso`: trained without it.",
     "NA: LPIPS where no weights were given (`evaluate.lpips`; its network is in the table of "
     "settings), MS-SSIM of frames below 176 pixels, landmarks where the detector finds no face, "
-    "flicker without consecutive frames, mask IoU of `head`; a metric that is not of that region.",
+    "flicker without consecutive frames, mask IoU of `head` with a torso; a metric that is not of "
+    "that region.",
     "Bold: best of all subjects of the same protocol, group and background{also}; underlined: "
     "second best. Only figures of the same person's frames compare methods: give such subjects a "
     "group of their own.",
@@ -246,8 +247,9 @@ def _cells(row: dict[str, Any], columns: Iterable[str]) -> list[Cell]:
 
 
 def preset_text(row: dict[str, Any]) -> str:
-    """A preset's name, with the hash of its overrides if it has any."""
-    return "+".join(str(row[key]) for key in ("preset", "overrides_hash") if row[key])
+    """A preset's name, with the hash of its overrides if it has any; and whether no torso."""
+    name = "+".join(str(row[key]) for key in ("preset", "overrides_hash") if row.get(key))
+    return f"{name}, no torso" if row.get("torso") is False else name
 
 
 def _text(row: dict[str, Any], column: str) -> str:
@@ -256,6 +258,8 @@ def _text(row: dict[str, Any], column: str) -> str:
         return preset_text(row)
     if value is None:
         return "NA"
+    if column == "torso":
+        return "yes" if value else "no"
     if column in _SHOWN:
         return f"{value:.{_SHOWN[column].digits}f}"
     if column in CROSS_SCORES:

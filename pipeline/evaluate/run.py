@@ -23,10 +23,10 @@ from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
 from avatar.data.layout import TEST, UNUSED
 from avatar.evaluate.metrics import PIXELS_PER_DEGREE, flip
-from avatar.evaluate.pixels import Pair, Pairs, shown_gaussians
+from avatar.evaluate.pixels import Pair, show
 from avatar.evaluate.poses import pose_distances
 from avatar.evaluate.protocols import PROTOCOLS, Protocol
-from avatar.evaluate.renders import as_driven, protocol_rows, render_rows
+from avatar.evaluate.renders import as_driven, protocol_rows
 from avatar.evaluate.scores import FrameScores, map_regions, rig_regions, score_frame
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.losses.lpips import Lpips, load_lpips
@@ -73,14 +73,18 @@ def evaluate(
         measured = [
             protocol
             for name, protocol in PROTOCOLS.items()
-            if len(protocol_rows(dataset, name)) and (settings.refined or not protocol.refined)
+            if len(protocol_rows(dataset, name))
+            and (settings.refined or not protocol.refined)
+            and (avatar.torso or protocol.part == "head")
         ]
+        if not measured:
+            raise UserError(f"{home / 'dataset.h5'} holds out no timestep: set pack.split")
         write_video(
             folder / "comparison.mp4",
             (frame for protocol in measured for frame in job.measure(protocol)),
             playback_rate(dataset),
         )
-        about = {"subject": subject, "group": group} | describe(avatar.about)
+        about = {"subject": subject, "group": group} | describe(avatar)
         about |= {
             "background": settings.background,
             "flip_pixels_per_degree": PIXELS_PER_DEGREE,
@@ -120,9 +124,10 @@ def check_origin(about: dict[str, Any], dataset: Dataset, folder: Path) -> None:
         )
 
 
-def describe(about: dict[str, Any]) -> dict[str, Any]:
+def describe(avatar: Avatar) -> dict[str, Any]:
     """What a summary repeats of its avatar's metadata."""
-    return {"preset": about["preset"]["name"]} | {name: about[name] for name in OF_AVATAR}
+    about = {name: avatar.about[name] for name in OF_AVATAR}
+    return {"preset": avatar.about["preset"]["name"], "torso": avatar.torso} | about
 
 
 class _Evaluation:
@@ -171,17 +176,11 @@ class _Evaluation:
         """The frames of a protocol, by timestep, then camera."""
         dataset, rig = self._dataset, self._rig
         avatar = as_driven(self._avatar, rig, dataset, protocol.name)
-        avatar = shown_gaussians(avatar, rig, protocol.part)
-        grey = self._settings.background if protocol.background is None else protocol.background
-        behind = np.full(3, grey, np.float32)
-        pairs = Pairs(protocol.part, rig, dataset.cameras, behind)
         last: dict[int, tuple[int, Float[np.ndarray, "H W 3"]]] = {}  # by camera: timestep, error
-        for rendered in render_rows(avatar, rig, dataset, chosen, behind):
-            row, camera = rendered.row, int(dataset.camera[rendered.row])
+        # HDF5 is read here, not in the threads: it lets one in at a time.
+        for pair in show(avatar, rig, dataset, protocol, chosen, self._settings.background):
+            row, camera = pair.row, int(dataset.camera[pair.row])
             timestep = int(dataset.timestep[row])
-            # HDF5 is read here, not in the threads: it lets one in at a time.
-            stored = (dataset.image(row), dataset.alpha(row), dataset.region(row))
-            pair = pairs(rendered, *stored, camera)
             before, difference = last.get(camera, (-1, None))
             follows = before == timestep - 1 and dataset.index[timestep] > 0
             last[camera] = timestep, pair.difference

@@ -22,7 +22,7 @@ ABOUT = ("subject", "group", "rig", "preset", "overrides_hash")
 # How an avatar was made; absent from summaries of earlier versions.
 COUNTS = ("images", "gaussians")
 MADE = (
-    *("images", "seconds", "gaussians", "background", "lpips_backbone"),
+    *("torso", "images", "seconds", "gaussians", "background", "lpips_backbone"),
     *("code_version", "torch_version", "dataset_sha256", "date"),
 )
 CROSS_FOLDER = "cross_reenactment"  # of a subject, a summary for each driver
@@ -159,12 +159,14 @@ def _finite(scores: dict[str, Any], names: Iterable[str]) -> dict[str, float | N
 
 def state(home: Path, summary: dict[str, Any]) -> str:
     """Whether the avatar of a summary is still there: empty, `NO_AVATAR` or `OUTDATED`."""
+    if found := of_avatar(home, summary):
+        return found
     avatar = home / AVATAR
     if (home / made.FOLDER).is_dir():
         outdated = not made.stamps(home, "evaluate")
     else:
         outdated = _newer(home / "dataset.h5", avatar) or _newer(avatar, home / "eval/summary.json")
-    return of_avatar(home, summary) or (OUTDATED if outdated else "")
+    return OUTDATED if outdated else ""
 
 
 def of_avatar(home: Path, summary: dict[str, Any]) -> str:

@@ -12,16 +12,15 @@ from PIL import Image
 
 from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
-from avatar.evaluate.pixels import Pairs
-from avatar.evaluate.protocols import WHOLE
-from avatar.evaluate.renders import render_rows
+from avatar.evaluate.pixels import show
+from avatar.evaluate.protocols import PROTOCOLS
 from avatar.evaluate.scores import score_frame
 from avatar.gaussians.avatar_file import Avatar
 from avatar.rig import HeadRig
 from pipeline.evaluate.run import pictures
 
 MOST_PIXELS = 480  # of a picture's longer side
-RANKS = ("best", "median", "worst")
+PICTURED = ("novel_view", "self_reenactment", "head", "neck_line")
 
 
 @dataclass(frozen=True)
@@ -41,24 +40,20 @@ def show_frames(
 
     Args:
         metrics: a row per frame and region, see `pipeline.report.record`.
-        background: grey level behind truth and render.
+        background: grey level of the settings.
     Raises:
         UserError: the dataset lacks a frame of the table.
     """
-    behind = np.full(3, background, np.float32)
-    pairs = Pairs("all", rig, dataset.cameras, behind)
     shown = []
-    for protocol in WHOLE:
-        of_protocol = metrics[(metrics.protocol == protocol) & (metrics.region == "full")]
+    for name in PICTURED:
+        of_protocol = metrics[(metrics.protocol == name) & (metrics.region == "full")]
         chosen = ranked(of_protocol)
         rows = np.array([_row(dataset, where) for where in chosen.values()], int)
-        rendered = render_rows(avatar, rig, dataset, rows, behind)
-        for (rank, where), frame in zip(chosen.items(), rendered, strict=True):
-            stored = (dataset.image(frame.row), dataset.alpha(frame.row), dataset.region(frame.row))
-            pair = pairs(frame, *stored, int(dataset.camera[frame.row]))
+        pairs = show(avatar, rig, dataset, PROTOCOLS[name], rows, background)
+        for (rank, where), pair in zip(chosen.items(), pairs, strict=True):
             parts = pictures(score_frame(pair, {}))
-            reduced = {name: small(part, MOST_PIXELS) for name, part in parts.items()}
-            shown.append(Shown(protocol, rank, where, reduced))
+            reduced = {part: small(image, MOST_PIXELS) for part, image in parts.items()}
+            shown.append(Shown(name, rank, where, reduced))
     return shown
 
 

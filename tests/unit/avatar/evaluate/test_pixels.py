@@ -16,7 +16,6 @@ from avatar.evaluate.pixels import (
     neck_edge,
     project,
     shown_gaussians,
-    without_torso,
 )
 from avatar.evaluate.protocols import Part
 from avatar.evaluate.renders import RenderedFrame, render_rows
@@ -28,7 +27,7 @@ from tests.scenes import SIZE, ring_of_cameras
 WHITE = np.ones(3, np.float32)
 
 
-def _pair(part: Part, rig: HeadRig, background: np.ndarray = WHITE) -> Pair:
+def _pair(part: Part, rig: HeadRig, background: np.ndarray = WHITE, torso: bool = True) -> Pair:
     """A grey frame of head, neck and torso one below the other, and a render of its own grey."""
     regions = np.zeros((SIZE, SIZE), np.uint8)
     regions[8:20], regions[20:28], regions[28:40] = HEAD, NECK, TORSO
@@ -39,7 +38,7 @@ def _pair(part: Part, rig: HeadRig, background: np.ndarray = WHITE) -> Pair:
         np.full((SIZE, SIZE), 0.75, np.float32),
         rig.v_template.numpy(),
     )
-    pairs = Pairs(part, rig, ring_of_cameras(1), background)
+    pairs = Pairs(part, rig, ring_of_cameras(1), background, torso)
     return pairs(rendered, np.full((SIZE, SIZE, 3), 51, np.uint8), alpha, regions, 0)
 
 
@@ -62,10 +61,8 @@ def test_the_torso_leaves_the_truth_and_not_the_render(rig: HeadRig) -> None:
     assert pair.coverage is None
 
 
-def test_alpha_below_one_half_stays() -> None:
-    alpha = np.array([[0, 100, 127, 128, 255]], np.uint8)
-    kept = without_torso(alpha, np.zeros((1, 5), np.uint8))
-    assert kept.tolist() == [[0, 100, 127, 255, 255]]
+def test_a_render_without_torso_has_a_coverage(rig: HeadRig) -> None:
+    assert (_pair("head", rig, torso=False).coverage == 0.75).all()
 
 
 def test_both_end_at_the_neck_alike(rig: HeadRig) -> None:
@@ -115,6 +112,8 @@ def test_the_torso_of_a_head_is_black_from_all_sides_and_hides(rig: HeadRig, sce
         avatar = Avatar(gaussians, dataset.params, {})
         assert shown_gaussians(avatar, rig, "all") is avatar
         assert shown_gaussians(avatar, rig, "above_neck") is avatar
+        alone = Avatar(gaussians, dataset.params, {"torso": False})
+        assert shown_gaussians(alone, rig, "head") is alone
         shown = shown_gaussians(avatar, rig, "head")
         (before,) = render_rows(avatar, rig, dataset, np.array([0]), black)
         (after,) = render_rows(shown, rig, dataset, np.array([0]), black)

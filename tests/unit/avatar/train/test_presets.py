@@ -73,6 +73,15 @@ def test_settings_come_as_json() -> None:
     assert preset.rates.scales == QUICK.rates.scales
 
 
+def test_without_torso_frames_are_over_black_and_alpha_counts() -> None:
+    asked = TrainSettings("quick", torso=False)
+    preset = resolve(asked, cuda=False, cameras=8)
+    assert (preset.batch.background, preset.loss.alpha) == ("black", 0.1)
+    assert preset.batch.timesteps == QUICK.batch.timesteps
+    asked = replace(asked, overrides={"batch": {"background": "random"}})
+    assert resolve(asked, cuda=False, cameras=8).batch.background == "random"
+
+
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [

@@ -131,7 +131,8 @@ def test_the_metadata_say_how_it_was_made(home: Path, rig: HeadRig) -> None:
     assert about["date"].endswith("+00:00")
     with Dataset(home / "dataset.h5") as dataset:
         key = run_key(dataset, dataset.params, override(QUICK, SHORT), 0)
-    assert about["run"] == key
+    assert about["run"] == key | {"torso": "True"}
+    assert about["torso"]
     assert about["dataset_sha256"] == key["dataset"]
     json.dumps(about)
 
@@ -142,7 +143,7 @@ def test_only_overrides_that_change_something_have_a_hash(home: Path, rig: HeadR
         trainer = Trainer(dataset, dataset.params, rig, override(QUICK, SHORT))
     hashes = []
     for changes in ({}, {"images": QUICK.images}, {"cache_mib": 7}, {"images": 9}, {"images": 10}):
-        run = Run("anna", override(QUICK, changes), QUICK, 0, {"dataset": "x"})
+        run = Run("anna", override(QUICK, changes), QUICK, 0, True, {"dataset": "x"})
         hashes.append(run.about(trainer, rig)["overrides_hash"])
     assert hashes[:3] == ["", "", ""]
     assert len({*hashes[3:], ""}) == 3
@@ -161,7 +162,7 @@ def test_a_flame_avatar_has_its_parameters_beside_it(
     path = write_scene(tmp_path / "dataset.h5", flame, cameras=2)
     with Dataset(path) as dataset:
         preset = override(QUICK, SHORT)
-        run = Run("anna", preset, QUICK, 0, run_key(dataset, dataset.params, preset, 0))
+        run = Run("anna", preset, QUICK, 0, True, run_key(dataset, dataset.params, preset, 0))
         trainer = Trainer(dataset, dataset.params, flame, preset)
         for _ in trainer.steps():
             pass

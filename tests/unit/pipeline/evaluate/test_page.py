@@ -10,6 +10,7 @@ from pipeline.evaluate.summaries import SPREADS, Failure
 def _row(subject: str, **changed: Any) -> dict[str, Any]:
     made = dict.fromkeys(
         (
+            "torso",
             "images",
             "seconds",
             "gaussians",
@@ -82,6 +83,19 @@ def test_only_comparable_rows_are_compared() -> None:
     assert {mark for _, mark in _column(metrics_page(rows, [])[0], "psnr")} == {""}
     of_regions = [_row("anna"), _row("bert", region="mask", psnr=20.0)]
     assert {mark for _, mark in _column(regions_page(of_regions)[0], "psnr")} == {""}
+
+
+def test_avatars_without_torso_are_told_apart() -> None:
+    rows = [_row(name, torso=torso, group="g") for name, torso in (("anna", True), ("bert", False))]
+    rows[1]["overrides_hash"] = "1a2b"
+    published = dict.fromkeys(METRICS) | {"method": "m", "protocol": "novel_view"}
+    published |= {"dataset": "g", "source": "s", "lpips_backbone": None}
+    page = {section.title: section for section in metrics_page(rows, [], [published])}
+    presets = ["quick", "quick+1a2b, no torso"]
+    assert [text for text, _ in _column(page["Metrics"], "preset")] == presets
+    assert [text for text, _ in _column(page["Settings"], "torso")] == ["yes", "no"]
+    methods = [text for text, _ in _column(page["Beside published figures"], "method")]
+    assert methods == ["m", *(f"headsplat, preset {preset}" for preset in presets)]
 
 
 def test_reenactments_are_compared_by_driver_and_apart_from_renders() -> None:

@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from avatar.base import files
 from avatar.data.dataset import Dataset
 from avatar.data.digest import dataset_sha256
+from avatar.data.layout import TORSO
+from avatar.data.regions import face_regions
 from avatar.evaluate.poses import pose_distances
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.rig import HeadRig, RigParams
@@ -31,7 +33,7 @@ def rig() -> HeadRig:
     return toy_rig()
 
 
-def _trained(folder: Path, rig: HeadRig, cameras: int) -> list[str]:
+def _trained(folder: Path, rig: HeadRig, cameras: int, *options: str) -> list[str]:
     """A subject trained for a moment; the arguments of its stages."""
     rig.save(folder / "toy.npz")
     write_scene(folder / "results/anna/dataset.h5", rig, cameras)
@@ -39,8 +41,24 @@ def _trained(folder: Path, rig: HeadRig, cameras: int) -> list[str]:
     arguments = ["--subject", "anna", "--results", str(folder / "results")]
     arguments += ["--rig", str(folder / "toy.npz")]
     settings = '{"preset": "quick", "overrides": {"images": 24}}'
-    assert train([*arguments, "--settings", settings]) == 0
+    assert train([*arguments, "--settings", settings, *options]) == 0
     return arguments
+
+
+def test_an_avatar_without_torso_is_measured_as_a_head_only(tmp_path: Path, rig: HeadRig) -> None:
+    arguments = _trained(tmp_path, rig, 4, "--set", "torso=false", "--set", "overrides.images=240")
+    assert main(arguments) == 0
+    home = tmp_path / "results/anna"
+    summary = files.read_json(home / "eval/summary.json")
+    assert not summary["torso"]
+    assert set(summary["protocols"]) == {"head"}
+    full = summary["protocols"]["head"]["regions"]["full"]
+    assert full["n"] == 8
+    assert full["mask_iou"] > 0.7, "its coverage is that of the head"
+    avatar = load_avatar(home / "avatar", rig)
+    torso = face_regions(rig)[avatar.gaussians.binding.numpy()] == TORSO
+    opacity = avatar.gaussians.opacity_logits.sigmoid()
+    assert opacity[torso].mean() < opacity[~torso].mean() / 2
 
 
 def test_a_subject_is_measured(

@@ -33,8 +33,8 @@ def test_every_subject_has_a_row_per_protocol(
     table = pd.read_csv(tmp_path / "tables/metrics.csv")
     assert list(table.columns) == [
         "subject", "group", "rig", "preset", "protocol", "n", "psnr", "ssim", "ms_ssim", "lpips",
-        "flip", "landmarks", "mask_iou", "flicker", *SPREADS, "overrides_hash", "images", "seconds",
-        "gaussians", "background", "lpips_backbone", "code_version", "torch_version",
+        "flip", "landmarks", "mask_iou", "flicker", *SPREADS, "overrides_hash", "torso", "images",
+        "seconds", "gaussians", "background", "lpips_backbone", "code_version", "torch_version",
         "dataset_sha256", "date", "state",
     ]  # fmt: skip
     assert table.subject.tolist() == ["anna", "anna", "bert", "bert"]
@@ -125,9 +125,9 @@ def test_how_an_avatar_was_made_stands_beside_its_figures(tmp_path: Path) -> Non
     page = (tmp_path / "tables/metrics.md").read_text()
     assert "| anna | g | anny | paper+1a2b3c4d | novel_view | 0 | 60 | 28.00 |" in page
     assert "| paper+1a2b3c4d | self_reenactment | 0.5 | 480 |" in page
-    made = "| 20000 | 812.4 | 51000 | vgg | 0.1.0+abc | 2.13.0 | 0123456789ab | 2026-11-28 |"
+    made = "| NA | 20000 | 812.4 | 51000 | vgg | 0.1.0+abc | 2.13.0 | 0123456789ab | 2026-11-28 |"
     assert f"| anna | paper+1a2b3c4d {made}" in page
-    assert f"| bert | quick {'| NA ' * 8}|" in page
+    assert f"| bert | quick {'| NA ' * 9}|" in page
     assert "over white" not in page
     table = pd.read_csv(tmp_path / "tables/metrics.csv").set_index("subject")
     assert table.images.dropna().tolist() == [20000, 20000]
