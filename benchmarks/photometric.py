@@ -19,6 +19,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as pipeline.track does; before NumPy
 import numpy as np
 from jaxtyping import UInt8
 
+from avatar.base.cores import cores
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig
 from benchmarks import report
@@ -88,7 +89,7 @@ def _by_landmarks(
 ) -> joint_fit.Fit:
     model = joint_fit.landmark_model(rig)
     given, known = observe.cameras(home / "ingest", store, settings.focal)
-    found = processes.detect_store(store.path, settings.workers)
+    found = processes.detect_store(store.path, cores())
     observed = observe.observations(store, given, found, model.ids)
     track = joint_fit.by_landmarks(rig, model, observed, known, settings.priors)
     matte = home / "matte" / "alpha.h5"

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from avatar.base.cores import cores
 from avatar.data.cameras import Cameras
 from avatar.data.reader import AlphaStore, FrameStore
 from avatar.rig import HeadRig, RigParams, arkit
@@ -123,7 +124,7 @@ class Run:
         self.settings = TrackSettings()
         self.seconds: dict[str, float] = {}
         with self.timed("detection"):
-            self.found = processes.detect_store(store.path, self.settings.workers)
+            self.found = processes.detect_store(store.path, cores())
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:

@@ -25,7 +25,6 @@ NO_OTHER_KEYS = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=0, le=10**9)]
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 Pixels = Annotated[int, Field(ge=32, le=16384)]
-Workers = Annotated[int, Field(ge=1, le=256)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -1,6 +1,5 @@
 """Feeding frames: which ones a step sees, decoded ahead, composited over a background."""
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -11,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from numba import njit, prange
 from torch import Tensor
 
+from avatar.base.cores import cores
 from avatar.data.cameras import Cameras
 
 AHEAD = 4  # steps whose frames are decoded or being decoded while a step runs
@@ -130,7 +130,7 @@ class FrameFeed:
         self._room = budget_mib * 2**20
         self._kept: dict[int, Future[Decoded]] = {}
         self._passing: dict[int, Future[Decoded]] = {}
-        workers = min(_MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) // 2))
+        workers = min(_MOST_WORKERS, max(1, cores() // 2))
         self._pool = ThreadPoolExecutor(workers, "frames")
 
     def at(self, step: int, backgrounds: Float[np.ndarray, "B C 3"]) -> Frames:

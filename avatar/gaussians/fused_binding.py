@@ -82,15 +82,16 @@ class _Place(torch.autograd.Function):
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         flat, faces, binding, frames, means, quats, *world = ctx.saved_tensors
         gradients = [g.reshape(x.shape).contiguous() for g, x in zip(outputs, world, strict=True)]
-        v_verts = torch.zeros_like(flat)
-        v_local = torch.empty(flat.shape[0], binding.shape[0], 10)
-        inputs = (flat, faces, binding, frames, means, quats, world[2])
-        _backward(*(x.numpy() for x in (*inputs, *gradients, v_verts, v_local)))
-        shared = v_local.sum(0)
-        v_means = v_local if means.shape[0] > 1 else shared
-        v_means = v_means[..., :3].reshape(ctx.means_shape)
-        v_verts = v_verts.reshape(*ctx.batch, *flat.shape[1:])
-        return v_verts, None, None, v_means, shared[:, 3:6], shared[:, 6:]
+        inputs = [x.numpy() for x in (binding, frames, means, quats, world[2], *gradients)]
+        v_means, v_log_scales = torch.empty_like(means), torch.empty(binding.shape[0], 3)
+        v_quats = torch.empty_like(quats)
+        _gaussians_back(*inputs, v_means.numpy(), v_log_scales.numpy(), v_quats.numpy())
+        v_verts = None
+        if ctx.needs_input_grad[0]:  # a rig that is not tuned asks for none
+            v_verts = torch.zeros_like(flat)
+            _verts_back(flat.numpy(), faces.numpy(), *inputs, v_verts.numpy())
+            v_verts = v_verts.reshape(*ctx.batch, *flat.shape[1:])
+        return v_verts, None, None, v_means.reshape(ctx.means_shape), v_log_scales, v_quats
 
 
 @njit(parallel=True, **_JIT)
@@ -168,28 +169,47 @@ def _forward(frames, binding, local, sizes, quats, means, world_quats, scales):
 
 
 @njit(parallel=True, **_JIT)
-def _backward(
-    verts,
-    faces,
-    binding,
-    frames,
-    local,
-    quats,
-    scales,
-    v_means,
-    v_quats,
-    v_scales,
-    v_verts,
-    v_local,
+def _gaussians_back(
+    binding, frames, local, quats, scales, v_means, v_quats, v_scales, v_local, v_sizes, v_turns
 ):
-    """A timestep is one task: its sums over Gaussians and faces have one order."""
+    """Gradients of the local parameters: a Gaussian's sums over the timesteps have one order."""
+    n = binding.shape[0]
+    chunk = 256
+    for task in prange((n + chunk - 1) // chunk):
+        for g in range(task * chunk, min(task * chunk + chunk, n)):
+            v_sizes[g] = np.float32(0.0)
+            v_turns[g] = np.float32(0.0)
+            for b in range(frames.shape[0]):
+                m = frames[b, binding[g]]
+                shared = local.shape[0] == 1  # a batch of one serves all
+                at = 0 if shared else b
+                gx, gy, gz = _in_frame(m, v_means[b, g])
+                if b == 0 or not shared:
+                    v_local[at, g] = np.float32(0.0)
+                v_local[at, g, 0] += m[12] * gx
+                v_local[at, g, 1] += m[12] * gy
+                v_local[at, g, 2] += m[12] * gz
+                for axis in range(3):
+                    v_sizes[g, axis] += v_scales[b, g, axis] * scales[b, g, axis]
+                hw, hx, hy, hz = _quat_in_frame(m, v_quats[b, g])
+                v_turns[g, 0] += hw
+                v_turns[g, 1] += hx
+                v_turns[g, 2] += hy
+                v_turns[g, 3] += hz
+
+
+@njit(parallel=True, **_JIT)
+def _verts_back(
+    verts, faces, binding, frames, local, quats, scales, v_means, v_quats, v_scales, v_verts
+):
+    """Gradients of the vertices. A timestep is one task: its sums have one order."""
     for b in prange(frames.shape[0]):
         # of each face: omega (3), k, origin (3)
         v_frames = np.zeros((faces.shape[0], 7), np.float32)
         at = np.int64(b) % local.shape[0]  # a batch of one serves all
         for g in range(binding.shape[0]):
             f = binding[g]
-            _gaussian_back(
+            _face_back(
                 frames[b, f],
                 local[at, g],
                 quats[g],
@@ -198,37 +218,47 @@ def _backward(
                 v_quats[b, g],
                 v_scales[b, g],
                 v_frames[f],
-                v_local[b, g],
             )
         for f in range(faces.shape[0]):
             _frame_back(verts[b], faces[f], frames[b, f], v_frames[f], v_verts[b])
 
 
 @njit(**_JIT)
-def _gaussian_back(m, local, quat, scale, v_mean, v_quat, v_scale, v_frame, v_local):
-    k = m[12]
-    x, y, z = local[0], local[1], local[2]
-    # The mean's gradient in the frame's axes.
-    gx = m[0] * v_mean[0] + m[3] * v_mean[1] + m[6] * v_mean[2]
-    gy = m[1] * v_mean[0] + m[4] * v_mean[1] + m[7] * v_mean[2]
-    gz = m[2] * v_mean[0] + m[5] * v_mean[1] + m[8] * v_mean[2]
-    v_local[0], v_local[1], v_local[2] = k * gx, k * gy, k * gz
-    v_k = x * gx + y * gy + z * gz
-    for axis in range(3):
-        product = v_scale[axis] * scale[axis]
-        v_local[3 + axis] = product
-        v_k += product / max(k, _TINY)
-        v_frame[4 + axis] += v_mean[axis]
-    v_frame[3] += v_k
-    # conj(q_face) (x) v_quat: the quaternion's gradient in the frame's axes.
+def _in_frame(m, v_mean):
+    """A mean's gradient in the frame's axes."""
+    return (
+        m[0] * v_mean[0] + m[3] * v_mean[1] + m[6] * v_mean[2],
+        m[1] * v_mean[0] + m[4] * v_mean[1] + m[7] * v_mean[2],
+        m[2] * v_mean[0] + m[5] * v_mean[1] + m[8] * v_mean[2],
+    )
+
+
+@njit(**_JIT)
+def _quat_in_frame(m, v_quat):
+    """conj(q_face) (x) v_quat: a quaternion's gradient in the frame's axes."""
     aw, ax, ay, az = m[13], -m[14], -m[15], -m[16]
     gw, gi, gj, gk = v_quat[0], v_quat[1], v_quat[2], v_quat[3]
-    hw = aw * gw - ax * gi - ay * gj - az * gk
-    hx = aw * gi + ax * gw + ay * gk - az * gj
-    hy = aw * gj - ax * gk + ay * gw + az * gi
-    hz = aw * gk + ax * gj - ay * gi + az * gw
-    v_local[6], v_local[7], v_local[8], v_local[9] = hw, hx, hy, hz
+    return (
+        aw * gw - ax * gi - ay * gj - az * gk,
+        aw * gi + ax * gw + ay * gk - az * gj,
+        aw * gj - ax * gk + ay * gw + az * gi,
+        aw * gk + ax * gj - ay * gi + az * gw,
+    )
+
+
+@njit(**_JIT)
+def _face_back(m, local, quat, scale, v_mean, v_quat, v_scale, v_frame):
+    """Add to a face's gradient what one of its Gaussians asks for."""
+    k = m[12]
+    x, y, z = local[0], local[1], local[2]
+    gx, gy, gz = _in_frame(m, v_mean)
+    v_k = x * gx + y * gy + z * gz
+    for axis in range(3):
+        v_k += v_scale[axis] * scale[axis] / max(k, _TINY)
+        v_frame[4 + axis] += v_mean[axis]
+    v_frame[3] += v_k
     # A turn by omega about the frame's own axes: q_local becomes (1, omega / 2) (x) q_local.
+    hw, hx, hy, hz = _quat_in_frame(m, v_quat)
     half = np.float32(0.5)
     bw, bx, by, bz = quat[0], quat[1], quat[2], quat[3]
     v_frame[0] += k * (y * gz - z * gy) + half * (-hw * bx + hx * bw - hy * bz + hz * by)

@@ -5,6 +5,7 @@ turns records into images. Between them lies `means2d`, an ordinary tensor of th
 gradient can be kept and a loss on it reaches the means. float32 only.
 """
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from avatar.base.cores import cores
 from avatar.render import cpu_kernels as kernels
 from avatar.render.types import Rasterized, Splats, Views
 
@@ -54,9 +56,10 @@ def rasterize(
 ) -> Rasterized:
     """See :func:`avatar.render.rasterize`.
 
-    As many threads as `torch.get_num_threads()` share the work; results are the same bits for any
-    number of them. Gaussians that are not finite are not rendered. The first call compiles or
-    loads the kernels: see :func:`warm_up`.
+    As many threads as there are cores for this process (:func:`avatar.base.cores.cores`; see
+    :func:`set_num_threads`) share the work; results are the same bits for any number of them.
+    Gaussians that are not finite are not rendered. The first call compiles or loads the kernels:
+    see :func:`warm_up`.
 
     Raises:
         ValueError: the tensors are not float32 on the CPU.
@@ -119,7 +122,7 @@ class _Project(torch.autograd.Function):
         radii = torch.empty(scene.images, scene.n, 2, dtype=torch.int32)
         bounds = torch.empty(scene.images, scene.chunks, dtype=torch.int64)
         _run(
-            *(kernels.project, *_project_arguments(tensors, scene)),
+            *(bounds.numel(), kernels.project, *_project_arguments(tensors, scene)),
             *((_flat(records), _flat(means2d), _flat(radii)), bounds.numpy()),
         )
         ctx.scene = scene
@@ -142,7 +145,7 @@ class _Project(torch.autograd.Function):
         if used < scene.bases:
             grads[4].zero_()
         _run(
-            *(kernels.project_backward, *_project_arguments(tensors, scene)),
+            *(scene.chunks, kernels.project_backward, *_project_arguments(tensors, scene)),
             tuple(_flat(x.contiguous()) for x in (records, v_records, v_means2d)),
             *(tuple(_flat(x) for x in grads), scene.images),
         )
@@ -175,10 +178,12 @@ class _Blend(torch.autograd.Function):
         pictures = (images, alphas, backgrounds, v_images, v_alphas)
         flat = _flat(records)
         _run(
-            *(kernels.blend_backward, scene.size, flat, lists.lists, lists.tile_range),
+            *(scene.tiles, kernels.blend_backward, scene.size, flat, lists.lists, lists.tile_range),
             *(lists.tile_end, tuple(_flat(x) for x in pictures), sums),
         )
-        _run(kernels.collect, flat, lists.slots, sums, _flat(v_records), _flat(v_means2d))
+        rows = scene.images * scene.n
+        tasks = -(-rows // kernels.CHUNK)
+        _run(tasks, kernels.collect, flat, lists.slots, sums, _flat(v_records), _flat(v_means2d))
         return v_means2d, v_records, None, None, None
 
 
@@ -207,13 +212,14 @@ def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Li
     sort.append(lease.take("seen", scene.images))
     sort.append(lease.take("histogram", scene.images * kernels.RADIX).reshape(-1, kernels.RADIX))
     flat, bases = _flat(records), (ends - bounds).numpy()
+    tasks = scene.images + bounds.numel()
     _run(
-        *(kernels.sort_and_pair, scene.size, scene.n, flat, flat.view(np.int32), bases),
+        *(tasks, kernels.sort_and_pair, scene.size, scene.n, flat, flat.view(np.int32), bases),
         *(lists.slots, lists.pair_tile, tuple(sort)),
     )
     _run(
-        *(kernels.list_tiles, scene.n, bases, lists.slots, lists.pair_tile, tuple(sort)),
-        *(lists.lists, lists.tile_range),
+        *(scene.images, kernels.list_tiles, scene.n, bases, lists.slots, lists.pair_tile),
+        *(tuple(sort), lists.lists, lists.tile_range),
     )
     return lists
 
@@ -226,7 +232,7 @@ def _blend(
     alphas = records.new_empty(scene.images, height, width)
     pictures = (_flat(images), _flat(alphas), _flat(backgrounds))
     _run(
-        *(kernels.blend, scene.size, _flat(records), lists.lists, lists.tile_range),
+        *(scene.tiles, kernels.blend, scene.size, _flat(records), lists.lists, lists.tile_range),
         *(lists.tile_end, pictures),
     )
     return images, alphas
@@ -266,12 +272,29 @@ class _Lease:
         self._idle.append(self._held)
 
 
-def _run(worker: Callable[..., None], *arguments: Any) -> None:
-    """Run a worker of `cpu_kernels` in as many threads as torch uses, this one among them.
+_num_threads = cores()
+
+
+def set_num_threads(count: int) -> None:
+    """Render with so many threads from now on, in every caller's thread."""
+    global _num_threads
+    _num_threads = count
+
+
+def get_num_threads() -> int:
+    """How many threads render."""
+    return _num_threads
+
+
+def _run(tasks: int, worker: Callable[..., None], *arguments: Any) -> None:
+    """Run a worker of `cpu_kernels` in several threads, this one among them.
 
     Threads, not OpenMP: where cores are busy, this thread takes all tasks and waits for nobody.
+
+    Args:
+        tasks: that the worker finds; more threads than those would find none.
     """
-    memory = [_borrow_memory() for _ in range(torch.get_num_threads())]
+    memory = [_borrow_memory() for _ in range(max(1, min(_num_threads, tasks)))]
     counter = np.zeros(1, dtype=np.int64)
     others = [_threads().submit(worker, *arguments, counter, own) for own in memory[1:]]
     try:
@@ -285,7 +308,7 @@ def _run(worker: Callable[..., None], *arguments: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="render")
+    return ThreadPoolExecutor(os.cpu_count(), "render")
 
 
 _idle_memory: list[tuple[np.ndarray, np.ndarray]] = []

@@ -5,12 +5,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from avatar.base.cores import cores
+
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-def threaded(work: Callable[[A], B], jobs: Iterable[A], threads: int = 2) -> Iterator[B]:
-    """Map in order with few jobs in flight, so that memory stays bounded; `jobs` runs here."""
+def threaded(work: Callable[[A], B], jobs: Iterable[A]) -> Iterator[B]:
+    """Map in order, a thread a core; few jobs in flight, so that memory stays bounded.
+
+    `jobs` runs here.
+    """
+    threads = cores()
     with ThreadPoolExecutor(threads) as pool:
         flying: deque[Future[B]] = deque()
         for job in jobs:

@@ -1,7 +1,6 @@
 """Render the demo: a capture and the ground truth it is rendered from."""
 
 import logging
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from jaxtyping import UInt8
 
 from avatar.base import files, npz
+from avatar.base.cores import cores
 from avatar.data.cameras import Cameras
 from avatar.rig import HeadRig, RigParams
 from pipeline.demo import motion, studio
@@ -73,7 +73,7 @@ def make_demo(
         _write_plate(capture / "plates" / f"cam_{camera}.png", wall)
     skins = []
     # The drawing kernels run without the GIL: one thread a core, each on a clip of its own.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for name in sorted(set(params.sequence)):
             poses = [person.pose(params, int(t)) for t in np.flatnonzero(params.sequence == name)]
             skins += [verts[: person.rig.num_verts] for verts, _ in poses]

@@ -1,6 +1,5 @@
 """Render an avatar in a motion, to files."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import avatar
 from avatar.animate import motion
 from avatar.animate.loaded import rig_file
 from avatar.base import cli, names
+from avatar.base.cores import cores
 from avatar.base.errors import UserError
 from avatar.base.memory import keep_freed_memory
 from avatar.render import default_device
@@ -73,7 +73,7 @@ def drive(
         driven = motion.resampled(driven, look.fps)
     views = cameras.look(look.camera, look.size, loaded.rig, loaded.recorded, driven)
     make = output.cut_out if look.background is None else output.opaque
-    threads = 1 if device.type == "cuda" else len(os.sched_getaffinity(0))
+    threads = 1 if device.type == "cuda" else cores()
     batches = loaded.mapped(driven, views, look.background or BLACK, make, threads)
     frames = cli.progress(output.each(batches), "drive", len(driven))
     output.write(path, frames, look.fps or motion.rate_of(driven))

@@ -61,7 +61,7 @@ def evaluate(
             trained on another dataset; LPIPS's weights are absent or others. The former `eval/`
             stays until the new one is complete.
     """
-    torch.set_num_threads(1)  # two threads each measure a frame; see `threaded`
+    torch.set_num_threads(1)  # each thread measures a frame; see `threaded`
     cv2.setNumThreads(1)
     home = results / subject
     lpips = None if settings.lpips is None else load_lpips(settings.lpips)

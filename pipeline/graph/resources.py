@@ -19,19 +19,21 @@ class Cost:
     Attributes:
         memory, memory_per: MB.
         minutes, minutes_per: of wall time on two cores.
+        memory_thread: MB that each thread beyond two adds.
     """
 
     memory: int
     minutes: int
     memory_per: float = 0.0
     minutes_per: float = 0.0
+    memory_thread: int = 50
 
 
 # At least twice what docs/performance.md has measured.
 COSTS = {
     "ingest": Cost(3000, 30, minutes_per=20),
-    "matte": Cost(3000, 30, minutes_per=10),
-    "track": Cost(4000, 30, memory_per=100, minutes_per=10),
+    "matte": Cost(3000, 30, minutes_per=10, memory_thread=500),  # a process each, as in track
+    "track": Cost(4000, 30, memory_per=100, minutes_per=10, memory_thread=500),
     "pack": Cost(3000, 30, memory_per=10, minutes_per=2),
     "refine": Cost(8000, 120, memory_per=20, minutes_per=10),
     "train": Cost(8000, 720, memory_per=20),
@@ -40,15 +42,18 @@ COSTS = {
 }
 
 
-def ask(stage: str, amount: float, scale: tuple[int, int] = (1, 1)) -> tuple[int, int]:
+def ask(
+    stage: str, amount: float, scale: tuple[int, int] = (1, 1), threads: int = 2
+) -> tuple[int, int]:
     """Memory (MB) and time (minutes) of a job.
 
     Args:
         amount: thousands of stored images, of ingest GB of the capture.
         scale: by how much more of either, after attempts that had too little.
+        threads: of the job.
     """
     cost = COSTS[stage]
-    memory = cost.memory + cost.memory_per * amount
+    memory = cost.memory + cost.memory_per * amount + cost.memory_thread * max(0, threads - 2)
     minutes = cost.minutes + cost.minutes_per * amount
     return round(memory) * scale[0], round(minutes) * scale[1]
 

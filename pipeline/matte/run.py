@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avatar.base import cli, files
+from avatar.base.cores import cores
 from avatar.base.errors import UserError
 from avatar.data.layout import ALPHA
 from avatar.data.reader import FrameStore
@@ -58,7 +59,7 @@ def matte(
     persons = persons_of(ingested, set(given))
     whole = Matted([], [], [], [])
     with create(out / "alpha.h5", len(tables.camera)) as writer:
-        pieces = matted(cut(frames, choices, given, persons), settings.workers)
+        pieces = matted(cut(frames, choices, given, persons), cores())
         for blob in cli.progress(_gathered(pieces, whole), "matte", len(tables.camera)):
             writer.append(ALPHA, blob)
         writer.write_tables(tables)

@@ -1,10 +1,9 @@
 """The settings of matte."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from avatar.base.made import NO_EFFECT
-from avatar.base.settings import NO_OTHER_KEYS, FilePath, Workers
+from avatar.base.settings import NO_OTHER_KEYS, FilePath
 
 
 @dataclass
@@ -18,7 +17,6 @@ class MatteSettings:
             seconds a frame; `torchscript` and `onnx` run a network of the user's.
         model: file of RobustVideoMatting or BackgroundMattingV2 (the latter needs plates).
         model_sha256: checksum of that file; nothing else is loaded.
-        workers: processes side by side.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -26,7 +24,6 @@ class MatteSettings:
     backend: Literal["auto", "mediapipe", "plate", "pymatting", "torchscript", "onnx"] = "auto"
     model: FilePath | None = None
     model_sha256: str | None = None
-    workers: Workers = field(default=2, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         given = self.model is not None, self.model_sha256 is not None

@@ -208,7 +208,7 @@ def _shared(
         if another is None:
             raise UserError(
                 "a matting process was killed, most likely for want of memory: "
-                "give the job more, or set matte.workers to 1"
+                "give the job more memory or fewer threads (snakemake --set-threads matte=1)"
             )
         crashed.add(piece)
         to_do.append(piece)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from avatar.base.cores import cores
 from avatar.base.errors import UserError
 from avatar.data.reader import AlphaStore, FrameStore
 from pipeline.common.gate import Quality
@@ -36,7 +37,7 @@ def track_subject(
     home, settings = Path(home), settings or TrackSettings()
     with ExitStack() as opened:
         store = opened.enter_context(FrameStore(home / "ingest" / "frames.h5"))
-        detections = opened.enter_context(processes.detecting(store.path, settings.workers))
+        detections = opened.enter_context(processes.detecting(store.path, cores()))
         # Torch and Numba take seconds to load: they load while the detectors work.
         import torch
 

@@ -13,7 +13,6 @@ from avatar.base.settings import (
     Pixels,
     Positive,
     Share,
-    Workers,
 )
 
 HoldOut = Literal["none", "camera", "sequence"]
@@ -105,7 +104,6 @@ class TrackSettings:
             neck's share: `none`; `sequence`: the timesteps that the default split holds out, whose
             motion is then solved with these frozen; `camera`: the camera that it holds out, whose
             images are not used at all.
-        workers: processes that detect landmarks side by side.
         focal: focal length of a camera without calibration, over the larger side of the frame
             as filmed: 1.35 is a phone's or a webcam's.
         photometric: whether the motion is refined by the colours of the skin.
@@ -121,7 +119,6 @@ class TrackSettings:
 
     external: FilePath = "auto"
     hold_out: HoldOut = "none"
-    workers: Workers = field(default=2, metadata=NO_EFFECT)
     focal: Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] = 1.35
     photometric: bool = True
     task_model: FilePath | None = None

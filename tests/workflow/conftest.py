@@ -16,6 +16,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def project(tmp_path: Path) -> Path:
     for name in ("workflow", "config", "profiles"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "Snakefile", tmp_path)
     (tmp_path / "slurm").symlink_to("profiles/slurm")
     (tmp_path / "captures").mkdir()
     return tmp_path

@@ -64,6 +64,14 @@ def test_no_profile_changes_what_is_trained(snakemake: Run, project: Path) -> No
     assert _made(snakemake("--profile", "slurm", "-n", "subject_042")) == here
 
 
+def test_subjects_side_by_side_share_the_cores(snakemake: Run, project: Path) -> None:
+    for name in ("one", "two", "three"):
+        (project / f"captures/{name}.mp4").touch()
+    for targets, expected in (([], "2"), (["one"], "8"), (["one", "two"], "4")):
+        planned = snakemake("-n", "--cores", "8", *targets).stdout
+        assert set(re.findall(r"threads: (\d+)", planned)) == {expected}
+
+
 @pytest.mark.parametrize("target", ["a;touch X", "../x", "$(touch X)"])
 def test_a_hostile_target_gets_one_line(snakemake: Run, project: Path, target: str) -> None:
     before = sorted(project.iterdir())
@@ -328,7 +336,7 @@ def test_what_is_redone(snakemake: Run, project: Path) -> None:
     for number, path in enumerate(sorted((project / "results").rglob("*"), reverse=True)):
         os.utime(path, (2e9 - number, 2e9 - number))
     os.utime(talk / "cam_0.mp4")
-    assert planned("--config", "track={workers: 1, overlay: 320}", "pack={gate: warn}") == []
+    assert planned("--config", "track={overlay: 320}", "pack={gate: warn}") == []
     # Other settings, though all results are dated in the future; and a file that is gone.
     assert planned("--config", "refine={enabled: false}") == STAGES[4:]
     assert planned("--config", "train={seed: 5}") == STAGES[5:]

@@ -242,22 +242,39 @@ def rig_of(wildcards):
     return ancient(str(RESULTS / "rigs" / f"{SETTINGS[wildcards.subject].rig}.npz"))
 
 
-def asked(subject, stage):
+def asked(subject, stage, threads=2):
     """Memory (MB) and minutes that the next attempt of a stage asks for."""
     amount = (
         contents_of(subject).size / 1e9
         if stage == "ingest"
         else resources.thousands_of_images(RESULTS / subject)
     )
-    return resources.ask(stage, amount, ATTEMPTS.scale(subject, stage))
+    return resources.ask(stage, amount, ATTEMPTS.scale(subject, stage), threads)
 
 
 def memory_of(stage):
-    return with_signature(lambda wildcards: asked(wildcards.subject, stage)[0])
+    return with_signature(
+        lambda wildcards, threads: asked(wildcards.subject, stage, threads)[0]
+    )
 
 
 def minutes_of(stage):
     return with_signature(lambda wildcards: asked(wildcards.subject, stage)[1])
+
+
+def cores_of_a_job(wildcards):
+    """Threads of a stage that scales: subjects side by side share this machine's cores. On a
+    cluster two, or what `set-threads` says."""
+    if not workflow.is_main_process or not workflow.cores:
+        return 2
+    return max(2, workflow.cores // len(asked_subjects()))
+
+
+@cache
+def asked_subjects():
+    """The subjects named on the command line; all where none is."""
+    arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    return [s for s in SUBJECTS if s in arguments.targets] or list(SUBJECTS)
 
 
 def follow_attempts():

@@ -5,7 +5,7 @@ rule demo_capture:
         "results/demo/capture/cameras.json",
     log:
         "results/logs/demo/demo_capture.log",
-    threads: 2
+    threads: cores_of_a_job
     resources:
         mem_mb=3000,
         runtime=20,

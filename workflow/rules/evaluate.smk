@@ -6,7 +6,7 @@ rule evaluate:
         "results/{subject}/made/evaluate-{made_from}.json",
     log:
         "results/logs/{subject}/evaluate-{made_from}.log",
-    threads: 2
+    threads: cores_of_a_job
     resources:
         mem_mb=memory_of("evaluate"),
         runtime=minutes_of("evaluate"),

@@ -5,7 +5,7 @@ rule ingest:
         "results/{subject}/made/ingest-{made_from}.json",
     log:
         "results/logs/{subject}/ingest-{made_from}.log",
-    threads: 2
+    threads: cores_of_a_job
     resources:
         mem_mb=memory_of("ingest"),
         runtime=minutes_of("ingest"),

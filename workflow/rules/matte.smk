@@ -5,7 +5,7 @@ rule matte:
         "results/{subject}/made/matte-{made_from}.json",
     log:
         "results/logs/{subject}/matte-{made_from}.log",
-    threads: 2
+    threads: cores_of_a_job
     resources:
         mem_mb=memory_of("matte"),
         runtime=minutes_of("matte"),

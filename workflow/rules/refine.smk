@@ -6,7 +6,7 @@ rule refine:
         "results/{subject}/made/refine-{made_from}.json",
     log:
         "results/logs/{subject}/refine-{made_from}.log",
-    threads: 2
+    threads: cores_of_a_job
     resources:
         mem_mb=memory_of("refine"),
         runtime=minutes_of("refine"),

@@ -3,7 +3,7 @@ rule rig:
         "results/rigs/{rig}.npz",
     log:
         "results/logs/rig/{rig}.log",
-    threads: 2
+    threads: cores_of_a_job
     resources:
         mem_mb=3000,
         runtime=20,

@@ -6,7 +6,7 @@ rule track:
         "results/{subject}/made/track-{made_from}.json",
     log:
         "results/logs/{subject}/track-{made_from}.log",
-    threads: 2
+    threads: cores_of_a_job
     resources:
         mem_mb=memory_of("track"),
         runtime=minutes_of("track"),

@@ -7,7 +7,7 @@ rule train:
         "results/{subject}/made/train-{made_from}.json",
     log:
         "results/logs/{subject}/train-{made_from}.log",
-    threads: 2
+    threads: cores_of_a_job
     resources:
         mem_mb=memory_of("train"),
         runtime=minutes_of("train"),

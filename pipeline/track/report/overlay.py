@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
+from avatar.base.cores import cores
 from avatar.data.cameras import Cameras
 from avatar.data.reader import FrameStore
 from avatar.render.mesh import facing, project
@@ -112,7 +113,7 @@ def _frames(
             canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
         return canvas
 
-    with ThreadPoolExecutor(2) as pool, torch.no_grad():
+    with ThreadPoolExecutor(cores()) as pool, torch.no_grad():
         for start in range(0, len(timesteps), BATCH):
             batch = timesteps[start : start + BATCH]
             verts = rig(**params.poses(torch.from_numpy(batch))).numpy()

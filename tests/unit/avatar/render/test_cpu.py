@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from avatar.render import rasterize
+from avatar.render import cpu, rasterize
 from tests.unit.avatar.render.scenes import (
     GAUSSIANS,
     batched_scene,
@@ -201,14 +201,14 @@ def test_batch_against_reference(shared):
 
 def test_bitwise_equal_for_any_number_of_threads():
     scene = batched_scene(shared=True)
-    available = torch.get_num_threads()
+    usual = cpu.get_num_threads()
     results = []
     try:
-        for threads in (1, 2, 5, 5):
-            torch.set_num_threads(threads)
+        for threads in (1, 2, 3, 5, 8, 8):
+            cpu.set_num_threads(threads)
             results.append(render_with_grads(scene, "cpu"))
     finally:
-        torch.set_num_threads(available)
+        cpu.set_num_threads(usual)
     for other in results[1:]:
         assert torch.equal(results[0].images, other.images)
         for name, grad in results[0].grads.items():

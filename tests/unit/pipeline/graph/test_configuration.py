@@ -79,8 +79,8 @@ def test_a_mistake_in_the_file_is_named_with_its_key(
     "text",
     [
         "evaluate: {video_frames: 0}", "evaluate: {background: .nan}", "evaluate: {background: 7}",
-        "track: {focal: 0}", "track: {focal: -1}", "track: {overlay: 0}", "track: {workers: 0}",
-        "ingest: {size: 1}", "matte: {workers: 0}", "pack: {split: {fraction: 1.0}}",
+        "track: {focal: 0}", "track: {focal: -1}", "track: {overlay: 0}", "ingest: {size: 1}",
+        "pack: {split: {fraction: 1.0}}",
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_refused_when_the_config_is_read(project: Path, text: str) -> None:

@@ -56,10 +56,8 @@ def test_a_setting_redoes_its_stage_and_those_after_it(config: dict, first: str)
 @pytest.mark.parametrize(
     "config",
     [
-        {"track": {"workers": 7}},
         {"track": {"overlay": 320}},
         {"track": {"gate": {"jitter": [7.0, 21.0]}}},
-        {"matte": {"workers": 7}},
         {"train": {"checkpoint_minutes": 1.0}},
         {"train": {"overrides": {"cache_mib": 100}}},
         {"pack": {"gate": "warn"}},

@@ -12,6 +12,7 @@ def test_a_job_asks_for_more_where_there_is_more_to_do() -> None:
     assert small == (4050, 35)
     assert large == (6000, 230)
     assert resources.ask("track", 20.0, (3, 2)) == (18_000, 460)
+    assert resources.ask("track", 20.0, threads=8) == (9000, 230)
 
 
 def test_images_are_counted_anew_when_ingest_has_run_again(tmp_path: Path) -> None:

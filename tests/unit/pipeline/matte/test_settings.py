@@ -9,7 +9,7 @@ from pipeline.matte.settings import MatteSettings
     ("text", "message"),
     [
         ('{"backend": "mediapip"}', "backend"),
-        ('{"workers": 0}', "workers"),
+        ('{"workers": 2}', "workers"),
         ('{"backend": "onnx", "model": "m.onnx"}', "model_sha256"),
         ('{"model": ""}', "model"),
         ('{"size": 3}', "size"),
@@ -24,4 +24,4 @@ def test_bad_settings_are_refused(text: str, message: str) -> None:
 def test_a_network_is_named_with_its_checksum() -> None:
     text = '{"backend": "torchscript", "model": "m.pt", "model_sha256": "00"}'
     assert settings.read(MatteSettings, text).model == "m.pt"
-    assert settings.read(MatteSettings, "{}") == MatteSettings("auto", None, None, 2)
+    assert settings.read(MatteSettings, "{}") == MatteSettings("auto", None, None)

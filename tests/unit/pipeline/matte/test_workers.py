@@ -22,7 +22,6 @@ from pipeline.ingest.settings import IngestSettings
 from pipeline.matte import workers
 from pipeline.matte.backends import Choice
 from pipeline.matte.run import matte
-from pipeline.matte.settings import MatteSettings
 from tests.media_files import real_clip, write_clip
 
 
@@ -31,6 +30,11 @@ def children(parent: int) -> list[int]:
         return [int(p) for p in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
     except OSError:  # it ended while we looked
         return []
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
 
 
 def workers_of(parent: int) -> list[int]:
@@ -112,7 +116,8 @@ def test_the_number_of_workers_changes_nothing(
     monkeypatch.setattr(workers, "PIECE", 4)
     blobs = []
     for number in (1, 2):
-        matte(tmp_path / "ingest", tmp_path / "matte", settings=MatteSettings(workers=number))
+        monkeypatch.setenv("OMP_NUM_THREADS", str(number))
+        matte(tmp_path / "ingest", tmp_path / "matte")
         with AlphaStore(tmp_path / "matte/alpha.h5") as store:
             blobs.append([store.blob("alpha", row).tobytes() for row in range(len(store))])
     assert len(blobs[0]) == 12
