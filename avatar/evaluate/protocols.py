@@ -116,7 +116,7 @@ CROSS_REENACTMENT = Definition(
     "straight on",
     "the face's landmarks, found in the driver's frames and in renders from the front, 512x512, "
     "over white",
-    "the driver's, brought over to the avatar as `headsplat drive` does",
+    "the driver's, brought over to the avatar as headsplat drive does",
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _EVERY}
 WHOLE = ("novel_view", "self_reenactment")  # all pixels, with the avatar's own parameters

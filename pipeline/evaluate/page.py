@@ -1,8 +1,8 @@
 """What the tables of all subjects show, as sections of text and cells, whatever the file format.
 
-Rows are comparable that have the same protocol, group, background and region; of cross-reenactment,
-the same driver and group. Among the comparable rows of two or more subjects the best value of each
-metric is marked, and the second best.
+Rows are comparable that have the same protocol, group, background and region, and both a torso or
+none; of cross-reenactment, the same driver and group. Among the comparable rows of two or more
+subjects the best value of each metric is marked, and the second best.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ BEST, SECOND = "best", "second"
 FIRST = [name for name in ABOUT if name != "overrides_hash"]
 _UNDER = ("protocol", "background")
 _BY_DRIVER = ("driver", "group")
-_COMPARABLE = ("protocol", "group", "background", "region")
+_COMPARABLE = ("protocol", "group", "background", "torso", "region")
 _SHOWN = MEASURES | CROSS_MEASURES
 _HOW = {
     "subject": "subject", "preset": "preset", "torso": "torso", "images": "images",
@@ -44,9 +44,9 @@ _LEGEND = (
     "settings), MS-SSIM of frames below 176 pixels, landmarks where the detector finds no face, "
     "flicker without consecutive frames, mask IoU of `head` with a torso; a metric that is not of "
     "that region.",
-    "Bold: best of all subjects of the same protocol, group and background{also}; underlined: "
-    "second best. Only figures of the same person's frames compare methods: give such subjects a "
-    "group of their own.",
+    "Bold: best of all subjects of the same protocol, group and background{also}, all with a torso "
+    "or all without; underlined: second best. Only figures of the same person's frames compare "
+    "methods: give such subjects a group of their own.",
 )
 _CROSS_LEGEND = (
     "Avatars in another person's motion, of which there is no true picture: measures of landmarks, "

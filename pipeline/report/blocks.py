@@ -116,8 +116,8 @@ def _scores(report: Report, _: Detail) -> str:
 def _words(protocol: dict[str, Any]) -> str:
     """What a summary tells of a protocol."""
     labels = contents()["protocol"]
-    known = (f"{labels[key]}: {protocol[key]}" for key in labels if key in protocol)
-    return text(". ".join(known))
+    known = (text(f"{labels[key]}: {protocol[key]}") for key in labels if key in protocol)
+    return ". ".join(known)
 
 
 def _row(of_region: tuple[str, dict[str, float]]) -> tuple[object, ...]:

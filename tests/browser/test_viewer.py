@@ -10,7 +10,7 @@ import pytest
 from jaxtyping import Int16
 
 from avatar.animate.loaded import HeadAvatar
-from avatar.viewer.viewer import Viewer
+from avatar.viewer.viewer import SETTLED, Viewer
 from tests.browser.chromium import Page, find
 from tests.players import full_avatar, full_rig
 
@@ -65,8 +65,21 @@ def seen(tab: Page, asked: Callable[[Picture], bool]) -> Picture:
     raise AssertionError("the picture does not become so")
 
 
+def settled(tab: Page) -> Picture:
+    """The avatar once its picture stays: while the window settles, it is coarse or elsewhere."""
+    last = seen(tab, lambda picture: picture.std() > 5)
+
+    def stays(picture: Picture) -> bool:
+        nonlocal last
+        same, last = np.array_equal(picture, last), picture
+        time.sleep(2 * SETTLED)
+        return same
+
+    return seen(tab, stays)
+
+
 def test_a_slider_of_the_page_moves_the_avatar(viewer: Viewer, tab: Page) -> None:
-    before = seen(tab, lambda picture: picture.std() > 5)
+    before = settled(tab)
     tab.evaluate(SLIDER.format(index=TURN_LEFT))
     tab.key("End")
     seen(tab, lambda picture: np.abs(picture - before).mean() > 3)

@@ -87,12 +87,13 @@ def test_only_comparable_rows_are_compared() -> None:
 
 def test_avatars_without_torso_are_told_apart() -> None:
     rows = [_row(name, torso=torso, group="g") for name, torso in (("anna", True), ("bert", False))]
-    rows[1]["overrides_hash"] = "1a2b"
+    rows[1] |= {"overrides_hash": "1a2b", "psnr": 30.0}
     published = dict.fromkeys(METRICS) | {"method": "m", "protocol": "novel_view"}
     published |= {"dataset": "g", "source": "s", "lpips_backbone": None}
     page = {section.title: section for section in metrics_page(rows, [], [published])}
     presets = ["quick", "quick+1a2b, no torso"]
     assert [text for text, _ in _column(page["Metrics"], "preset")] == presets
+    assert {mark for _, mark in _column(page["Metrics"], "psnr")} == {""}
     assert [text for text, _ in _column(page["Settings"], "torso")] == ["yes", "no"]
     methods = [text for text, _ in _column(page["Beside published figures"], "method")]
     assert methods == ["m", *(f"headsplat, preset {preset}" for preset in presets)]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from avatar.evaluate.protocols import PROTOCOLS
 from pipeline.common.gate import Quality
 from pipeline.evaluate.measures import METRICS
 from pipeline.report.blocks import BLOCKS, Detail, Report, advice, contents
@@ -53,6 +54,14 @@ def report(**changes: Any) -> Report:
 
 def show(block: str, **changes: Any) -> str:
     return BLOCKS[block](report(**changes), FINE)
+
+
+def test_the_words_of_every_protocol_are_shown_to_their_end() -> None:
+    for protocol in PROTOCOLS.values():
+        summary = {"protocols": {NAME: protocol.describe(0.25)}}
+        html = show("scores", summary=summary)
+        assert protocol.pixels.replace("'", "&#x27;") in html
+        assert f"Background (grey level): {protocol.grey(0.25)}</p>" in html
 
 
 def test_means_are_those_of_the_table_and_cameras_are_averaged() -> None:
