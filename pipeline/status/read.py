@@ -72,10 +72,10 @@ def read_status(results: Path, captures: Path = FOLDER) -> list[StageStatus]:
 
 def _slurm_jobs() -> dict[tuple[str, str], _Job]:
     """The newest job of each subject and stage that Slurm still remembers."""
-    output, _ = slurm.run("squeue", "--me", "--states=all", "--noheader", "--format=%i|%T|%N|%r|%k")
+    output, _ = slurm.run("squeue", "--me", "--states=all", "--noheader", "--format=%A|%T|%N|%r|%k")
     found = {}
-    for line in sorted(output.splitlines()):
-        number, state, node, reason, comment = line.split("|", 4)
+    rows = (line.split("|", 4) for line in output.splitlines())
+    for number, state, node, reason, comment in sorted(rows, key=lambda row: int(row[0])):
         match = _COMMENT.match(comment)
         if match:
             found[match[2], match[1]] = _Job(number, state, node, reason)

@@ -265,9 +265,10 @@ def minutes_of(stage):
 def cores_of_a_job(wildcards):
     """Threads of a stage that scales: subjects side by side share this machine's cores. On a
     cluster two, or what `set-threads` says."""
-    if not workflow.is_main_process or not workflow.cores:
+    cores = workflow.resource_settings.cores  # None with a cluster's executor
+    if not workflow.is_main_process or not cores:
         return 2
-    return max(2, workflow.cores // len(asked_subjects()))
+    return max(2, cores // len(asked_subjects()))
 
 
 @cache

@@ -14,10 +14,10 @@ from pipeline.status.read import StageStatus, read_status
 
 QUEUE = """#!/bin/sh
 cat <<'END'
-8|PENDING||Resources|rule_track_wildcards_bert_0123456789ab
-7|RUNNING|n2|None|rule_train_wildcards_anna_0123456789ab
-6|FAILED|n1|NonZeroExitCode|rule_train_wildcards_anna_0123456789ab
-5|RUNNING|n1|None|another program
+11|PENDING||Resources|rule_track_wildcards_bert_0123456789ab
+10|RUNNING|n2|None|rule_train_wildcards_anna_0123456789ab
+9|FAILED|n1|NonZeroExitCode|rule_train_wildcards_anna_0123456789ab
+8|RUNNING|n1|None|another program
 END
 """
 
@@ -90,6 +90,6 @@ def test_slurm_knows_what_runs_elsewhere_and_what_waits(results: Path, tmp_path:
     os.chmod(tmp_path / "bin/squeue", 0o755)
     os.symlink("/bin/cat", tmp_path / "bin/cat")
     running = stage(results, "anna", "train")
-    assert (running.state, running.job, running.node) == ("running", "7", "n2")
+    assert (running.state, running.job, running.node) == ("running", "10", "n2")
     queued = stage(results, "bert", "track")
-    assert (queued.state, queued.job, queued.cause) == ("queued", "8", "Resources")
+    assert (queued.state, queued.job, queued.cause) == ("queued", "11", "Resources")
