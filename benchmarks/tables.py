@@ -1,7 +1,7 @@
 """Tables and index of many subjects: python -m benchmarks.tables [--subjects 1000]
 
-Writes summaries and thumbnails of so many generated subjects (three protocols, eight regions each;
-every twentieth subject failed instead), runs `headsplat tables` on them in a process of its own,
+Writes summaries and thumbnails of so many generated subjects (all protocols and regions, and one
+driver; every twentieth subject failed instead), runs `headsplat tables` on them in a process of its own,
 and measures its time, its peak memory and the sizes of its files. The limits are 10 s, and 5 MB
 of `index.html` with all pictures.
 """
@@ -21,14 +21,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from avatar.base import files
-from avatar.evaluate.protocols import PROTOCOLS
+from avatar.evaluate.protocols import CROSS_REENACTMENT, PROTOCOLS
 from benchmarks import report
 from pipeline.evaluate import index
 from pipeline.evaluate.measures import METRICS
+from pipeline.evaluate.summaries import CROSS_FOLDER, CROSS_SCORES
 
 SOURCES = [
     "pipeline/evaluate/tables.py", "pipeline/evaluate/page.py", "pipeline/evaluate/formats.py",
     "pipeline/evaluate/summaries.py", "pipeline/evaluate/index.py", "pipeline/evaluate/web",
+    "avatar/base/html.py",
 ]  # fmt: skip
 LIMIT = 10.0  # seconds
 FAILED = 20  # one subject of so many
@@ -42,7 +44,7 @@ def summary(subject: str, draw: random.Random) -> dict[str, Any]:
     """A summary as `evaluate` writes it, of random figures."""
     return {
         "subject": subject, "group": f"group_{draw.randrange(20)}", "preset": "quick",
-        "rig": "anny", "seed": 0, "overrides_hash": "", "images": 8000,
+        "rig": "anny", "seed": 0, "overrides_hash": "", "torso": True, "images": 8000,
         "seconds": round(draw.uniform(100, 900), 3), "gaussians": draw.randrange(20_000, 24_000),
         "code_version": "0.1.0", "torch_version": "2.13.0+cpu",
         "dataset_sha256": f"{draw.getrandbits(256):064x}", "date": "2026-11-28T12:00:00+00:00",
@@ -63,6 +65,13 @@ def scores(draw: random.Random) -> dict[str, float]:
     return found
 
 
+def reenactment(subject: str, draw: random.Random) -> dict[str, Any]:
+    """A summary as `drive --measure` writes it, of random figures."""
+    found = {name: draw.uniform(0, 1) for name in CROSS_SCORES} | {"n": 120}
+    about = {"protocol": CROSS_REENACTMENT.name, "subject": subject, "driver": "dora"}
+    return about | {"preset": "quick", "rig": "anny", "torso": True, "scores": found}
+
+
 def write_crowd(results: Path, count: int) -> None:
     """Summaries and failure records of `count` subjects."""
     draw = random.Random(0)
@@ -73,6 +82,7 @@ def write_crowd(results: Path, count: int) -> None:
             files.write_json(home / "failures/track.json", {"stage": "track", "error": error})
         else:
             files.write_json(home / "eval/summary.json", summary(home.name, draw))
+            files.write_json(home / CROSS_FOLDER / "dora.json", reenactment(home.name, draw))
             index.save_picture(home / index.PICTURE, picture(draw.randrange(2**32)))
 
 
