@@ -1,9 +1,9 @@
 """Tables and index of many subjects: python -m benchmarks.tables [--subjects 1000]
 
 Writes summaries and thumbnails of so many generated subjects (all protocols and regions, and one
-driver; every twentieth subject failed instead), runs `headsplat tables` on them in a process of its own,
-and measures its time, its peak memory and the sizes of its files. The limits are 10 s, and 5 MB
-of `index.html` with all pictures.
+driver; every twentieth subject failed instead), runs `headsplat tables` on them in a process of its
+own, and measures its time, its peak memory and the sizes of its files. The limits are 10 s, and
+5 MB of `index.html` with all pictures.
 """
 
 import argparse
