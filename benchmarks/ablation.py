@@ -56,7 +56,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no finetuning": {"rig": {"expr": 0.0, "pose": 0.0, "translation": 0.0}},
     "no tracked share": {"rig": {"tracked_share": 0.0}},
     "no density control": {"density": {"interval": 0}},
-    "fixed budget": {"density": {"kind": "budget", "noise": 100.0}},
+    "fixed budget": {"density": {"kind": "budget", "noise": 3500.0}},
     "SH degree 3": {"sh_degree": 3, "sh_interval": 1000},
     "no basis": {"basis": {"size": 0}},
 }

@@ -40,18 +40,39 @@ def ssim_map(
     """
     shape = image.shape
     x, y = (v.reshape(-1, *shape[-3:]).permute(0, 3, 1, 2) for v in (image, truth))
-    taps = torch.as_tensor(window(), dtype=x.dtype, device=x.device)
     d = x - y
-    maps = torch.cat([x, y, d, x * x + y * y, d * d], 1)
-    rows = taps.view(1, 1, 1, -1).expand(maps.shape[1], 1, 1, -1)
-    maps = torch.nn.functional.conv2d(maps, rows, padding=(0, RADIUS), groups=maps.shape[1])
-    maps = torch.nn.functional.conv2d(
-        maps, rows.transpose(2, 3), padding=(RADIUS, 0), groups=maps.shape[1]
-    )
+    maps = _Filter.apply(torch.cat([x, y, d, x * x + y * y, d * d], 1))
     mx, my, md, squares, dd = maps.chunk(5, 1)
     means = mx * mx + my * my
     value = (1 - md * md / (means + C1)) * (1 - (dd - md * md) / (squares - means + C2))
     return value.permute(0, 2, 3, 1).reshape(shape)
+
+
+class _Filter(torch.autograd.Function):
+    """The window's means of maps [B, C, H, W], in full precision on any device.
+
+    A GPU may round convolutions to ten bits (TF32), of which variances, small differences of large
+    numbers, keep none. Forward and backward are one symmetric filter: neither may.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        return _filtered(maps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _filtered(gradients[0])
+
+
+def _filtered(maps: Tensor) -> Tensor:
+    channels = maps.shape[1]
+    taps = torch.as_tensor(window(), dtype=maps.dtype, device=maps.device)
+    rows = taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        maps = torch.nn.functional.conv2d(maps, rows, padding=(0, RADIUS), groups=channels)
+        return torch.nn.functional.conv2d(
+            maps, rows.transpose(2, 3), padding=(RADIUS, 0), groups=channels
+        )
 
 
 class FusedAppearance(torch.autograd.Function):

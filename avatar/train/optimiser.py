@@ -19,7 +19,7 @@ class Optimiser:
         gaussians: the current Gaussians; their tensors are leaves.
         rig: tuned rig parameters by name, each [T, _]; leaves.
         camera_colors: [C, 3, 4], see `avatar.gaussians.camera_colors`; a leaf, or None.
-        means_rate: rate of the means without the scene's extent, as of the last `schedule`.
+        means_rate: rate of the means, face scales a step, as of the last `schedule`.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Optimiser:
         rig: dict[str, Tensor],
         rates: Rates,
         tuning: RigTuning,
-        extent: float,
+        means_unit: float,
         timesteps: Int[Tensor, "S"],
         camera_colors: Float[Tensor, "C 3 4"] | None = None,
         identity: dict[str, Tensor] | None = None,
@@ -38,11 +38,11 @@ class Optimiser:
         Args:
             rig: initial rig parameters; those with a rate of zero stay constants.
             timesteps: those that are trained on.
-            extent: scene's size (m), which multiplies the rate of the means.
+            means_unit: multiplies the rate of the means.
             identity: leaves of `avatar.train.identity`, by name; this dictionary is kept.
         """
-        self._rates, self._extent = rates, extent
-        self.means_rate = rates.means_first
+        self._rates, self._means_unit = rates, means_unit
+        self.means_rate = rates.means_first * means_unit
         self._base = {
             "means_local": 0.0,  # set by `schedule`
             "log_scales": rates.scales,
@@ -86,8 +86,9 @@ class Optimiser:
         fall = rates.final ** max(0.0, 2 * share - 1)
         for name, group in self._groups.items():
             group["lr"] = self._base[name] * fall
-        self.means_rate = rates.means_first * (rates.means_last / rates.means_first) ** share
-        self._groups["means_local"]["lr"] = self.means_rate * self._extent
+        first, last = rates.means_first * self._means_unit, rates.means_last * self._means_unit
+        self.means_rate = first * (last / first) ** share
+        self._groups["means_local"]["lr"] = self.means_rate
 
     def step(self) -> None:
         """Update everything by its gradient, and clear the gradients."""

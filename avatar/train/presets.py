@@ -4,7 +4,7 @@ All schedules count images (a step over a batch of four counts four), so that a 
 the same at any batch size.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -49,7 +49,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Rates:
-    """Adam's learning rates. Those of the means are multiplied by the scene's extent (m)."""
+    """Adam's learning rates; those of the means in face scales a step.
+
+    With the extent `cameras` the means' are multiplied by it (m), as published.
+    """
 
     __pydantic_config__ = NO_OTHER_KEYS
     means_first: Positive = 5e-3
@@ -104,7 +107,7 @@ class Density:
     max_share: Positive = 0.1  # of the extent; larger ones are pruned after `reset_interval`
     reset_interval: Count = 60_000  # 0: never; on white opacities are also reset at `first`
     reset_opacity: ProperShare = 0.01
-    noise: NonNegative = 0.0  # steps of faint Gaussians, units of the means' rate over the extent
+    noise: NonNegative = 0.0  # steps of faint Gaussians, units of the means' rate
 
     def __post_init__(self) -> None:
         if self.interval and self.first > self.last:
@@ -131,7 +134,7 @@ class Preset:
     images: PositiveInt
     sh_degree: Annotated[int, Field(ge=0, le=3)]
     sh_interval: Count  # images between one degree and the next; 0: all from the start
-    extent: Literal["head", "cameras"] = "head"  # the rig's radius, or the cameras' spread
+    extent: Literal["head", "cameras"] = "head"  # sizes: the rig's radius, or the cameras' spread
     # Decoded frames kept in memory; more are decoded ahead of their step.
     cache_mib: Count = field(default=2048, metadata=NO_EFFECT)
     batch: Batch = field(default_factory=Batch)
@@ -153,15 +156,6 @@ PAPER = Preset(
     extent="cameras",
     batch=Batch(background="white"),
 )
-FAST = Preset(
-    "fast",
-    images=60_000,
-    sh_degree=3,
-    sh_interval=1000,
-    batch=Batch(timesteps=4, views=4),
-    start=Start(color_frames=48),
-    density=Density(interval=2000, first=2000, last=42_000, most=80_000, reset_interval=0),
-)
 # Rates are higher than the paper's because the run is a hundredth of its length. Every figure is
 # the best of a few runs on the demo capture, not a searched optimum.
 QUICK = Preset(
@@ -171,10 +165,35 @@ QUICK = Preset(
     sh_interval=0,
     batch=Batch(timesteps=2, views=2, background="white", coarse_images=3000, coarse_above=150_000),
     start=Start(opacity=0.5, scale=0.6, color_frames=24),
-    rates=Rates(means_first=0.04, means_last=5e-4, sh_dc=0.01, final=0.1),
+    rates=Rates(means_first=6.8e-3, means_last=8.5e-5, sh_dc=0.01, final=0.1),
     rig=RigTuning(expr=0.0, pose=0.0, translation=0.0),  # as the stage refine has them
     density=Density(interval=500, first=0, last=6500, gradient=1e-4, most=24_000, reset_interval=0),
     basis=Basis(size=16),
+)
+# `quick` for a GPU: more images and Gaussians, view dependence, and four times the batch. Rates
+# grow with the square root of the batch, which keeps the noise of Adam's steps (Malladi et al., "On
+# the SDEs and scaling rules for adaptive gradient algorithms", 2022).
+FAST = replace(
+    QUICK,
+    name="fast",
+    images=60_000,
+    sh_degree=3,
+    sh_interval=1000,
+    batch=replace(QUICK.batch, timesteps=4, views=4, coarse_images=0),
+    start=replace(QUICK.start, color_frames=48),
+    rates=Rates(
+        means_first=2 * 6.8e-3,
+        means_last=2 * 8.5e-5,
+        sh_dc=2 * 0.01,
+        sh_rest=2 * 1.25e-4,
+        opacities=2 * 0.05,
+        scales=2 * 0.017,
+        quats=2 * 1e-3,
+        basis_means=2 * 3e-4,
+        basis_colors=2 * 3e-4,
+        final=0.1,
+    ),
+    density=replace(QUICK.density, interval=2000, last=42_000, most=80_000),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}
 # Changes to every preset for one camera. Its frames constrain neither view dependence nor how far a

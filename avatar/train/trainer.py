@@ -48,7 +48,7 @@ class Trainer:
         shrink: frames this many times smaller are trained on; None: as the preset has it.
         step, images: what has been done; an image counts as often as it is seen.
         seconds: spent in steps, those before a resume among them.
-        extent: metres; the unit of the means' rate and of density control's sizes.
+        extent: metres; the unit of density control's sizes.
         space: what drives the basis; None without one.
         log: a row every few images.
     """
@@ -100,7 +100,7 @@ class Trainer:
             {name: getattr(self.params, name) for name in POSES},
             preset.rates,
             preset.rig,
-            self.extent,
+            self.extent if spread else 1.0,
             timesteps.to(self._device),
             colors,
             self._identity.leaves,

@@ -45,7 +45,7 @@ def make_control(
         white: whether training composites over white.
     """
     if settings.kind == "budget":
-        return BudgetControl(settings, extent, face_scale)
+        return BudgetControl(settings, face_scale)
     return AdaptiveControl(settings, extent, face_scale, white)
 
 
@@ -131,8 +131,8 @@ class AdaptiveControl:
 class BudgetControl:
     """Relocation, growth up to the cap, and noise: `avatar.train.density.budget`."""
 
-    def __init__(self, settings: Density, extent: float, face_scale: Float[Tensor, "F"]) -> None:
-        self._settings, self._extent, self._face_scale = settings, extent, face_scale
+    def __init__(self, settings: Density, face_scale: Float[Tensor, "F"]) -> None:
+        self._settings, self._face_scale = settings, face_scale
 
     def observe(self, output: RenderOutput, images: int) -> None:
         """Needs no statistics: opacities decide."""
@@ -148,7 +148,7 @@ class BudgetControl:
             count = max(0, min(int(_GROWTH * len(optimiser.gaussians)), room))
             optimiser.apply(budget.grow(optimiser.gaussians, count, faint, generator))
         if settings.noise:
-            strength = settings.noise * optimiser.means_rate / self._extent
+            strength = settings.noise * optimiser.means_rate
             optimiser.move_means(
                 budget.noise(optimiser.gaussians, self._face_scale, strength, generator)
             )

@@ -143,3 +143,35 @@ def test_gradient_in_double_precision() -> None:
     torch.manual_seed(0)
     x, y = torch.rand(2, 4, 7, 3, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda v: ssim_map(v, y).mean(), x.requires_grad_())
+
+
+def test_no_convolution_is_rounded_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the forward nor in the backward pass."""
+    allowed: list[bool] = []
+    convolve = torch.nn.functional.conv2d
+
+    def watched(*arguments, **named):
+        allowed.append(torch.backends.cudnn.allow_tf32)
+        return convolve(*arguments, **named)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", watched)
+    image, truth = (torch.tensor(v) for v in _pair((31, 33), "smooth"))
+    image.requires_grad_()
+    ssim_map(image, truth).mean().backward()
+    assert allowed == [False] * 4
+    assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_gpu_it_is_as_exact_as_on_the_cpu(kind: str) -> None:
+    image, truth = (torch.tensor(v, device="cuda") for v in _pair((129, 23), kind))
+    image.requires_grad_()
+    value = ssim_map(image, truth)
+    (1 - value.mean()).backward()
+    exact = _scikit(image.detach().cpu().numpy(), truth.cpu().numpy())
+    np.testing.assert_allclose(value.detach().cpu().numpy(), exact, atol=2e-4)
+    gradient = _gradient(image.detach().cpu().numpy(), truth.cpu().numpy())
+    assert image.grad is not None
+    error = np.linalg.norm(image.grad.cpu().numpy() - gradient) / np.linalg.norm(gradient)
+    assert error < 1e-3

@@ -34,7 +34,7 @@ EVERYTHING = override(
 )
 BUDGET = override(
     EVERYTHING,
-    {"density": {"kind": "budget", "noise": 100.0, "min_opacity": 0.4, "reset_interval": 0}},
+    {"density": {"kind": "budget", "noise": 1000.0, "min_opacity": 0.4, "reset_interval": 0}},
 )
 
 

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import asdict, fields, is_dataclass, replace
 
 import pytest
@@ -6,7 +7,16 @@ import pytest
 from avatar.base.errors import UserError
 from avatar.base.settings import read as read_settings
 from avatar.losses.settings import LpipsSettings
-from avatar.train.presets import FAST, PAPER, PRESETS, QUICK, TrainSettings, override, resolve
+from avatar.train.presets import (
+    FAST,
+    PAPER,
+    PRESETS,
+    QUICK,
+    Preset,
+    TrainSettings,
+    override,
+    resolve,
+)
 
 
 def test_paper_has_the_published_figures() -> None:
@@ -31,6 +41,15 @@ def test_auto_is_fast_with_cuda_and_quick_without() -> None:
     assert resolve(TrainSettings(), cuda=True, cameras=8) == FAST
     assert resolve(TrainSettings(), cuda=False, cameras=8) == QUICK
     assert resolve(TrainSettings("paper"), cuda=False, cameras=8) == PAPER
+
+
+@pytest.mark.parametrize("preset", [QUICK, FAST], ids=lambda preset: preset.name)
+def test_a_mean_can_travel_some_face_scales(preset: Preset) -> None:
+    """Else Gaussians stay where they were put: the sum of the rates over all steps."""
+    rates, batch = preset.rates, preset.batch
+    steps = preset.images / (batch.timesteps * batch.views)
+    ratio = math.log(rates.means_first / rates.means_last)
+    assert steps * (rates.means_first - rates.means_last) / ratio > 3
 
 
 def test_one_camera_has_no_view_dependence_unless_asked_for() -> None:

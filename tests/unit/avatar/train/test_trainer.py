@@ -31,7 +31,7 @@ TINY = override(
         "images": 320,
         "start": {"color_frames": 4},
         "density": {"interval": 80, "first": 0, "last": 320, "most": 800, "gradient": 1e-5},
-        "rates": {"means_first": 5e-3},
+        "rates": {"means_first": 5e-4},
         "rig": {"expr": 3e-4, "pose": 2e-4, "translation": 1e-4, "centred": True},
     },
 )

@@ -165,7 +165,7 @@ def test_the_budgets_noise_follows_the_means_rate() -> None:
     for share in (0.0, 1.0):
         optimiser = _optimiser(opacity=0.004)
         optimiser.schedule(share)
-        BudgetControl(settings, 0.1, SCALE).act(optimiser, 4, 0, _generator())
+        BudgetControl(settings, SCALE).act(optimiser, 4, 0, _generator())
         moved.append(optimiser.gaussians.means_local.detach().norm())
     rates = Rates()
     assert (moved[1] / moved[0]).item() == pytest.approx(rates.means_last / rates.means_first)
