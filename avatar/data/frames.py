@@ -116,7 +116,12 @@ class FrameFeed:
     """
 
     def __init__(
-        self, source: FrameSource, order: FrameOrder, budget_mib: int, shrink: int = 1
+        self,
+        source: FrameSource,
+        order: FrameOrder,
+        budget_mib: int,
+        shrink: int = 1,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Decode nothing yet.
 
@@ -125,12 +130,16 @@ class FrameFeed:
             order: which rows a step sees.
             budget_mib: memory for frames that stay decoded.
             shrink: 1, or 2 for frames of half the width and height.
+            device: where the frames are composited.
         """
+        self._device = torch.device(device)
         self._source, self._order, self._shrink = source, order, shrink
         self._room = budget_mib * 2**20
         self._kept: dict[int, Future[Decoded]] = {}
         self._passing: dict[int, Future[Decoded]] = {}
-        workers = min(_MOST_WORKERS, max(1, cores() // 2))
+        # On the CPU the renderer needs the cores as well.
+        free = cores() // 2 if self._device.type == "cpu" else cores()
+        workers = min(_MOST_WORKERS, max(1, free))
         self._pool = ThreadPoolExecutor(workers, "frames")
 
     def at(self, step: int, backgrounds: Float[np.ndarray, "B C 3"]) -> Frames:
@@ -144,12 +153,15 @@ class FrameFeed:
         futures = [self._kept.get(row) or self._passing[row] for row in rows.ravel().tolist()]
         found = [future.result() for future in futures]
         self._prefetch(step + 1)
-        images, alphas = _composite(
-            np.stack([image for image, _ in found]),
-            np.stack([alpha for _, alpha in found]),
-            backgrounds.reshape(-1, 3).astype(np.float32),
-        )
-        return Frames(*(torch.from_numpy(v).unflatten(0, rows.shape) for v in (images, alphas)))
+        images, alphas = (np.stack(parts) for parts in zip(*found, strict=True))
+        behind = backgrounds.reshape(-1, 3).astype(np.float32)
+        if self._device.type == "cpu":
+            composited = tuple(torch.from_numpy(v) for v in _composite(images, alphas, behind))
+        else:
+            # As bytes from pinned memory: a quarter of the traffic, and nobody waits for it.
+            sent = (torch.from_numpy(v).pin_memory() for v in (images, alphas, behind))
+            composited = over(*(v.to(self._device, non_blocking=True) for v in sent))
+        return Frames(*(v.unflatten(0, rows.shape) for v in composited))
 
     def close(self) -> None:
         """End the threads and drop the frames; also done when the feed is garbage-collected."""
@@ -194,6 +206,17 @@ def composite(
 ) -> Float[np.ndarray, "H W 3"]:
     """One frame over a background, RGB 0..1."""
     return _composite(image[None], alpha[None], np.asarray(background, np.float32)[None])[0][0]
+
+
+def over(
+    images: UInt8[Tensor, "N H W 3"],
+    alphas: UInt8[Tensor, "N H W"],
+    backgrounds: Float[Tensor, "N 3"],
+) -> tuple[Float[Tensor, "N H W 3"], Float[Tensor, "N H W 1"]]:
+    """Frames over their backgrounds, RGB 0..1, and their coverage: `composite` on any device."""
+    covers = alphas[..., None] / 255
+    below = backgrounds[:, None, None]
+    return below + covers * (images / 255 - below), covers
 
 
 @njit(parallel=True, cache=True)

@@ -16,10 +16,10 @@ from avatar.render import RenderOutput
 
 
 class Objective(NamedTuple):
-    """The loss, and for the log each term as it enters the sum."""
+    """The loss, and for the log each term as it enters the sum, on the device."""
 
     loss: Float[Tensor, ""]
-    values: dict[str, float]
+    values: dict[str, Float[Tensor, ""]]
 
 
 def objective(
@@ -59,7 +59,6 @@ def objective(
     if colors is not None:
         terms["camera_colors"] = weights.camera_colors * camera_colors.distance(colors)
     loss = torch.stack([seen.loss, *terms.values()]).sum()
-    values = {"loss": loss.item(), "l1": seen.l1, "ssim": seen.ssim}
-    values |= {name: term.item() for name, term in terms.items()}
-    values |= {"error": seen.squared_error, "visible": float(visible.sum())}
-    return Objective(loss, values)
+    values = {"loss": loss, "l1": seen.l1, "ssim": seen.ssim} | terms
+    values |= {"error": seen.squared_error, "visible": visible.float().sum()}
+    return Objective(loss, {name: value.detach() for name, value in values.items()})

@@ -11,12 +11,15 @@ from avatar.losses.ssim import FusedAppearance, ssim_map
 
 
 class Appearance(NamedTuple):
-    """The loss on the images, and without gradients what it is made of."""
+    """The loss on the images, and without gradients what it is made of.
+
+    All stay on the device: reading a number there waits for everything before it.
+    """
 
     loss: Float[Tensor, ""]
-    l1: float
-    ssim: float
-    squared_error: float
+    l1: Float[Tensor, ""]
+    ssim: Float[Tensor, ""]
+    squared_error: Float[Tensor, ""]
 
 
 def appearance(
@@ -33,13 +36,13 @@ def appearance(
     """
     if image.device.type == "cpu" and image.dtype == torch.float32:
         loss, means = FusedAppearance.apply(image, truth, ssim_weight)
-        similarity, absolute, squared = means.tolist()
+        similarity, absolute, squared = means.unbind()
         return Appearance(loss, absolute, similarity, squared)
     difference = image - truth.detach()
     absolute, similarity = difference.abs().mean(), ssim_map(image, truth.detach()).mean()
     loss = (1 - ssim_weight) * absolute + ssim_weight * (1 - similarity)
     squared = difference.detach().square().mean()
-    return Appearance(loss, absolute.item(), similarity.item(), squared.item())
+    return Appearance(loss, absolute.detach(), similarity.detach(), squared)
 
 
 def position_loss(

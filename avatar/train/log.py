@@ -6,6 +6,10 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 EVERY = 200  # images that one row averages
 
 
@@ -27,25 +31,26 @@ class TrainLog:
 
     Attributes:
         rows: finished rows.
-        sums: of every term over the images since the last row, each image counting once.
+        sums: of every term over the images since the last row, each image counting once; where
+            training runs, since reading them there would hold up every step.
         written: images when the last row was finished.
     """
 
     rows: list[LogRow] = field(default_factory=list)
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Tensor] = field(default_factory=dict)
     written: int = 0
 
-    def note(self, values: dict[str, float], images: int) -> None:
+    def note(self, values: dict[str, Float[Tensor, ""]], images: int) -> None:
         """Add a step over so many images: `loss`, `error` (mean square), and its terms."""
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * images
+            self.sums[name] = self.sums.get(name, 0.0) + value.double() * images
 
     def write(self, step: int, images: int, gaussians: int, last: bool) -> bool:
         """Finish a row if it is due, or the run's last; returns whether it did."""
         count = images - self.written
         if count == 0 or (count < EVERY and not last):
             return False
-        mean = {name: value / count for name, value in self.sums.items()}
+        mean = {name: float(value) / count for name, value in self.sums.items()}
         psnr = _psnr(mean.pop("error"))
         self.rows.append(LogRow(step, images, mean.pop("loss"), mean, psnr, gaussians))
         self.sums, self.written = {}, images
@@ -62,16 +67,21 @@ class TrainLog:
         if images == self.written:
             return None
         count = images - self.written
-        return self.sums["loss"] / count, _psnr(self.sums["error"] / count)
+        return float(self.sums["loss"]) / count, _psnr(float(self.sums["error"]) / count)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, from which `from_json` builds the same log, bit for bit."""
-        return asdict(self)
+        sums = {name: float(value) for name, value in self.sums.items()}
+        return {"rows": [asdict(row) for row in self.rows], "sums": sums, "written": self.written}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "TrainLog":
-        """The log that `to_json` described."""
-        return cls([LogRow(**row) for row in value["rows"]], value["sums"], value["written"])
+    def from_json(cls, value: dict[str, Any], device: torch.device | str = "cpu") -> "TrainLog":
+        """The log that `to_json` described; its sums on a device."""
+        sums = {
+            name: torch.tensor(total, dtype=torch.float64, device=device)
+            for name, total in value["sums"].items()
+        }
+        return cls([LogRow(**row) for row in value["rows"]], sums, value["written"])
 
     def table(self, first: int = 0) -> str:
         """`train_log.csv`: step, images, loss, its terms, psnr, gaussians.

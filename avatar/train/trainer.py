@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
-from avatar.data.frames import FrameFeed, FrameOrder, Frames, camera_tensors
+from avatar.data.frames import FrameFeed, FrameOrder, camera_tensors
 from avatar.gaussians import camera_colors
 from avatar.gaussians.avatar_file import Avatar
 from avatar.gaussians.basis import ExpressionSpace
@@ -166,8 +166,7 @@ class Trainer:
         optimiser.schedule(self.images / preset.images)
         behind = self._backgrounds(rows.shape)
         shrink = self._current_shrink()
-        frames = self._feed_at(shrink).at(self.step, behind)
-        truth = Frames(*(value.to(self._device) for value in frames))
+        truth = self._feed_at(shrink).at(self.step, behind)
         backgrounds = self._on_device(behind)
         output = self._render(rows, backgrounds, shrink)
         colors = optimiser.camera_colors
@@ -176,7 +175,6 @@ class Trainer:
         found = objective(
             preset.loss, output, truth, backgrounds, self.gaussians, colors, self._lpips
         )
-        self._check_finite(found.values)
         self.log.note(found.values, rows.size)
         found.loss.backward()
         self._density.observe(output, self.images)
@@ -223,7 +221,9 @@ class Trainer:
         if self._feed is None or shrink != self._shrink:
             self._close_feed()
             self._shrink = shrink
-            self._feed = FrameFeed(self._dataset, self._order, self._preset.cache_mib, shrink)
+            self._feed = FrameFeed(
+                self._dataset, self._order, self._preset.cache_mib, shrink, self._device
+            )
         return self._feed
 
     def _close_feed(self) -> None:
@@ -275,12 +275,7 @@ class Trainer:
             holder.restore(values)
         self.step, self.images = snapshot.numbers["step"], snapshot.numbers["images"]
         self.seconds = snapshot.seconds
-        self.log = TrainLog.from_json(snapshot.numbers["log"])
-
-    def _check_finite(self, values: dict[str, float]) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(self._diverged(bad))
+        self.log = TrainLog.from_json(snapshot.numbers["log"], self._device)
 
     def _diverged(self, names: list[str]) -> str:
         return (
@@ -291,8 +286,13 @@ class Trainer:
     def _write_log(self) -> None:
         last = self.images >= self._preset.images
         images = self.images - self.log.written
-        written = self.log.write(self.step, self.images, len(self.gaussians), last)
-        if written and self.log.rows[-1].terms["visible"] == 0:
+        if not self.log.write(self.step, self.images, len(self.gaussians), last):
+            return
+        row = self.log.rows[-1]
+        values = {"loss": row.loss, **row.terms}
+        if bad := [name for name, value in values.items() if not math.isfinite(value)]:
+            raise UserError(self._diverged(bad))
+        if row.terms["visible"] == 0:
             raise UserError(
                 f"nothing was visible in the last {images} of {self.images} images: no Gaussian "
                 "lies in any camera's view: look at the track's overlay, and at K and viewmat of "

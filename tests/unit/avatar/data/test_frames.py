@@ -18,7 +18,7 @@ import torch
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from avatar.data.dataset import Dataset
-from avatar.data.frames import AHEAD, FrameFeed, FrameOrder, camera_tensors, composite
+from avatar.data.frames import AHEAD, FrameFeed, FrameOrder, camera_tensors, composite, over
 from avatar.data.layout import ALPHA, IMAGE, TRAIN
 from tests.rigs import toy_rig
 from tests.scenes import ring_of_cameras, write_scene
@@ -128,6 +128,30 @@ def test_compositing_by_hand() -> None:
     alpha = np.full((1, 1), 51, np.uint8)  # a fifth
     got = composite(image, alpha, np.array([0.0, 0.5, 1.0], np.float32))
     assert got[0, 0].tolist() == pytest.approx([0.2, 0.6, 1.0])
+
+
+def test_any_device_composites_as_the_cpu_does() -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (2, 9, 7, 3), np.uint8)
+    alphas = random.integers(0, 256, (2, 9, 7), np.uint8)
+    behind = random.random((2, 3), np.float32)
+    got, covers = over(*(torch.from_numpy(v) for v in (images, alphas, behind)))
+    for place, image in enumerate(got):
+        expected = composite(images[place], alphas[place], behind[place])
+        np.testing.assert_allclose(image.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(covers[..., 0].numpy(), alphas / 255, atol=1e-7)
+
+
+@pytest.mark.gpu
+def test_frames_for_a_gpu_are_there_and_the_same() -> None:
+    source = _memory(cameras=4, steps=6)
+    order = FrameOrder(source, np.arange(24), 2, 2, seed=0)
+    here, there = (FrameFeed(source, order, 0, 1, device) for device in ("cpu", "cuda"))
+    for step in range(3):
+        pairs = zip(here.at(step, _behind(step)), there.at(step, _behind(step)), strict=True)
+        for ours, theirs in pairs:
+            assert theirs.device.type == "cuda"
+            torch.testing.assert_close(theirs.cpu(), ours, atol=1e-6, rtol=0)
 
 
 def _feed(source: Memory | Dataset, budget_mib: int = 0, shrink: int = 1) -> FrameFeed:
