@@ -2,8 +2,9 @@
 
 Reads the finished subjects of `benchmarks.holdout` in `results/holdout/`. Of each, at most 40
 frames, evenly spread over those of the protocol `head`, are rendered and compared under
-`self_reenactment`, `head` and `neck_line`. With `--pictures`, what was compared is also written as
-pictures, truth beside render: look at them before you use a figure.
+`self_reenactment`, `head` and `neck_line`; of avatars without torso, under `head`. With
+`--pictures`, what was compared is also written as pictures, truth beside render: look at them
+before you use a figure.
 """
 
 import argparse
@@ -89,21 +90,23 @@ def of_subject(home: Path, rig: HeadRig, pictures: Path | None) -> list[object]:
     avatar = load_avatar(home / "avatar", rig)
     with Dataset(home / "dataset.h5") as dataset:
         rows = evenly_spread(protocol_rows(dataset, "head"), FRAMES)
-        found = [measure(avatar, rig, dataset, rows, name) for name in COMPARED]
+        found = {
+            name: measure(avatar, rig, dataset, rows, name)
+            for name in COMPARED
+            if PROTOCOLS[name].fits(avatar.torso)
+        }
     if pictures is not None:
-        columns = [np.concatenate(shown) for _, shown in found]
+        columns = [np.concatenate(shown) for _, shown in found.values()]
         pictures.mkdir(parents=True, exist_ok=True)
         sheet = cv2.cvtColor(np.concatenate(columns, 1), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(pictures / f"{home.name}.png"), sheet)
-    figures = [figure for figure, _ in found]
-    return [
-        home.name,
-        len(rows),
-        *(f"{figure.psnr:.2f}" for figure in figures),
-        *(f"{figure.mask_psnr:.2f}" for figure in figures),
-        *(f"{figure.ssim:.3f}" for figure in figures),
-        *(f"{figure.share:.0f}" for figure in figures),
+    formats = {"psnr": ".2f", "mask_psnr": ".2f", "ssim": ".3f", "share": ".0f"}
+    cells = [
+        format(getattr(found[name][0], figure), kind) if name in found else ""
+        for figure, kind in formats.items()
+        for name in COMPARED
     ]
+    return [home.name, len(rows), *cells]
 
 
 def main() -> None:

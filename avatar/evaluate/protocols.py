@@ -47,6 +47,10 @@ class Protocol(Definition):
     background: float | None = None
     refined: bool = False
 
+    def fits(self, torso: bool) -> bool:
+        """Whether an avatar that was trained with, or without, its torso is measured so."""
+        return torso or self.part == "head"
+
     def grey(self, background: float) -> float:
         """The grey level behind truth and render; the argument is that of the settings."""
         return background if self.background is None else self.background

@@ -75,7 +75,7 @@ def evaluate(
             for name, protocol in PROTOCOLS.items()
             if len(protocol_rows(dataset, name))
             and (settings.refined or not protocol.refined)
-            and (avatar.torso or protocol.part == "head")
+            and protocol.fits(avatar.torso)
         ]
         if not measured:
             raise UserError(f"{home / 'dataset.h5'} holds out no timestep: set pack.split")

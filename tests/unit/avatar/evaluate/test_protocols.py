@@ -22,3 +22,8 @@ def test_the_page_defines_every_protocol() -> None:
     page = (Path(__file__).resolve().parents[4] / "docs/protocols.md").read_text(encoding="utf-8")
     for p in (*PROTOCOLS.values(), CROSS_REENACTMENT):
         assert f"| `{p.name}` | {p.frames} | {p.pixels} | {p.parameters} |" in page
+
+
+def test_without_torso_only_heads_are_measured() -> None:
+    assert all(p.fits(torso=True) for p in PROTOCOLS.values())
+    assert [name for name, p in PROTOCOLS.items() if p.fits(torso=False)] == ["head"]

@@ -1,3 +1,4 @@
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ def test_tables_made_again_have_the_same_bytes(tmp_path: Path) -> None:
         for suffix in ("csv", "md", "tex", "html")
     } | {"cross_reenactment.csv"}
     assert _run(tmp_path) == 0
+    assert gc.isenabled()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
     for suffix in ("md", "tex", "html"):
         assert b"no face" in first[f"metrics.{suffix}"]
