@@ -173,6 +173,8 @@ def _part(values: dict[str, Any], stage: str) -> dict[str, Any]:
 
 def _rig(name: Any) -> str:
     """A rig that can be made, or whose file is there."""
+    if name in RIGS:
+        return str(name)
     known = [*RIGS, *sorted(path.stem for path in (RESULTS / "rigs").glob("*.npz"))]
     if name in known:
         return str(name)

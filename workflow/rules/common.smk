@@ -196,6 +196,7 @@ def page(path, caption, category, label):
     return [flagged] if path.exists() else []
 
 
+@cache
 def report_of(subject):
     """Input: the report of a subject, for `snakemake --report`."""
     return page(RESULTS / subject / "report.html", "subject", "Subjects", subject)
