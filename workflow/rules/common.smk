@@ -12,6 +12,7 @@ from pathlib import Path
 from snakemake.cli import get_argument_parser
 from snakemake.jobs import Job
 from snakemake.logging import logger
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from avatar.base import made, names
 from avatar.base.errors import UserError
@@ -293,6 +294,16 @@ def follow_attempts():
     ATTEMPTS.retries = workflow.execution_settings.retries
     logger.addHandler(ATTEMPTS)
     Job.restart_times = property(restart_times)
+
+
+def keep_asking():
+    """Have the executor ask for finished jobs as often as the profile's
+    `seconds-between-status-checks`: Slurm's would ask ever less often while none has finished.
+    """
+    interval = RemoteExecutor.next_seconds_between_status_checks
+    RemoteExecutor.next_seconds_between_status_checks = interval.setter(
+        lambda executor, seconds: None
+    )
 
 
 def owner_of(job):
