@@ -86,15 +86,24 @@ def plan(subjects: int) -> tuple[Cost, Cost]:
         return measure(project, *dry), measure(project, *dry[:2], *dry[4:], "subject_0000")
 
 
+def replace_stages(project: Path, also: str = "") -> None:
+    """Let stages only make their stamps.
+
+    Args:
+        also: a command that each runs in the end.
+    """
+    stub = project / "stub.sh"
+    stub.write_text(STUB + also)
+    stub.chmod(0o755)
+    with open(project / "workflow/Snakefile", "a", encoding="utf-8") as snakefile:
+        snakefile.write(f'\n\nshell.prefix(prefix("{stub}"))\n')
+
+
 def work() -> tuple[int, float]:
     """How many jobs were run, and the wall time that each took; the stages do nothing."""
     with tempfile.TemporaryDirectory() as name:
         project = make_project(Path(name), WORKED)
-        stub = project / "stub.sh"
-        stub.write_text(STUB)
-        stub.chmod(0o755)
-        with open(project / "workflow/Snakefile", "a", encoding="utf-8") as snakefile:
-            snakefile.write(f'\n\nshell.prefix(prefix("{stub}"))\n')
+        replace_stages(project)
         planned = measure(project, SNAKEMAKE, "-n", "--cores", "1")
         done = measure(project, SNAKEMAKE, "--cores", "1")
         jobs = len(list(project.glob("results/*/made/*.json")))

@@ -264,6 +264,7 @@ def minutes_of(stage):
     return with_signature(lambda wildcards: asked(wildcards.subject, stage)[1])
 
 
+@with_signature
 def cores_of_a_job(wildcards):
     """Threads of a stage that scales: subjects side by side share this machine's cores. On a
     cluster two, or what `set-threads` says."""
