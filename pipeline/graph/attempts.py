@@ -117,10 +117,10 @@ class Attempts(logging.Handler):
         job, home = self._job(subject, stage), self._results / subject
         report = self._reports.pop(jobid, Report())
         state = report.state
-        since, job.ended = job.ended, time.time()
-        record = read_record(home, stage, since)
+        record = read_record(home, stage, job.ended)
         if record is None and stage in made.STAGES:
-            self._leave(home, stage, _cause(report, state) or error_in_log(log, since))
+            self._leave(home, stage, _cause(report, state) or error_in_log(log, job.ended))
+        job.ended = time.time()  # later than what is left here: it is not of the next attempt
         progress = self._progress(subject, stage)
         advanced = any(images > job.progress.get(run, 0) for run, images in progress.items())
         job.progress = progress

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.cluster.conftest import SUBJECT, Controller
+from tests.cluster.conftest import SUBJECT, Start
 from tests.cluster.toy_slurm import ToySlurm
 
 
-def test_the_good_ones_end_beside_a_bad_one(slurm: ToySlurm, packed: Path) -> None:
+def test_the_good_ones_end_beside_a_bad_one(slurm: ToySlurm, packed: Path, start: Start) -> None:
     (packed / "captures/bad.mp4").write_text("this is no video")
     shutil.copytree(packed / f"captures/{SUBJECT}", packed / "captures/other")
-    run = Controller(packed, "--profile", "slurm", "--keep-going")
+    run = start(packed, "--profile", "slurm", "--keep-going")
     assert run.wait() == 1
     assert run.last_line.startswith("bad/ingest: ")
     states = [job["state"] for job in slurm.of_rule("ingest")]

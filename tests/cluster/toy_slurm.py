@@ -16,7 +16,6 @@ Tracker = Literal["linuxproc", "cgroup"]
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "srun")
 NODES = ("n1", "n2", "n3")
 HOME = Path("/etc/slurm")  # the job's own srun looks for its configuration here and nowhere else
-ENDED = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "OUT_OF_MEMORY", "NODE_FAIL"}
 
 _CONFIG = """
 ClusterName=toy
@@ -25,7 +24,7 @@ SlurmctldPort=16817
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={home}/run/munge.socket
+AuthInfo=socket={home}/run/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation={home}/state
 SlurmdSpoolDir={home}/spool/%n
@@ -106,6 +105,8 @@ class ToySlurm:
         Args:
             gpus: whether every node has a device that Slurm calls a GPU.
         """
+        if (HOME / "slurm.conf").is_symlink():  # of tests that were killed
+            _end_daemons((HOME / "slurm.conf").readlink().parents[1])
         self.home = home
         self._first = 1
         for name in ("etc", "run", "log", "state", *(f"spool/{node}" for node in NODES)):
@@ -159,18 +160,18 @@ class ToySlurm:
         _run("slurmd", "-N", node)
 
     def kill_node(self, node: str) -> None:
-        """Kill the daemon of a node, and what runs there, as a power failure does."""
+        """Kill the daemons of a node, and what runs there, as a power failure does."""
+        _end(self.home, f"slurmd-{node}", signal.SIGKILL)
         for job in self.jobs():
-            if job["nodes"] == node:
-                for process in self.processes(job["job_id"]):
+            if job["nodes"] == node and job["state"] == "RUNNING":
+                for process in [*_step_daemons(job["job_id"]), *self.processes(job["job_id"])]:
                     _kill(process, signal.SIGKILL)
-        self._end(f"slurmd-{node}", signal.SIGKILL)
 
     def reset(self) -> None:
         """Cancel every job, have all nodes ready, and forget the jobs so far."""
         self.cancel_all()
-        for node, state in self.states().items():
-            if not state.startswith("idle"):
+        for node in NODES:
+            if not (self.home / f"run/slurmd-{node}.pid").exists():
                 self.start_node(node)
         wait_for(lambda: self.states() == dict.fromkeys(NODES, "idle"), 60, "idle nodes")
         self._first = 1 + max((int(job["job_id"]) for job in self._all_jobs()), default=0)
@@ -179,8 +180,7 @@ class ToySlurm:
         """Cancel every job, end all daemons and remove the links."""
         with suppress(Exception):  # a controller that does not answer
             self.cancel_all()
-        for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"):
-            self._end(name, signal.SIGTERM)
+        _end_daemons(self.home)
         for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
             (HOME / name).unlink(missing_ok=True)
 
@@ -195,17 +195,12 @@ class ToySlurm:
 
     def cancel_all(self) -> None:
         """Cancel every job and wait until none runs."""
-        _run("scancel", "--user=root")
+        self.command("scancel", "--user=root")
         wait_for(lambda: not _run("squeue", "--noheader").strip(), 30, "the end of all jobs")
 
-    def _end(self, name: str, signum: int) -> None:
-        path = self.home / "run" / f"{name}.pid"
-        if not path.exists():
-            return
-        process = int(path.read_text())
-        _kill(process, signum)
-        wait_for(lambda: not Path(f"/proc/{process}").exists(), 20, f"the end of {name}")
-        path.unlink(missing_ok=True)
+    def command(self, *words: str) -> str:
+        """The output of one of Slurm's programs, which has to succeed."""
+        return _run(*words)
 
     def states(self) -> dict[str, str]:
         """Node to its state."""
@@ -232,16 +227,20 @@ class ToySlurm:
         """The jobs of a rule, in the order of their submission."""
         return [job for job in self.jobs() if job["rule"] == rule]
 
-    def processes(self, job_id: str) -> list[int]:
-        """Numbers of a job's processes: those that have its number in their environment."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                entries = path.read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if f"SLURM_JOB_ID={job_id}".encode() in entries:
-                found.append(int(path.parent.name))
+    def has(self, rule: str, number: int) -> bool:
+        """Whether so many jobs of a rule were submitted."""
+        return len(self.of_rule(rule)) == number
+
+    def processes(self, job_id: str, module: str = "") -> list[int]:
+        """Numbers of a job's processes, or only of those that run a Python module.
+
+        Its processes are those that have its number in their environment.
+        """
+        number = f"SLURM_JOB_ID={job_id}".encode()
+        found = _processes("environ", lambda entries: number in entries)
+        if module:
+            running = _processes("cmdline", lambda words: module.encode() in words)
+            found = [process for process in found if process in running]
         return found
 
 
@@ -252,6 +251,36 @@ def wait_for(what: Callable[[], object], seconds: float, name: str) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"waited {seconds:.0f} s for {name}")
         time.sleep(0.5)
+
+
+def _end_daemons(home: Path) -> None:
+    for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"):
+        _end(home, name, signal.SIGTERM)
+
+
+def _end(home: Path, daemon: str, signum: int) -> None:
+    path = home / "run" / f"{daemon}.pid"
+    if path.exists():
+        process = int(path.read_text())
+        _kill(process, signum)
+        wait_for(lambda: not Path(f"/proc/{process}").exists(), 20, f"the end of {daemon}")
+        path.unlink(missing_ok=True)
+
+
+def _step_daemons(job_id: str) -> list[int]:
+    """Slurm's own processes of a job."""
+    title = f"slurmstepd: [{job_id}.".encode()
+    return _processes("cmdline", lambda words: words[0].startswith(title))
+
+
+def _processes(file: str, holds: Callable[[list[bytes]], bool]) -> list[int]:
+    """Numbers of the processes of which something holds for the words of a file in /proc."""
+    found = []
+    for path in Path("/proc").glob(f"[0-9]*/{file}"):
+        with suppress(OSError):
+            if holds(path.read_bytes().split(b"\0")):
+                found.append(int(path.parent.name))
+    return found
 
 
 def _kill(process: int, signum: int) -> None:

@@ -96,6 +96,13 @@ def test_a_stage_that_was_killed_for_its_memory_is_found_in_slurms_log(
     assert attempts.scale("anna", "train") == (2, 1)
 
 
+def test_the_last_attempt_has_the_cause(tmp_path: Path, attempts: Attempts) -> None:
+    """Though the stage did not begin, which clears what the attempt before has left."""
+    attempts.ended("anna", "train", LOG, reported(attempts, "CANCELLED"))
+    attempts.ended("anna", "train", LOG, reported(attempts, "NODE_FAIL"))
+    assert left(tmp_path, "train").startswith("node failure: job 12 was lost")
+
+
 def test_a_job_that_was_refused_is_told_what_to_set(tmp_path: Path, attempts: Attempts) -> None:
     message = (
         "SLURM sbatch failed. The error message was 'sbatch: error: Invalid generic resource "
