@@ -25,7 +25,7 @@ from tests.workflow.conftest import ROOT
 
 SUBJECT = "subject_042"
 TRAINING = "avatar.train"  # the module that a training's processes run
-LIMIT = 300  # seconds of a run of Snakemake
+LIMIT = 600  # seconds of a run of Snakemake
 # Settings with which a subject takes less than a minute of computing.
 SMALL = {
     "pack": {"gate": "warn"},  # so few timesteps move too fast for the gate
@@ -216,11 +216,9 @@ def _packed(fresh: Callable[[], Path]) -> Path:
     project = fresh()
     local = Controller(project, SUBJECT, "--cores", "1", "--until", "refine")
     assert local.wait() == 0, local.text
-    # The tests do not wait for the first look at a job as long as a lab does.
+    # The tests do not wait as long as a lab does for a look at the jobs.
     profile = project / "profiles/slurm/config.yaml"
-    profile.write_text(
-        profile.read_text().replace("before-status-checks: 10", "before-status-checks: 2")
-    )
+    profile.write_text(profile.read_text().replace("status-checks: 10", "status-checks: 2"))
     return project
 
 

@@ -102,10 +102,10 @@ def test_a_node_fails(slurm: ToySlurm, long: Path, start: Start, undisturbed: Un
 
 
 def test_five_in_a_row(slurm: ToySlurm, long: Path, start: Start, undisturbed: Undisturbed) -> None:
-    train_long(long, LONGER)
+    train_long(long, 2 * LONG)
     run = start(long, *RUN, "--retries", "1")  # of faults; the second would end it
     for how in (kill, requeue, cancel, requeue, requeue):
         interrupt(slurm, long, how)
     assert run.wait() == 0, run.text
     assert states(slurm) == ["FAILED", "CANCELLED", "COMPLETED"]
-    assert bits(long) == undisturbed(LONGER)
+    assert bits(long) == undisturbed(2 * LONG)
