@@ -219,7 +219,9 @@ def gpus(jobs: list[Asked], nodes: list[Nodes]) -> Finding:
                 f"{job.stage} asks for {job.gres} in partition {job.partition or 'default'}, "
                 f"whose nodes have {has}"
             )
-            remedy = f"change gres in {PLACE}; without GPUs: `refine: &gpu {{}}`, see docs/slurm.md"
+            remedy = (
+                f"change gres in {PLACE}; without GPUs: remove set-resources, see docs/slurm.md"
+            )
             return Finding("slurm GPUs", "fail", detail, remedy)
     return Finding("slurm GPUs", "ok", ", ".join(sorted({job.gres for job in wanted})))
 

@@ -31,3 +31,9 @@ def snakemake(project: Path) -> Run:
         )  # fmt: skip
 
     return run
+
+
+def without_gpus(profile: str) -> str:
+    """The profile's text as the documentation has it for a lab without GPUs."""
+    before, after = profile.split("set-resources:\n")
+    return before + after[after.index("# Beside a GPU") :]

@@ -6,6 +6,7 @@ import pytest
 from pipeline.doctor import slurm
 from pipeline.doctor.__main__ import ROOT
 from pipeline.doctor.finding import Finding
+from tests.workflow.conftest import without_gpus
 
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 
@@ -53,7 +54,7 @@ def test_without_slurm(path: Path, tmp_path: Path) -> None:
 def test_a_cluster_without_gpus_is_named_before_anything_is_submitted(
     cluster, tmp_path: Path
 ) -> None:
-    """And with the one line that the documentation gives, it is well."""
+    """And without the lines that the documentation names, it is well."""
     found = by_name(slurm.examine(PROFILE, tmp_path / "results"))
     assert found["slurm queries"].detail.startswith("accounting is off")
     assert found["slurm GPUs"].status == "fail"
@@ -62,13 +63,7 @@ def test_a_cluster_without_gpus_is_named_before_anything_is_submitted(
     )
     assert "slurm job" not in found
     without = tmp_path / "config.yaml"
-    text = PROFILE.read_text().replace(
-        """refine: &gpu
-    gres: "'gpu:1'"
-""",
-        "refine: &gpu {}\n",
-    )
-    without.write_text(text)
+    without.write_text(without_gpus(PROFILE.read_text()))
     found = by_name(slurm.examine(without, tmp_path / "results"))
     assert found["slurm GPUs"].status == "ok"
     assert found["slurm limits"].status == "ok"
