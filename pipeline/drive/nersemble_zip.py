@@ -9,7 +9,6 @@ before white, in the four sequences that the benchmark holds out, driven by thei
 describes the settings to train with, and what is not known of the benchmark.
 """
 
-import os
 import sys
 import tempfile
 import zipfile
@@ -23,6 +22,7 @@ import torch
 import avatar
 from avatar.animate.loaded import WHITE, HeadAvatar
 from avatar.base import cli, files
+from avatar.base.cores import cores
 from avatar.base.errors import UserError
 from avatar.data.cameras import Cameras
 from avatar.data.frames import camera_tensors
@@ -151,7 +151,7 @@ def write_zip(captures: Path, results: Path, path: Path) -> None:
 
 def _frames(person: Person, driven: RigParams, serial: str) -> Iterator[output.Frame]:
     device = person.of.avatar.gaussians.binding.device
-    threads = 1 if device.type == "cuda" else len(os.sched_getaffinity(0))
+    threads = 1 if device.type == "cuda" else cores()
     views = person.views(serial, len(driven))
     return output.each(person.of.mapped(driven, views, WHITE, output.opaque, threads))
 
