@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -7,17 +8,23 @@ import pytest
 from pipeline.common.parallel import threaded
 
 
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
 def test_results_come_in_the_order_of_the_jobs() -> None:
     def work(job: int) -> int:
         time.sleep(0.002 * (5 - job % 5))  # later jobs end first
         return job * job
 
-    assert list(threaded(work, range(20), threads=4)) == [k * k for k in range(20)]
+    assert list(threaded(work, range(20))) == [k * k for k in range(20)]
     assert list(threaded(work, [])) == []
 
 
 def test_few_jobs_are_in_flight() -> None:
-    """The jobs are taken in the caller's thread, at most 2 * threads + 1 before a result."""
+    """The jobs are taken in the caller's thread, at most five before a result."""
     taken: list[int] = []
 
     def jobs() -> Iterator[int]:
@@ -26,7 +33,7 @@ def test_few_jobs_are_in_flight() -> None:
             taken.append(k)
             yield k
 
-    results = threaded(lambda job: job, jobs(), threads=2)
+    results = threaded(lambda job: job, jobs())
     assert next(results) == 0
     assert len(taken) == 5
     assert list(results) == list(range(1, 20))

@@ -41,7 +41,7 @@ def test_fresh_faces_are_met_more_closely(anny_rig: HeadRig, part: str):
     assert anny_rig.landmarks is not None
     palette = painted_face.Palette(freckles=0.0, clothed=False)
     texture = painted_face.texture(anny_head.load_head(), 512, palette)
-    sample = detector_response.draw(anny_rig, texture, 60, seed=5)
+    sample = detector_response.draw(anny_rig, texture, 120, seed=5)
     learnt = anny_rig.landmarks.response.double().numpy()
     expected = np.einsum("nij,ljk,nk->nli", sample.turns[:, :2], learnt, sample.coefficients)
     corners = anny_rig.faces[anny_rig.landmarks.faces]

@@ -11,6 +11,7 @@ from pipeline.track.evidence import intrinsics_check
 from pipeline.track.solve.model import LandmarkModel
 from pipeline.track.solve.observations import Observations
 from tests.unit.pipeline.track.evidence.arc import NAMES, some
+from tests.unit.pipeline.track.evidence.conftest import head
 
 ALL, PAIR, THREE = [*range(8)], [3, 4], [2, 3, 5]
 FACTORS = {
@@ -53,12 +54,20 @@ def _factor(message: str) -> float:
     return float(re.search(r"about (\S+) times", message)[1])
 
 
-@pytest.mark.parametrize("cameras", [ALL, PAIR, THREE])
+@pytest.mark.parametrize("cameras", [ALL, THREE])
 def test_a_right_K_passes(seen, cameras: list[int]) -> None:
     """Also of a head that is 13 % larger than the mean one."""
     model, observed = seen
     given = some(observed, cameras)
     assert intrinsics_check.check(model, given, NAMES, np.zeros((len(cameras), 2))) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("cameras", [ALL, PAIR, THREE])
+def test_no_face_makes_a_right_K_an_error(anny_rig, cameras: list[int], seed: int) -> None:
+    """Two cameras of a long face may give a warning: it looks like another fy."""
+    model, observed = head(anny_rig, seed)
+    intrinsics_check.check(model, some(observed, cameras), NAMES, np.zeros((len(cameras), 2)))
 
 
 @pytest.mark.fault("H3")
