@@ -37,7 +37,8 @@ NOTHING = 100.0  # cost of a factor that leaves residuals that noise and another
 FLOOR = (0.005, 0.02)  # of the two residuals: noise of landmarks, and another face than the mean
 ONE_AXIS = 0.1  # cost of a factor on one axis only: pixels are mostly square, faces differ
 MEET, PROPORTION = 0.03, 0.15  # residuals, of a face's size, above which nothing is explained
-WARN, CERTAIN = 0.4, 1.5  # what a factor must lower the logarithm of the residuals by
+WARN, CERTAIN = 0.4, 0.75  # what a factor must lower the logarithm of the residuals by
+CERTAIN_OF_ALL = 1.5  # the same of all cameras: a long face or a large head gains up to 0.9
 ROUNDED = 0.15  # of the same: by how much a factor of 2 or 1/2 may be worse than the best
 
 
@@ -153,7 +154,7 @@ def check(
     mistake = find(poses, observed.Ks, observed.viewmats, origin)
     if mistake is None:
         return []
-    if mistake.gain > CERTAIN:
+    if mistake.gain > (CERTAIN if mistake.cameras else CERTAIN_OF_ALL):
         raise UserError(mistake.describe(names))
     return [mistake.describe(names)]
 
