@@ -25,8 +25,9 @@ from numba import njit
 from torch import Tensor
 
 from avatar.base.cores import cores
-from avatar.render import Backend, cpu_kernels, rasterize
+from avatar.render import Backend, Views, cpu_kernels, rasterize, reference
 from avatar.render.cpu import set_num_threads, warm_up
+from avatar.render.types import Splats
 from benchmarks import report
 
 FLOPS = 30 + 55  # of a live pair, forward and backward
@@ -58,10 +59,10 @@ SIZES = (
 )
 
 
-Splats = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # the first arguments of `rasterize`
+Scene = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # the first arguments of `rasterize`
 
 
-def make_scene(size: Size, degree: int | None) -> tuple[Splats, tuple[Tensor, Tensor]]:
+def make_scene(size: Size, degree: int | None) -> tuple[Scene, tuple[Tensor, Tensor]]:
     """Gaussians (all asking for gradients) on a unit sphere, and a camera 3.2 away from it."""
     generator = torch.Generator().manual_seed(0)
 
@@ -194,26 +195,14 @@ def _live_pairs(
 
 def live_pairs(size: Size) -> int:
     """How many pairs of a Gaussian and a pixel one image blends."""
-    (means, quats, scales, opacities, _), (viewmats, Ks) = make_scene(size, None)
-    with torch.no_grad():
-        points = means + viewmats[0, :3, 3]
-        w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
-        rotation = torch.stack(
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-             2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-             2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1
-        ).unflatten(-1, (3, 3))  # fmt: skip
-        focal, depth = Ks[0, 0, 0], points[:, 2:]
-        slope = points[:, :2] / depth
-        axes = torch.cat([torch.eye(2).expand(size.n, 2, 2), -slope[..., None]], -1)
-        spread = focal / depth[..., None] * axes @ (rotation * scales[:, None])
-        covariance = spread @ spread.mT + 0.3 * torch.eye(2)
-        centres = focal * slope + Ks[0, :2, 2]
-        reach = (2 * (255 * opacities[:, None]).log() * covariance.diagonal(0, -2, -1)).sqrt()
-        boxes = torch.stack([centres - reach, centres + reach], -1).flatten(1)
-        inverse = covariance.inverse().flatten(1)[:, [0, 1, 3]]
-        order = depth[:, 0].argsort(stable=True)
-    arrays = [v.detach().numpy() for v in (order, boxes, centres, inverse, opacities)]
+    gaussians, cameras = make_scene(size, None)
+    means, quats, scales, opacities, colors = (value.detach() for value in gaussians)
+    splats = Splats(means, quats, scales, opacities, colors)
+    seen = reference.project(splats, Views(*cameras, size.width, size.height))
+    centres, reach = seen.means2d[0], seen.extents[0]
+    boxes = torch.stack([centres - reach, centres + reach], -1).flatten(1)
+    order = seen.depths[0].argsort(stable=True)
+    arrays = [v.numpy() for v in (order, boxes, centres, seen.conics[0], opacities)]
     count: Any = _live_pairs
     return int(count(*arrays, np.ones((size.height, size.width))))
 

@@ -21,7 +21,7 @@ MIN_TRANSMITTANCE = 1e-4  # a pixel is finished before it would fall to this
 _TILE = 8  # px; small, so that few Gaussians of a tile miss most of its pixels
 
 
-class _Projected(NamedTuple):
+class Projected(NamedTuple):
     """Footprints of N Gaussians in C cameras."""
 
     means2d: Float[Tensor, "*batch C N 2"]
@@ -37,7 +37,7 @@ def rasterize(
     """See :func:`avatar.render.rasterize`; every output is differentiable."""
     batch, cameras = splats.means.shape[:-2], views.viewmats.shape[-3]
     opacities = splats.opacities.expand(*batch, -1)
-    projected = _project(splats._replace(opacities=opacities), views)
+    projected = project(splats._replace(opacities=opacities), views)
     rgb = _colors(splats, views.viewmats)
     if projected.means2d.requires_grad:
         projected.means2d.retain_grad()
@@ -45,7 +45,7 @@ def rasterize(
     flat = [x.flatten(0, len(batch)) for x in (*projected, rgb)]
     flat.append(opacities.unsqueeze(-2).expand(*batch, cameras, -1).flatten(0, len(batch)))
     images = [
-        _blend(_Projected(*one[:5]), one[5], one[6], (views.width, views.height))
+        _blend(Projected(*one[:5]), one[5], one[6], (views.width, views.height))
         for one in zip(*flat, strict=True)
     ]
     color, transmittance = (
@@ -57,7 +57,8 @@ def rasterize(
     return color, 1.0 - transmittance, {"means2d": projected.means2d, "radii": radii}
 
 
-def _project(splats: Splats, views: Views) -> _Projected:
+def project(splats: Splats, views: Views) -> Projected:
+    """The footprints of all Gaussians in all cameras."""
     viewmats, Ks, width, height = views
     opacities = splats.opacities
     turn, shift = viewmats[..., None, :3, :3], viewmats[..., None, :3, 3]
@@ -84,7 +85,7 @@ def _project(splats: Splats, views: Views) -> _Projected:
     radii, size = extents.ceil(), means2d.new_tensor([width, height])
     visible = visible & ((means2d + radii > 0) & (means2d - radii < size)).all(-1)
     means2d = torch.where(visible[..., None], means2d, torch.zeros_like(means2d))
-    return _Projected(means2d, conics, depths, extents, visible)
+    return Projected(means2d, conics, depths, extents, visible)
 
 
 def _jacobian(
@@ -162,7 +163,7 @@ def sh_basis(directions: Float[Tensor, "*batch 3"], degree: int) -> Float[Tensor
 
 
 def _blend(
-    projected: _Projected,
+    projected: Projected,
     rgb: Float[Tensor, "N 3"],
     opacities: Float[Tensor, "N"],
     size: tuple[int, int],

@@ -86,8 +86,8 @@ class Optimiser:
         fall = rates.final ** max(0.0, 2 * share - 1)
         for name, group in self._groups.items():
             group["lr"] = self._base[name] * fall
-        first, last = rates.means_first * self._means_unit, rates.means_last * self._means_unit
-        self.means_rate = first * (last / first) ** share
+        means = rates.means_first * (rates.means_last / rates.means_first) ** share
+        self.means_rate = means * self._means_unit
         self._groups["means_local"]["lr"] = self.means_rate
 
     def step(self) -> None:

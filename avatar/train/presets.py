@@ -69,6 +69,12 @@ class Rates:
     eps: Positive = 1e-15
 
 
+def _scaled(rates: Rates, factor: float) -> Rates:
+    """The same rates times a factor; what is no rate stays."""
+    others = {"final": rates.final, "eps": rates.eps}
+    return Rates(**{name: factor * value for name, value in asdict(rates).items()} | others)
+
+
 @dataclass(frozen=True)
 class RigTuning:
     """Learning rates of the rig parameters; 0 leaves one as given.
@@ -181,18 +187,7 @@ FAST = replace(
     sh_interval=1000,
     batch=replace(QUICK.batch, timesteps=4, views=4, coarse_images=0),
     start=replace(QUICK.start, color_frames=48),
-    rates=Rates(
-        means_first=2 * 6.8e-3,
-        means_last=2 * 8.5e-5,
-        sh_dc=2 * 0.01,
-        sh_rest=2 * 1.25e-4,
-        opacities=2 * 0.05,
-        scales=2 * 0.017,
-        quats=2 * 1e-3,
-        basis_means=2 * 3e-4,
-        basis_colors=2 * 3e-4,
-        final=0.1,
-    ),
+    rates=_scaled(QUICK.rates, 2.0),
     density=replace(QUICK.density, interval=2000, last=42_000, most=80_000),
 )
 PRESETS = {preset.name: preset for preset in (PAPER, FAST, QUICK)}

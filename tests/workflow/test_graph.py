@@ -70,6 +70,10 @@ def test_subjects_side_by_side_share_the_cores(snakemake: Run, project: Path) ->
     for targets, expected in (([], "2"), (["one"], "8"), (["one", "two"], "4")):
         planned = snakemake("-n", "--cores", "8", *targets).stdout
         assert set(re.findall(r"threads: (\d+)", planned)) == {expected}
+    for name in ("two", "three"):
+        (project / f"captures/{name}.mp4").unlink()
+    alone = snakemake("-n", "--cores", "8").stdout  # the demo is not asked for
+    assert set(re.findall(r"threads: (\d+)", alone)) == {"8"}
 
 
 @pytest.mark.parametrize("target", ["a;touch X", "../x", "$(touch X)"])

@@ -271,14 +271,15 @@ def cores_of_a_job(wildcards):
     cores = workflow.resource_settings.cores  # None with a cluster's executor
     if not workflow.is_main_process or not cores:
         return 2
-    return max(2, cores // len(asked_subjects()))
+    return max(2, cores // max(1, len(asked_subjects())))
 
 
 @cache
 def asked_subjects():
     """The subjects named on the command line; all where none is."""
     arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
-    return [s for s in SUBJECTS if s in arguments.targets] or list(SUBJECTS)
+    named = [s for s in SUBJECTS if s in arguments.targets]
+    return named or [s for s in SUBJECTS if s != DEMO]
 
 
 def follow_attempts():

@@ -150,7 +150,7 @@ def test_projection_is_gsplats():
         means, covars, *views
     )
     opaque = torch.ones(200, dtype=torch.float64)
-    ours = reference._project(Splats(*gaussians, opaque, scene["colors"]), views)
+    ours = reference.project(Splats(*gaussians, opaque, scene["colors"]), views)
     seen = ours.visible
     assert 20 < seen.sum() < 180
     assert torch.equal(seen, (radii > 0).all(-1))
