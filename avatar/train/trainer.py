@@ -260,7 +260,12 @@ class Trainer:
         if bad:
             raise UserError(self._diverged(bad))
         tensors |= {f"density.{k}": v for k, v in self._density.tensors().items()}
-        numbers = {"step": self.step, "images": self.images, "log": self.log.to_json()}
+        numbers = {
+            "step": self.step,
+            "images": self.images,
+            "of": self._preset.images,
+            "log": self.log.to_json(),
+        }
         about = {"images": self.images, "seconds": round(self.seconds, 3), "unfinished": True}
         return Snapshot(tensors, numbers, self.seconds, self.avatar(about))
 

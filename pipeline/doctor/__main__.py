@@ -2,7 +2,7 @@
 
 headsplat doctor            Python, packages, libraries, disk, memory, the rig
 headsplat doctor --gpu      also which renderers work; compiles what is compiled on use
-headsplat doctor --slurm    also whether the profile `slurm` can submit from here; runs a small job
+headsplat doctor --slurm    also whether this folder's profile `slurm` can submit; runs a small job
 
 Exit code 0 where nothing failed, else 2 and one `error:` line.
 """
@@ -18,22 +18,19 @@ from pipeline.doctor.finding import Finding, table
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def examine(
-    results: Path, with_gpu: bool = False, with_slurm: bool = False, root: Path = ROOT
-) -> list[Finding]:
+def examine(results: Path, with_gpu: bool = False, with_slurm: bool = False) -> list[Finding]:
     """Check the machine, and the renderers and the scheduler where asked for.
 
     Args:
         results: the results folder; need not exist.
         with_gpu: render with every backend, and compile kernels (up to minutes).
-        with_slurm: check the scheduler.
-        root: the repository.
+        with_slurm: check the scheduler, for the profile of the working folder.
     """
-    findings = machine.examine(root, results)
+    findings = machine.examine(ROOT, results)
     if with_gpu:
         findings += _gpu()
     if with_slurm:
-        findings += slurm.examine(root / "profiles" / "slurm" / "config.yaml", results)
+        findings += slurm.examine(slurm.PROFILE, results)
     return findings
 
 

@@ -18,7 +18,7 @@ from pipeline.doctor.machine import broken
 from pipeline.graph.resources import COSTS
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
-PLACE = "profiles/slurm/config.yaml"
+PROFILE = Path("profiles/slurm/config.yaml")  # of the project in which Snakemake is started
 _STORAGE = "AccountingStorageType"
 
 
@@ -74,7 +74,8 @@ def examine(profile: Path, results: Path) -> list[Finding]:
         settings = yaml.safe_load(profile.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as problem:
         detail = f"{profile} cannot be read ({one_line(problem)})"
-        return [*findings, Finding("slurm profile", "fail", detail, "git checkout profiles")]
+        remedy = "run in the folder in which Snakemake is started"
+        return [*findings, Finding("slurm profile", "fail", detail, remedy)]
     findings += [partitions(settings), queries(settings)]
     if any(finding.status == "fail" for finding in findings):
         return findings
@@ -123,7 +124,7 @@ def partitions(settings: dict[str, Any]) -> Finding:
     there = {name.rstrip("*") for name in output.split()}
     wanted = {job.partition for job in asked(settings)} - {""}
     listed = f"the cluster has {', '.join(sorted(there)) or 'none'}"
-    remedy = f"name one as slurm_partition under default-resources in {PLACE}"
+    remedy = f"name one as slurm_partition under default-resources in {PROFILE}"
     if wanted - there:
         detail = f"the profile names {', '.join(sorted(wanted - there))}, {listed}"
         return Finding("slurm partitions", "fail", detail, remedy)
@@ -147,7 +148,7 @@ def queries(settings: dict[str, Any]) -> Finding:
     detail = f"accounting is {'on' if on else 'off'} ({stored}); the profile uses {by}"
     if on or by == "squeue":
         return Finding("slurm queries", "ok", detail)
-    remedy = f"set slurm-status-command: squeue in {PLACE}"
+    remedy = f"set slurm-status-command: squeue in {PROFILE}"
     return Finding("slurm queries", "fail", f"{detail}, which would never see a job end", remedy)
 
 
@@ -220,7 +221,7 @@ def gpus(jobs: list[Asked], nodes: list[Nodes]) -> Finding:
                 f"whose nodes have {has}"
             )
             remedy = (
-                f"change gres in {PLACE}; without GPUs: remove set-resources, see docs/slurm.md"
+                f"change gres in {PROFILE}; without GPUs: remove set-resources, see docs/slurm.md"
             )
             return Finding("slurm GPUs", "fail", detail, remedy)
     return Finding("slurm GPUs", "ok", ", ".join(sorted({job.gres for job in wanted})))
@@ -260,5 +261,5 @@ def limits(jobs: list[Asked], nodes: list[Nodes]) -> Finding:
 
 def _too_much(detail: str, key: str, stage: str) -> Finding:
     status: Status = "fail"
-    remedy = f"set {key} of {stage} under set-resources in {PLACE}, or another partition"
+    remedy = f"set {key} of {stage} under set-resources in {PROFILE}, or another partition"
     return Finding("slurm limits", status, detail, remedy)

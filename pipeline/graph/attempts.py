@@ -1,9 +1,9 @@
 """Attempts of the jobs of one run: why each ended, and whether there is another.
 
-A mistake of the user is not repeated. An attempt that ended without one, but advanced (there is a
-later checkpoint than before), was interrupted and is repeated as often as that happens. Any other
-is a fault, of which a job has as many as the profile's `retries`. After running out of memory a job
-asks for more of it, after a time limit without progress for more time.
+A mistake of the user is not repeated. An attempt that ended without one, but advanced (its last
+checkpoint is a hundredth of the training later), was interrupted and is repeated as often as that
+happens. Any other is a fault, of which a job has as many as the profile's `retries`. After running
+out of memory a job asks for more of it, after a time limit without progress for more time.
 
 What ended an attempt is left in `results/<subject>/failures/<stage>.json`, where the stage itself
 had no time to do so: Slurm ends jobs by SIGKILL.
@@ -17,9 +17,11 @@ from pathlib import Path
 
 from avatar.base import files, made, slurm
 from avatar.base.errors import UserError
+from avatar.train.clock import OVER
 from pipeline.common.text import shown
 from pipeline.graph.failures import error_in_log, read_record, tail_of
 
+ADVANCE = 0.01  # of the training: attempts that do less could go on for ever
 _STATE = re.compile(r"SLURM status is: '(\w+)")
 _KILLED_FOR_MEMORY = re.compile(r"oom-kill event|exceeded.* memory limit", re.IGNORECASE)
 _REFUSED = re.compile(r"sbatch failed\. The error message was '(.*?)'\.\s", re.DOTALL)
@@ -31,12 +33,12 @@ class _Job:
 
     Attributes:
         ended: time (s) at which the attempt before ended.
-        progress: images in the last checkpoint of each run of training.
+        progress: the share of each run of training that its last checkpoint has.
         faults, out_of_memory, out_of_time: how many attempts ended so.
     """
 
     ended: float
-    progress: dict[str, int]
+    progress: dict[str, float]
     faults: int = 0
     out_of_memory: int = 0
     out_of_time: int = 0
@@ -99,12 +101,12 @@ class Attempts(logging.Handler):
             self._jobs[subject, stage] = _Job(self._began, progress)
         return self._jobs[subject, stage]
 
-    def _progress(self, subject: str, stage: str) -> dict[str, int]:
-        """Images in the last checkpoint of each run of training."""
-        found: dict[str, int] = {}
+    def _progress(self, subject: str, stage: str) -> dict[str, float]:
+        """The share of each run of training that its last checkpoint has."""
+        found: dict[str, float] = {}
         if stage == "train":
             for path in (self._results / subject / "checkpoints").glob("*/[0-9]*.json"):
-                found[path.parent.name] = max(found.get(path.parent.name, 0), int(path.stem))
+                found[path.parent.name] = max(found.get(path.parent.name, 0), _share(path))
         return found
 
     def ended(self, subject: str, stage: str, log: Path, jobid: object = None) -> bool:
@@ -117,15 +119,17 @@ class Attempts(logging.Handler):
         job, home = self._job(subject, stage), self._results / subject
         report = self._reports.pop(jobid, Report())
         state = report.state
-        record = read_record(home, stage, job.ended)
+        record, error = read_record(home, stage, job.ended), error_in_log(log, job.ended)
         if record is None and stage in made.STAGES:
-            self._leave(home, stage, _cause(report, state) or error_in_log(log, job.ended))
+            self._leave(home, stage, _cause(report, state) or error)
         job.ended = time.time()  # later than what is left here: it is not of the next attempt
         progress = self._progress(subject, stage)
-        advanced = any(images > job.progress.get(run, 0) for run, images in progress.items())
+        advanced = any(
+            share - job.progress.get(run, 0) >= ADVANCE for run, share in progress.items()
+        )
         job.progress = progress
         job.out_of_memory += state == "OUT_OF_MEMORY"
-        job.out_of_time += state == "TIMEOUT" and not advanced
+        job.out_of_time += (state == "TIMEOUT" or OVER in error) and not advanced
         job.faults += not advanced
         if record is not None and record.get("exit_code") == UserError.exit_code:
             return False
@@ -141,6 +145,15 @@ class Attempts(logging.Handler):
         """How many times the first attempt's memory and time the next one asks for."""
         job = self._job(subject, stage)
         return 1 + job.out_of_memory, 1 + job.out_of_time
+
+
+def _share(checkpoint: Path) -> float:
+    """How much of a training is done; 0 where the file cannot be read."""
+    try:
+        numbers = files.read_json(checkpoint)["numbers"]
+        return float(numbers["images"] / numbers["of"])
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
+        return 0.0
 
 
 def _cause(report: Report, state: str) -> str:

@@ -4,7 +4,15 @@ import shlex
 
 # Ctrl-C and a scheduler's signals reach the whole process group. `tee` must outlive them: a stage
 # still reports its checkpoint when it is stopped.
-_TEE = """tee() { (trap '' INT TERM HUP USR1; exec tee "$@"); }"""
+# Before a job runs, Snakemake removes the log that it declares. Under Slurm the job before may
+# still run and write (its Snakemake was killed): each has a log of its own, and the declared one is
+# a link to that of the newest.
+_TEE = """tee() {
+(trap '' INT TERM HUP USR1; log=$1
+if [ "${SLURM_JOB_ID:-}" ]; then
+log=${1%.log}.$SLURM_JOB_ID.log; ln -sf "${log##*/}" "$1" || log=$1
+fi
+exec tee "$log"); }"""
 
 
 def prefix(python: str) -> str:

@@ -158,7 +158,8 @@ def _progress(log: Path | None) -> dict[str, Any]:
 
 
 def _newest(paths: Iterator[Path]) -> Path | None:
-    return max(paths, key=lambda path: path.stat().st_mtime, default=None)
+    there = (path for path in paths if path.exists())  # a log may be a link
+    return max(there, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def images(project: Path) -> int:
 
 def log_of(project: Path, stage: str) -> str:
     """The log of a stage's last attempt."""
-    (path,) = (project / "results/logs" / SUBJECT).glob(f"{stage}-*.log")
+    (path,) = (project / "results/logs" / SUBJECT).glob(f"{stage}-{'?' * 12}.log")
     return path.read_text()
 
 
@@ -155,6 +155,7 @@ def cluster(
     if reason := why_not(tracker):
         pytest.skip(reason)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # then, too, it is stopped
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a script's background ignore
     with open("/run/headsplat-toy-slurm.lock", "w") as lock:  # its ports are taken once
         fcntl.flock(lock, fcntl.LOCK_EX)
         cluster = ToySlurm(tmp_path_factory.mktemp(request.param), tracker, gpus)

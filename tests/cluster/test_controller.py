@@ -68,12 +68,16 @@ def test_killed_and_started_beside_its_job(
     train_long(long, LONGER)
     run = start(long, *RUN)
     trained_beyond(long, 0)
+    job = slurm.running("train")
     run.kill()
     assert start(long, "--unlock", "--cores", "1").wait() == 0
     again = start(long, *RUN)
     assert again.wait() == 0, again.text
     assert states(slurm) == ["COMPLETED", "COMPLETED"]
     assert "was made by another job meanwhile" in log_of(long, "train")
+    (log,) = (long / "results/logs" / SUBJECT).glob(f"train-*.{job['job_id']}.log")
+    assert f"0 of {LONGER} images done" in log.read_text(), "from its beginning"
+    assert "PSNR of the last training images" in log.read_text(), "... to its end"
     assert bits(long) == undisturbed(LONGER)
 
 

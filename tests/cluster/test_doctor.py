@@ -10,27 +10,26 @@ import pytest
 from pipeline.doctor import slurm as doctor
 from tests.cluster.conftest import SUBJECT, Start, ask
 from tests.cluster.toy_slurm import ToySlurm
-from tests.workflow.conftest import ROOT, without_gpus
+from tests.workflow.conftest import without_gpus
 
 WITHOUT_GPUS = pytest.mark.parametrize("cluster", ["cgroup-no_gpus"], indirect=True)
 
 
-def preflight(results: Path) -> subprocess.CompletedProcess[str]:
+def preflight(project: Path) -> subprocess.CompletedProcess[str]:
     command = [Path(sys.executable).with_name("headsplat"), "doctor", "--slurm"]
     return subprocess.run(
-        [*command, "--results", results], cwd=ROOT, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
+        command, cwd=project, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def failed(project: Path) -> dict[str, str]:
     """What the preflight says against the project's profile."""
-    found = doctor.examine(project / "profiles/slurm/config.yaml", project / "results")
+    found = doctor.examine(project / doctor.PROFILE, project / "results")
     return {finding.what: finding.detail for finding in found if finding.status == "fail"}
 
 
-def test_all_is_well(slurm: ToySlurm, tmp_path: Path) -> None:
-    done = preflight(tmp_path / "results")
+def test_all_is_well(slurm: ToySlurm, packed: Path) -> None:
+    done = preflight(packed)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = re.findall(r"^(\w+) +(slurm .*?)  ", done.stdout, re.MULTILINE)
     found = {what: status for status, what in lines}
@@ -59,7 +58,7 @@ def test_what_the_cluster_has_not(
 
 @WITHOUT_GPUS
 def test_no_gpus(slurm: ToySlurm, packed: Path, start: Start) -> None:
-    done = preflight(packed / "results")
+    done = preflight(packed)
     assert done.returncode == 2
     assert done.stderr.rstrip().splitlines()[-1].startswith("error: ")
     assert "refine asks for gpu:1 in partition default, whose nodes have none" in done.stdout
@@ -68,8 +67,9 @@ def test_no_gpus(slurm: ToySlurm, packed: Path, start: Start) -> None:
     assert run.wait() == 1
     assert run.last_line.startswith(f"{SUBJECT}/train: Slurm refused the job (sbatch: error: ")
     assert "Invalid generic resource (gres) specification): run 'headsplat doctor" in run.last_line
-    profile = packed / "profiles/slurm/config.yaml"
+    profile = packed / doctor.PROFILE
     profile.write_text(without_gpus(profile.read_text()))
-    assert failed(packed) == {}
+    done = preflight(packed)
+    assert done.returncode == 0, done.stdout + done.stderr
     run = start(packed, "--profile", "slurm", SUBJECT, "--until", "train")
     assert run.wait() == 0, run.text

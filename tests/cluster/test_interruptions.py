@@ -47,8 +47,8 @@ def preempt(slurm: ToySlurm, job_id: str) -> None:
 
 
 def interrupt(slurm: ToySlurm, project: Path, how: Interruption) -> dict[str, str]:
-    """Interrupt a training once it has a later checkpoint than before; returns its job."""
-    trained_beyond(project, images(project))
+    """Interrupt a training once it has advanced (`pipeline.graph.attempts`); returns its job."""
+    trained_beyond(project, images(project) + 2 * LONG // 100)
     job = slurm.running("train")
     how(slurm, job["job_id"])
     wait_for(lambda: not slurm.processes(job["job_id"], TRAINING), 60, "the end of training")

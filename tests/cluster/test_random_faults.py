@@ -197,7 +197,7 @@ def check_work(project: Path, faults: dict[str, Fault], done: list[Job]) -> None
 
 def begun_at(project: Path, subject: str) -> int:
     """Images that were done when the last job of a training began."""
-    (log,) = (project / f"results/logs/{subject}").glob("train-*.log")
+    (log,) = (project / f"results/logs/{subject}").glob(f"train-{'?' * 12}.log")
     text = log.read_text()
     if "is finished: same dataset, settings, seed and code" in text:
         return IMAGES

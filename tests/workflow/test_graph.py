@@ -55,6 +55,7 @@ def test_profile_slurm_plans_a_subject_with_a_gpu(snakemake: Run, project: Path)
     assert "gres=gpu:1" in train
     assert "gres=gpu:1" in text.split("rule refine:")[1].split("rule train:")[0]
     assert "mem_mb=8000" in train
+    assert "Warning" not in text
 
 
 def test_no_profile_changes_what_is_trained(snakemake: Run, project: Path) -> None:

@@ -51,6 +51,19 @@ def test_without_slurm(path: Path, tmp_path: Path) -> None:
     assert "sbatch" in findings["slurm commands"].detail
 
 
+def test_the_profile_is_that_of_the_working_folder(
+    cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = by_name(slurm.examine(slurm.PROFILE, tmp_path / "results"))
+    assert found["slurm profile"].status == "fail"
+    assert found["slurm profile"].remedy == "run in the folder in which Snakemake is started"
+    (tmp_path / "profiles/slurm").mkdir(parents=True)
+    (tmp_path / slurm.PROFILE).write_text("default-resources: {slurm_partition: mine}")
+    found = by_name(slurm.examine(slurm.PROFILE, tmp_path / "results"))
+    assert found["slurm partitions"].detail.startswith("the profile names mine, ")
+
+
 def test_a_cluster_without_gpus_is_named_before_anything_is_submitted(
     cluster, tmp_path: Path
 ) -> None:

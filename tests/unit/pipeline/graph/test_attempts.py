@@ -6,20 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from avatar.train.clock import OVER
 from pipeline.graph.attempts import Attempts
 
 LOG = Path("none.log")
+OF = 5000  # images of a training
 
 
 @pytest.fixture
-def attempts(tmp_path: Path) -> Attempts:
+def attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempts:
+    monkeypatch.setenv("PATH", str(tmp_path))  # without Slurm
     return Attempts(tmp_path, retries=2)
 
 
 def checkpoint(results: Path, images: int, run: str = "0123456789ab") -> None:
     path = results / f"anna/checkpoints/{run}/{images:09d}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    path.write_text(json.dumps({"numbers": {"images": images, "of": OF}}))
 
 
 def reported(attempts: Attempts, state: str, message: str = "", log: str = "") -> int:
@@ -46,10 +49,27 @@ def test_interruptions_after_which_training_advanced_are_not_counted(
     assert [attempts.ended("anna", "train", LOG) for _ in range(3)] == [True, True, False]
 
 
+def test_a_job_that_hardly_advances_is_a_fault(tmp_path: Path, attempts: Attempts) -> None:
+    """It would take more than a hundred attempts."""
+    attempts.scale("anna", "train")
+    for images, again in ((OF // 200, True), (OF // 120, True), (OF // 100, False)):
+        checkpoint(tmp_path, images)
+        assert attempts.ended("anna", "train", LOG) == again
+
+
+def test_a_damaged_checkpoint_is_no_progress(tmp_path: Path, attempts: Attempts) -> None:
+    attempts.scale("anna", "train")
+    for images in (1000, 2000, 3000):
+        checkpoint(tmp_path, images)
+    for path in tmp_path.glob("anna/checkpoints/*/*.json"):
+        path.write_text("{")
+    assert [attempts.ended("anna", "train", LOG) for _ in range(3)] == [True, True, False]
+
+
 def test_a_new_run_of_training_advances_from_its_start(tmp_path: Path, attempts: Attempts) -> None:
     checkpoint(tmp_path, 8000, "aaaaaaaaaaaa")
     attempts.scale("anna", "train")
-    for images in (10, 20, 30, 40):
+    for images in (200, 400, 600, 800):
         checkpoint(tmp_path, images, "bbbbbbbbbbbb")
         assert attempts.ended("anna", "train", LOG)
 
@@ -78,11 +98,24 @@ def test_more_memory_after_too_little_more_time_after_a_limit_without_progress(
         assert attempts.scale("anna", "track") == (number, 1)
     assert left(tmp_path, "track").startswith("out of memory: Slurm ended job 12")
     attempts.scale("anna", "train")
-    checkpoint(tmp_path, 10)
+    checkpoint(tmp_path, 1000)
     attempts.ended("anna", "train", LOG, reported(attempts, "TIMEOUT"))
     assert attempts.scale("anna", "train") == (1, 1)
     attempts.ended("anna", "train", LOG, reported(attempts, "TIMEOUT"))
     assert attempts.scale("anna", "train") == (1, 2)
+
+
+def test_more_time_after_a_training_that_had_to_leave_at_once(
+    tmp_path: Path, attempts: Attempts
+) -> None:
+    """It leaves before Slurm has to end it, which calls the job FAILED."""
+    log = tmp_path / "train.log"
+    attempts.scale("anna", "train")
+    for images, expected in ((1000, 1), (1004, 2), (1008, 3)):
+        checkpoint(tmp_path, images)
+        log.write_text(f"error: training was stopped by {OVER} after {images} images\n")
+        assert attempts.ended("anna", "train", log, reported(attempts, "FAILED"))
+        assert attempts.scale("anna", "train") == (1, expected)
 
 
 def test_a_stage_that_was_killed_for_its_memory_is_found_in_slurms_log(

@@ -51,6 +51,18 @@ def test_the_exit_code_is_the_stages_and_odd_paths_are_quoted(tmp_path: Path) ->
     assert done.returncode == 75
 
 
+def test_each_slurm_job_has_a_log_of_its_own(tmp_path: Path) -> None:
+    """The one before may still run; Snakemake removes the declared log before the next."""
+    command = prefix(sys.executable).format() + """printf '%s\\n' $WORDS | tee 'it is.log'"""
+    for number in ("7", "8"):
+        (tmp_path / "it is.log").unlink(missing_ok=True)
+        environment = os.environ | {"SLURM_JOB_ID": number, "WORDS": f"of {number}"}
+        subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "it is.7.log").read_text() == "of\n7\n"
+    assert (tmp_path / "it is.log").readlink() == Path("it is.8.log")
+    assert (tmp_path / "it is.log").read_text() == "of\n8\n"
+
+
 def test_a_container_has_its_own_python(tmp_path: Path) -> None:
     command = prefix("/home/it's/python").format() + 'echo "$PYTHON"'
     for environment, expected in (({}, "/home/it's/python"), ({"HEADSPLAT_PYTHON": "/p"}, "/p")):

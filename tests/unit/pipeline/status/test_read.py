@@ -54,6 +54,13 @@ def test_done_and_waiting(results: Path, tmp_path: Path) -> None:
     assert stage(results, "anna", "matte").state == "waiting"
 
 
+def test_a_log_that_is_a_link_to_nothing_is_none(results: Path) -> None:
+    folder = results / "logs/anna"
+    folder.mkdir(parents=True)
+    (folder / "ingest-0123456789ab.log").symlink_to("ingest-0123456789ab.7.log")
+    assert stage(results, "anna", "ingest").log == ""
+
+
 def test_a_failure_has_its_cause(results: Path) -> None:
     leave(results / "anna/failures/track.json", json.dumps({"error": "no face\nin any frame"}))
     leave(results / "bert/failures/track.json", "{")
