@@ -21,7 +21,7 @@ from avatar.gaussians.avatar_file import read_about
 from avatar.rig import HeadRig
 from avatar.train.__main__ import main
 from avatar.train.checkpoint import Checkpoints, run_key
-from avatar.train.clock import MARGIN
+from avatar.train.clock import MARGIN, OVER
 from avatar.train.presets import override
 from avatar.train.run import run
 from avatar.train.trainer import Trainer
@@ -37,7 +37,7 @@ def test_a_signal_leaves_a_checkpoint(
         checkpoints = Checkpoints(tmp_path, run_key(dataset, dataset.params, EVERYTHING, 0))
         trainer = _Interrupted(dataset, dataset.params, rig, EVERYTHING)
         trainer.signum = signum
-        with pytest.raises(Busy, match="stopped after 12 images"):
+        with pytest.raises(Busy, match="stopped by a signal after 12 images"):
             run(trainer, checkpoints, minutes=60)
         assert max(p.stem for p in tmp_path.rglob("*.json")) == "000000012"
         second = Trainer(dataset, dataset.params, rig, EVERYTHING)
@@ -215,7 +215,7 @@ def test_a_stopped_run_names_its_checkpoint(
     assert len(errors) == 1
     (checkpoint,) = (tmp_path / "results/anna/checkpoints").glob("*/000000012.json")
     assert str(checkpoint.parent) in errors[0]
-    assert "stopped after 12 images" in errors[0]
+    assert "stopped by a signal after 12 images" in errors[0]
 
 
 def test_an_unfinished_avatar_is_exported_from_its_checkpoint(
@@ -292,14 +292,20 @@ def test_the_last_state_stays_and_a_finished_avatar_is_not_trained_again(
 
 @pytest.mark.slow
 def test_training_stops_before_the_end_of_its_job(
-    scene: Path, rig: HeadRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scene: Path,
+    rig: HeadRig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = _home(scene, rig, tmp_path, images=100_000)
     end = time.time() + MARGIN + 5
     monkeypatch.setattr("avatar.base.slurm.job_end", lambda: end)
     assert main(arguments) == 75
     assert time.time() < end
-    assert list((tmp_path / "results/anna/checkpoints").rglob("*.json"))
+    assert f"error: training was stopped by {OVER} after " in capsys.readouterr().err
+    *_, checkpoint = sorted((tmp_path / "results/anna/checkpoints").rglob("[0-9]*.json"))
+    assert json.loads(checkpoint.read_text())["numbers"]["of"] == 100_000
 
 
 def test_a_gpu_that_was_asked_for_and_is_not_there_is_a_warning(
