@@ -83,15 +83,17 @@ class _Place(torch.autograd.Function):
         flat, faces, binding, frames, means, quats, *world = ctx.saved_tensors
         gradients = [g.reshape(x.shape).contiguous() for g, x in zip(outputs, world, strict=True)]
         inputs = [x.numpy() for x in (binding, frames, means, quats, world[2], *gradients)]
-        v_means, v_log_scales = torch.empty_like(means), torch.empty(binding.shape[0], 3)
-        v_quats = torch.empty_like(quats)
-        _gaussians_back(*inputs, v_means.numpy(), v_log_scales.numpy(), v_quats.numpy())
-        v_verts = None
+        v_verts = v_means = v_log_scales = v_quats = None
         if ctx.needs_input_grad[0]:  # a rig that is not tuned asks for none
             v_verts = torch.zeros_like(flat)
             _verts_back(flat.numpy(), faces.numpy(), *inputs, v_verts.numpy())
             v_verts = v_verts.reshape(*ctx.batch, *flat.shape[1:])
-        return v_verts, None, None, v_means.reshape(ctx.means_shape), v_log_scales, v_quats
+        if any(ctx.needs_input_grad[3:]):  # nor do Gaussians through which motion is refined
+            v_means, v_log_scales = torch.empty_like(means), torch.empty(binding.shape[0], 3)
+            v_quats = torch.empty_like(quats)
+            _gaussians_back(*inputs, v_means.numpy(), v_log_scales.numpy(), v_quats.numpy())
+            v_means = v_means.reshape(ctx.means_shape)
+        return v_verts, None, None, v_means, v_log_scales, v_quats
 
 
 @njit(parallel=True, **_JIT)

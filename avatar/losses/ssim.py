@@ -130,9 +130,21 @@ def _strip(x, y, gradient, first, last, taps, weight, count, sums):
     Row r is filtered along x; row r - 5 can then be filtered along y, which gives SSIM and its
     three partial derivatives there; those are filtered in the same way, and row r - 10 of the
     gradient is complete. Eleven filtered rows of each are kept in a ring.
+
+    Only columns near a difference are worked on. Farther than ten pixels from any, as on the
+    background around a head, SSIM is one and the gradient zero.
     """
     height, width = x.shape[0], x.shape[1]
-    n = 3 * width
+    left, right = _differing(x, y, first - 2 * RADIUS, last + 2 * RADIUS)
+    left, right = max(0, left - 2 * RADIUS), min(width, right + 2 * RADIUS)
+    n = 3 * max(0, right - left)
+    gradient[first:last, :left] = np.float32(0.0)
+    gradient[first:last, right:] = np.float32(0.0)
+    sums[0] += np.float64((3 * width - n) * (last - first))
+    if n == 0:
+        return
+    x, y, gradient = x.reshape(height, -1), y.reshape(height, -1), gradient.reshape(height, -1)
+    begin, end = 3 * left, 3 * right
     pad = 3 * RADIUS
     rows = np.zeros((4, n + 2 * pad), np.float32)
     ring = np.zeros((4, 11, n), np.float32)
@@ -146,7 +158,7 @@ def _strip(x, y, gradient, first, last, taps, weight, count, sums):
         if r < 0 or r >= height:
             ring[:, slot] = np.float32(0.0)
         else:
-            _products(x[r].reshape(n), y[r].reshape(n), rows, pad)
+            _products(x[r], y[r], begin - pad, rows)
             for m in range(4):
                 _along_x(rows[m], taps, ring[m, slot])
         c = r - RADIUS
@@ -167,22 +179,43 @@ def _strip(x, y, gradient, first, last, taps, weight, count, sums):
             for m in range(3):
                 _along_y(slope_ring[m], o, taps, maps[m])
             row_l1, row_l2 = _combine(
-                x[o].reshape(n), y[o].reshape(n), maps, absolute, gradient[o].reshape(n)
+                x[o, begin:end], y[o, begin:end], maps, absolute, gradient[o, begin:end]
             )
             sums[1] += row_l1
             sums[2] += row_l2
 
 
 @njit(**_JIT)
-def _products(x, y, rows, pad):
+def _differing(x, y, first, last):
+    """The columns of [H, W, 3] between which rows first..last differ; (W, 0) if they agree."""
+    width = x.shape[1]
+    left, right = width, 0
+    for r in range(max(0, first), min(x.shape[0], last)):
+        a, b = x[r].reshape(3 * width), y[r].reshape(3 * width)
+        j = 0
+        while j < 3 * left and a[j] == b[j]:
+            j += 1
+        left = min(left, j // 3)
+        j = 3 * width
+        while j > 3 * right and a[j - 1] == b[j - 1]:
+            j -= 1
+        right = max(right, (j + 2) // 3)
+    return left, right
+
+
+@njit(**_JIT)
+def _products(x, y, begin, rows):
+    """Fill `rows` with what is filtered, of the values from `begin` on; zeros beyond the border."""
     a, b, power, error = rows[0], rows[1], rows[2], rows[3]
-    for j in range(x.shape[0]):
-        a[pad + j] = x[j]
-        b[pad + j] = y[j]
+    first, last = max(0, -begin), min(a.shape[0], x.shape[0] - begin)
+    x, y = x[begin + first : begin + last], y[begin + first : begin + last]
+    a[first:last] = x
+    b[first:last] = y
+    power, error = power[first:last], error[first:last]
     for j in range(x.shape[0]):
         difference = x[j] - y[j]
-        power[pad + j] = x[j] * x[j] + y[j] * y[j]
-        error[pad + j] = difference * difference
+        power[j] = x[j] * x[j] + y[j] * y[j]
+        error[j] = difference * difference
 
 
 @njit(**_JIT)

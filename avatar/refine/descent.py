@@ -1,5 +1,6 @@
 """Descent on the motion of an avatar: each timestep's parameters until its render is its frame."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avatar.base import cli
+from avatar.base.cores import cores
 from avatar.gaussians.avatar_file import Avatar
 from avatar.refine import motion
 from avatar.refine.targets import Targets
@@ -96,15 +98,19 @@ def residual(
     """
     rows = targets.rows(timesteps)
     count = max(1, _BATCH // rows.shape[1])
-    errors, gradients = [], []
-    for first in range(0, len(rows), count):
+
+    def of_batch(first: int) -> tuple[Tensor, Tensor]:
         part = values[first : first + count].clone().requires_grad_()
         shown = rows[first : first + count]
         difference = _render(avatar, rig, targets.views(shown), part) - targets.images(shown)
         error = ((difference.square() + _SOFT**2).sqrt() - _SOFT).flatten(1).mean(1)
         (gradient,) = torch.autograd.grad(error.sum(), part)
-        errors.append(error.detach())
-        gradients.append(gradient)
+        return error.detach(), gradient
+
+    # A batch a core: half of the work is in torch, which uses one.
+    with ThreadPoolExecutor(cores()) as pool:
+        found = list(pool.map(of_batch, range(0, len(rows), count)))
+    errors, gradients = zip(*found, strict=True)
     return torch.cat(errors), torch.cat(gradients)
 
 

@@ -8,6 +8,7 @@ landmark's place, by which the tracker expects landmarks where the detector puts
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from jaxtyping import Float, UInt8
 from scipy.linalg import cho_factor, cho_solve
 
 from avatar.rig import HeadRig, arkit
+from pipeline.common.parallel import threaded
 from pipeline.detect.landmarks import detect_images
 from pipeline.rigs import landmark_embedding
 from pipeline.track.solve import rotations
@@ -29,6 +31,8 @@ GAZE_SPREAD = 0.5  # of a full look aside
 RIDGE = 3.0  # draws to zero what few renders show
 ROUNDS = 20  # times that hidden landmarks are filled in
 EDGES = (80, 55)  # degrees between normal and view at which a landmark is hidden, and plain
+# A random identity, the other parameters, yaw and pitch in degrees.
+_Face = tuple[Float[torch.Tensor, "S"], dict[str, Float[torch.Tensor, "_"]], float, float]
 
 
 @dataclass(frozen=True)
@@ -80,16 +84,25 @@ def draw(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"], renders: int, seed: 
     )
     rows = []
 
-    def images() -> Iterator[UInt8[np.ndarray, "S S 3"]]:
+    def faces() -> Iterator[_Face]:
         for _ in range(renders):
             shape, parameters = _parameters(rig, rng)
             yaw, pitch = rng.uniform((-YAW, -PITCH), (YAW, PITCH))
-            with torch.no_grad():
-                verts = rig(shape, rotation=still, neck_pose=still, translation=still, **parameters)
-            verts = verts.numpy() - middle
-            points = landmarks.points(torch.from_numpy(verts), rig.faces).numpy()
-            rows.append((_known(shape, parameters), *landmark_embedding.orbit(yaw, pitch), points))
-            yield landmark_embedding.render(rig, verts, texture, yaw, pitch).image
+            yield shape, parameters, yaw, pitch
+
+    def drawn(face: _Face) -> tuple[tuple[Any, ...], UInt8[np.ndarray, "S S 3"]]:
+        shape, parameters, yaw, pitch = face
+        with torch.no_grad():
+            verts = rig(shape, rotation=still, neck_pose=still, translation=still, **parameters)
+        verts = verts.numpy() - middle
+        points = landmarks.points(torch.from_numpy(verts), rig.faces).numpy()
+        row = (_known(shape, parameters), *landmark_embedding.orbit(yaw, pitch), points)
+        return row, landmark_embedding.render(rig, verts, texture, yaw, pitch).image
+
+    def images() -> Iterator[UInt8[np.ndarray, "S S 3"]]:
+        for row, image in threaded(drawn, faces()):
+            rows.append(row)
+            yield image
 
     found = detect_images(images())
     k, viewmats, Ks, points = (np.stack(part)[found.found] for part in zip(*rows, strict=True))

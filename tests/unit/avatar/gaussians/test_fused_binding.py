@@ -37,6 +37,21 @@ def test_values_and_gradients_are_those_of_autograd(batch: tuple[int, ...]) -> N
         assert (a.grad - b.grad).norm() < 2e-5 * b.grad.norm()
 
 
+@pytest.mark.parametrize("wanted", ["verts", "local"])
+def test_one_sides_gradient_is_that_of_both(wanted: str) -> None:
+    """What is not asked for is not computed; the rest is the same."""
+    verts, faces, binding, *local = _scene(dtype=torch.float32)
+    inputs = [verts, *local]
+    both, one = ([x.clone() for x in inputs] for _ in range(2))
+    for x in (*both, *(one[:1] if wanted == "verts" else one[1:])):
+        x.requires_grad_()
+    for each in (both, one):
+        world = place(each[0], faces, binding, *each[1:])
+        sum(x.square().sum() for x in world).backward()
+    for x, reference in zip(one, both, strict=True):
+        assert x.grad is None if not x.requires_grad else torch.equal(x.grad, reference.grad)
+
+
 def test_a_collapsed_face_gives_finite_numbers() -> None:
     verts = torch.zeros(3, 3, requires_grad=True)
     local = [torch.ones(1, width, requires_grad=True) for width in (3, 3, 4)]

@@ -8,20 +8,29 @@ from skimage.metrics import structural_similarity
 from avatar.evaluate import metrics
 from avatar.losses.ssim import C1, C2, FusedAppearance, ssim_map, window
 
-SIZES = [(1, 1), (2, 3), (5, 7), (11, 11), (31, 33), (64, 20), (65, 41), (129, 23)]
-KINDS = ["noise", "smooth", "white"]
+SIZES = [(1, 1), (2, 3), (5, 7), (11, 11), (31, 33), (64, 20), (65, 41), (129, 23), (70, 90)]
+KINDS = ["noise", "smooth", "white", "spots"]
 
 
 def _pair(size: tuple[int, int], kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """An image and its truth (float32 values); larger ones agree in their upper third, in white."""
+    """An image and its truth (float32 values); larger ones agree in their upper third, in white.
+
+    `spots` agree but for two pixels, of which one lies at a border.
+    """
     random = np.random.default_rng(0)
     y, x = np.mgrid[: size[0], : size[1]] / max(size)
     truth = {
         "noise": random.random((*size, 3)),
         "smooth": np.stack([x, y, 0.5 + 0.5 * np.sin(12 * x * y)], 2),
         "white": np.ones((*size, 3)),
+        "spots": random.random((*size, 3)),
     }[kind]
-    image = np.clip(truth + 0.1 * random.standard_normal(truth.shape), 0, 1)
+    noise = 0.1 * random.standard_normal(truth.shape)
+    if kind == "spots":
+        noise[1:-1] = 0
+        noise[:, :-1] = 0
+        noise[size[0] // 2, size[1] // 2] = 0.1
+    image = np.clip(truth + noise, 0, 1)
     if size[0] > 20:
         image[: size[0] // 3] = truth[: size[0] // 3] = 1
     return image.astype(np.float32), truth.astype(np.float32)
@@ -118,16 +127,24 @@ def test_the_fused_gradient_is_the_slope_of_scikit_image(size: tuple[int, int]) 
         assert got[place] == pytest.approx(slope, rel=1e-3, abs=1e-3 * np.abs(got).max())
 
 
+def test_equal_images_have_no_gradient() -> None:
+    truth = _pair((70, 90), "noise")[1]
+    means, gradient = _fused(truth, truth)
+    assert means == [1.0, 0.0, 0.0]
+    assert not gradient.any()
+
+
 def test_a_batch_is_each_of_its_images() -> None:
     pairs = [_pair((70, 9), kind) for kind in KINDS]
-    x, y = (torch.tensor(np.stack(v)).view(1, 3, 70, 9, 3) for v in zip(*pairs, strict=True))
+    x, y = (torch.tensor(np.stack(v))[None] for v in zip(*pairs, strict=True))
     means, gradient = _fused(x.numpy(), y.numpy(), 0.3)
     alone = [_fused(image, truth, 0.3) for image, truth in pairs]
     assert means == pytest.approx(np.mean([values for values, _ in alone], 0), rel=1e-6)
-    assert np.allclose(gradient[0] * 3, np.stack([slopes for _, slopes in alone]), rtol=1e-5)
+    expected = np.stack([slopes for _, slopes in alone]) / len(pairs)
+    assert np.allclose(gradient[0], expected, rtol=1e-5)
     maps = ssim_map(x, y)
     assert maps.shape == x.shape
-    for k in range(3):
+    for k in range(len(pairs)):
         assert torch.allclose(maps[0, k], ssim_map(x[0, k], y[0, k]), atol=1e-6)
 
 

@@ -75,6 +75,21 @@ def test_the_gradient_is_that_of_the_error(scene: Path, rig: HeadRig, trained: A
             assert torch.allclose(slope, gradient[:, column], atol=0.2 * float(scale)), name
 
 
+def test_the_same_bits_for_any_number_of_threads(
+    scene: Path, rig: HeadRig, trained: Avatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = np.arange(6)
+    values = motion.stack(trained.params, torch.from_numpy(steps))
+    monkeypatch.setattr("avatar.refine.descent._BATCH", 2)  # a timestep at a time
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr("avatar.refine.descent.cores", lambda count=threads: count)
+        with Dataset(scene) as dataset:
+            found.append(residual(trained, rig, Targets(dataset, [0, 3], 48), steps, values))
+    for alone, together in zip(*found, strict=True):
+        assert torch.equal(alone, together)
+
+
 def test_motion_that_was_disturbed_is_regained(scene: Path, rig: HeadRig, trained: Avatar) -> None:
     true = motion.stack(trained.params, torch.from_numpy(STEPS))
     units = motion.units(trained.params)
