@@ -22,9 +22,12 @@ log = logging.getLogger(__name__)
 
 COARSE, FINE = 128, 256  # longer side of the compared images, pixels
 WINDOW = 128  # timesteps whose frames are in memory together
-APART = 4  # timesteps between those that are refined from afar
-FAR = (Round(COARSE, 8, 0.15), Round(COARSE, 6, 0.08))
-NEAR = (Round(FINE, 6, 0.05), Round(FINE, 3, 0.02), Round(FINE, 3, 0.008))
+# Of motion that is pixels away: every so many timesteps, and the rounds that these are refined in.
+PASSES = (
+    (4, (Round(COARSE, 8, 0.15), Round(COARSE, 6, 0.08), Round(FINE, 6, 0.05))),
+    (2, (Round(FINE, 3, 0.02),)),
+    (1, (Round(FINE, 3, 0.01),)),
+)
 # Of motion that has been refined before, at the size that the avatar was trained for: the renderer
 # adds the same fraction of a pixel to every Gaussian, so that a smaller render of it is too thick.
 AGAIN = (Round(None, 5, 0.03), Round(None, 4, 0.01))
@@ -50,14 +53,14 @@ def refine_tracked(
 ) -> RigParams:
     """Refine motion that is pixels away, as the tracker finds it.
 
-    From afar every few timesteps are enough, because the tracker's errors change slowly: the
-    change is interpolated over the others before all are refined from near.
+    The tracker's errors change slowly: at first every few timesteps are enough, and the change is
+    interpolated over the others.
     """
-    change, seen = _descended(avatar, rig, dataset, timesteps[::APART], FAR)
-    nearer = motion.interpolated(avatar.params, seen, change, timesteps)
-    avatar = replace(avatar, params=nearer)
-    change, seen = _descended(avatar, rig, dataset, timesteps, NEAR)
-    return motion.changed(nearer, seen, change)
+    for apart, rounds in PASSES:
+        change, seen = _descended(avatar, rig, dataset, timesteps[::apart], rounds)
+        nearer = motion.interpolated(avatar.params, seen, change, timesteps)
+        avatar = replace(avatar, params=nearer)
+    return avatar.params
 
 
 def refine_capture(avatar: Avatar, rig: HeadRig, dataset: Dataset) -> RigParams:

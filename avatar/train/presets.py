@@ -166,14 +166,14 @@ PAPER = Preset(
 # the best of a few runs on the demo capture, not a searched optimum.
 QUICK = Preset(
     "quick",
-    images=8000,
+    images=5000,
     sh_degree=0,
     sh_interval=0,
-    batch=Batch(timesteps=2, views=2, background="white", coarse_images=3000, coarse_above=150_000),
+    batch=Batch(timesteps=2, views=2, background="white", coarse_images=1900, coarse_above=150_000),
     start=Start(opacity=0.5, scale=0.6, color_frames=24),
     rates=Rates(means_first=6.8e-3, means_last=8.5e-5, sh_dc=0.01, final=0.1),
     rig=RigTuning(expr=0.0, pose=0.0, translation=0.0),  # as the stage refine has them
-    density=Density(interval=500, first=0, last=6500, gradient=1e-4, most=24_000, reset_interval=0),
+    density=Density(interval=300, first=0, last=4000, gradient=1e-4, most=24_000, reset_interval=0),
     basis=Basis(size=16),
 )
 # `quick` for a GPU: more images and Gaussians, view dependence, and four times the batch. Rates

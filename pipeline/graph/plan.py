@@ -29,7 +29,7 @@ VERSIONS = {
     "matte": 6,
     "track": 8,
     "pack": 3,
-    "refine": 2,
+    "refine": 3,
     "train": 6,
     "evaluate": 10,
     "report": 3,
