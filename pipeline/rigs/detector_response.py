@@ -90,7 +90,7 @@ def draw(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"], renders: int, seed: 
             yaw, pitch = rng.uniform((-YAW, -PITCH), (YAW, PITCH))
             yield shape, parameters, yaw, pitch
 
-    def drawn(face: _Face) -> tuple[tuple[Any, ...], UInt8[np.ndarray, "S S 3"]]:
+    def drawn(face: _Face) -> tuple[tuple[Any, ...], UInt8[np.ndarray, "H H 3"]]:
         shape, parameters, yaw, pitch = face
         with torch.no_grad():
             verts = rig(shape, rotation=still, neck_pose=still, translation=still, **parameters)
@@ -99,7 +99,7 @@ def draw(rig: HeadRig, texture: UInt8[np.ndarray, "R R 3"], renders: int, seed: 
         row = (_known(shape, parameters), *landmark_embedding.orbit(yaw, pitch), points)
         return row, landmark_embedding.render(rig, verts, texture, yaw, pitch).image
 
-    def images() -> Iterator[UInt8[np.ndarray, "S S 3"]]:
+    def images() -> Iterator[UInt8[np.ndarray, "H H 3"]]:
         for row, image in threaded(drawn, faces()):
             rows.append(row)
             yield image

@@ -49,7 +49,7 @@ def test_a_mean_can_travel_some_face_scales(preset: Preset) -> None:
     rates, batch = preset.rates, preset.batch
     steps = preset.images / (batch.timesteps * batch.views)
     ratio = math.log(rates.means_first / rates.means_last)
-    assert steps * (rates.means_first - rates.means_last) / ratio > 3
+    assert steps * (rates.means_first - rates.means_last) / ratio > 1.5  # 0.7: too little
 
 
 def test_one_camera_has_no_view_dependence_unless_asked_for() -> None:
