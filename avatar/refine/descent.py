@@ -37,15 +37,17 @@ class Round:
 
 
 class Descent:
-    """Adam (Kingma and Ba, 2015) on the parameters of some timesteps, all at once.
+    """Adam (Kingma and Ba, 2015) on the motion of some timesteps, all at once.
+
+    Its steps are those of head and torso as two bodies (`avatar.refine.bodies`).
 
     Attributes:
         values: the parameters as they are, stacked as `motion.stack` does.
     """
 
-    def __init__(self, values: Float[Tensor, "S D"], params: RigParams) -> None:
+    def __init__(self, values: Float[Tensor, "S D"], params: RigParams, rig: HeadRig) -> None:
         """Start at the given parameters; `params` are those that they were stacked from."""
-        self.values, self._params = values.clone(), params
+        self.values, self._params, self._rig = values.clone(), params, rig
         self._units = motion.units(params)
         self._first, self._second = torch.zeros_like(values), torch.zeros_like(values)
         self._count = 0
@@ -53,19 +55,20 @@ class Descent:
     def step(self, gradient: Float[Tensor, "S D"], rate: float) -> None:
         """One step against the gradient, `rate` units long at first."""
         self._count += 1
-        gradient = gradient * self._units
+        frame = motion.bodies(self.values, self._params, self._rig)
+        gradient = motion.by_bodies(gradient, frame) * self._units
         first, second = _MOMENTS
         self._first.lerp_(gradient, 1 - first)
         self._second.lerp_(gradient.square(), 1 - second)
         mean = self._first / (1 - first**self._count)
         squares = motion.evened(self._second, self._params)
         size = (squares / (1 - second**self._count)).sqrt()
-        self.values = self.values - rate * self._units * mean / (size + 1e-12)
+        step = rate * self._units * mean / (size + 1e-12)
+        self.values = self.values - motion.of_chain(step, frame)
 
     def run(
         self,
         avatar: Avatar,
-        rig: HeadRig,
         targets: Targets,
         timesteps: Int[np.ndarray, "S"],
         part: Round,
@@ -73,9 +76,9 @@ class Descent:
         """Take the steps of a round; returns the mean error before each of them."""
         errors = []
         for _ in cli.progress(range(part.steps), "motion"):
-            error, gradient = residual(avatar, rig, targets, timesteps, self.values)
+            error, gradient = residual(avatar, self._rig, targets, timesteps, self.values)
             self.step(gradient, part.rate)
-            self.values = motion.within_range(self.values, self._params, rig)
+            self.values = motion.within_range(self.values, self._params, self._rig)
             errors.append(float(error.mean()))
         return errors
 

@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from avatar.refine.bodies import CHAIN, to_chain
 from avatar.rig import HeadRig, RigParams
+
+_CHAINED = 3 * len(CHAIN)  # entries of the vector that pose head and torso: the first ones
 
 # By how much a tracked value may be wrong: rad, m, and coefficients of an expression. A step of
 # the descent is measured in these units, so that all change alike.
 UNITS = {
-    "rotation": 0.05,
-    "translation": 0.01,
-    "neck_pose": 0.05,
-    "neck_shift": 0.01,
+    **dict(zip(CHAIN, (0.05, 0.01, 0.05, 0.01), strict=True)),
     "jaw_pose": 0.03,
     "eyes_pose": 0.1,
     "expr": 0.1,
@@ -52,6 +52,28 @@ def units(params: RigParams) -> Float[Tensor, "D"]:
     return torch.cat(
         [params.expr.new_full((getattr(params, n).shape[1],), u) for n, u in UNITS.items()]
     )
+
+
+def bodies(
+    values: Float[Tensor, "S D"], params: RigParams, rig: HeadRig
+) -> Float[Tensor, "S 12 12"]:
+    """Change of the first entries by motions of head and torso, see `bodies.to_chain`."""
+    parts = split(values, params)
+    return to_chain(rig, params.shape, {name: parts[name] for name in CHAIN})
+
+
+def by_bodies(
+    gradient: Float[Tensor, "S D"], frame: Float[Tensor, "S 12 12"]
+) -> Float[Tensor, "S D"]:
+    """A gradient, its first entries by motions of head and torso."""
+    first = frame.mT @ gradient[:, :_CHAINED, None]
+    return torch.cat([first[..., 0], gradient[:, _CHAINED:]], 1)
+
+
+def of_chain(step: Float[Tensor, "S D"], frame: Float[Tensor, "S 12 12"]) -> Float[Tensor, "S D"]:
+    """A step whose first entries are motions of head and torso, as a step of the vector."""
+    first = frame @ step[:, :_CHAINED, None]
+    return torch.cat([first[..., 0], step[:, _CHAINED:]], 1)
 
 
 def evened(squares: Float[Tensor, "S D"], params: RigParams) -> Float[Tensor, "S D"]:

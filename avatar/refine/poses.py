@@ -111,7 +111,7 @@ def coarse_avatar(
     targets = {longer: Targets(dataset, cameras, longer) for longer in sizes}
     timesteps = targets[COARSE].seen(timesteps)
     tracked = motion.stack(dataset.params, torch.from_numpy(timesteps))
-    descent = Descent(tracked, dataset.params)
+    descent = Descent(tracked, dataset.params, rig)
     steps = cli.progress(trainer.steps(), "coarse avatar", trainer.total_steps)
     share = 0.0
     for turn in TURNS:
@@ -121,7 +121,7 @@ def coarse_avatar(
             next(steps)
         if turn.part is not None:
             of = trainer.avatar({})
-            errors = descent.run(of, rig, targets[turn.part.longer], timesteps, turn.part)
+            errors = descent.run(of, targets[turn.part.longer], timesteps, turn.part)
             log.info("refine: %d of %d images, error %.4f", trainer.images, images, errors[-1])
         # What all have in common is the avatar's to learn: held-out timesteps do not share it.
         change = descent.values - tracked

@@ -96,10 +96,10 @@ def _descended(
     change = torch.zeros_like(before)
     for first in range(0, len(seen), WINDOW):
         part = slice(first, first + WINDOW)
-        descent = Descent(before[part], avatar.params)
+        descent = Descent(before[part], avatar.params, rig)
         for steps in rounds:
             targets = Targets(dataset, cameras, steps.longer)
-            errors = descent.run(avatar, rig, targets, seen[part], steps)
+            errors = descent.run(avatar, targets, seen[part], steps)
             done = min(first + WINDOW, len(seen))
             shown = (done, len(seen), errors[0], errors[-1])
             log.info("refine: %d of %d timesteps, error %.4f to %.4f", *shown)

@@ -44,13 +44,13 @@ def test_a_step_of_adam_by_hand(rig: HeadRig) -> None:
     values = motion.stack(params, torch.tensor([0]))
     gradient = torch.zeros_like(values)
     parts = motion.split(gradient, params)
-    parts["rotation"][0, :2] = torch.tensor([5.0, -0.01])
+    parts["jaw_pose"][0, :2] = torch.tensor([5.0, -0.01])
     parts["soft_offset"][0, :2] = torch.tensor([3.0, -4.0])
-    descent = Descent(values, params)
+    descent = Descent(values, params, rig)
     descent.step(gradient, 0.5)
     moved = motion.split(descent.values - values, params)
     # At first Adam's step is the rate in the unit of each, whatever the gradient's length.
-    assert moved["rotation"][0].tolist() == pytest.approx([-0.025, 0.025, 0], abs=1e-6)
+    assert moved["jaw_pose"][0].tolist() == pytest.approx([-0.015, 0.015, 0], abs=1e-6)
     # The control points have one size: the root mean square of their gradients.
     size = 5 / np.sqrt(3 * CONTROLS)
     expected = [-0.5 * 0.008 * 3 / size, 0.5 * 0.008 * 4 / size, 0]
@@ -101,9 +101,9 @@ def test_motion_that_was_disturbed_is_regained(scene: Path, rig: HeadRig, traine
         targets = Targets(dataset, [0, 1, 3], 48)
         least, _ = residual(disturbed, rig, targets, STEPS, true)
         before, _ = residual(disturbed, rig, targets, STEPS, start)
-        descent = Descent(start, trained.params)
+        descent = Descent(start, trained.params, rig)
         for part in (Round(48, 15, 0.1), Round(48, 10, 0.03)):
-            errors = descent.run(disturbed, rig, targets, STEPS, part)
+            errors = descent.run(disturbed, targets, STEPS, part)
         after, _ = residual(disturbed, rig, targets, STEPS, descent.values)
     assert errors[0] > errors[-1]
     assert bool((after - least < 0.3 * (before - least)).all())
