@@ -29,7 +29,7 @@ VERSIONS = {
     "matte": 6,
     "track": 8,
     "pack": 3,
-    "refine": 3,
+    "refine": 4,
     "train": 6,
     "evaluate": 11,
     "report": 3,
