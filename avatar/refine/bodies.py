@@ -14,7 +14,6 @@ from avatar.rig.head_rig import NECK, ROOT
 from avatar.rig.rotations import axis_angle_to_matrix, skew
 
 CHAIN = ("rotation", "translation", "neck_pose", "neck_shift")
-_CARRIED = 0.9  # skinning weight from which a vertex belongs to a body
 
 
 def to_chain(
@@ -34,10 +33,10 @@ def to_chain(
     carried = rig.skin_weights[:, ROOT]
     torso = axis_angle_to_matrix(chain["rotation"])
     head = torso @ axis_angle_to_matrix(chain["neck_pose"])
-    middle = _middle(rest, carried > _CARRIED)
+    middle = _middle(rest, carried)
     torso_arm = torso @ (middle - root)
     neck_arm = (torso @ (neck - middle + chain["neck_shift"])[..., None])[..., 0]
-    head_arm = head @ (_middle(rest, carried < 1 - _CARRIED) - neck)
+    head_arm = head @ (_middle(rest, 1 - carried) - neck)
     back = torso.mT
     eye = torch.eye(3, dtype=back.dtype, device=back.device).expand_as(back)
     none = torch.zeros_like(back)
@@ -63,5 +62,6 @@ def left_jacobian_inverse(axis_angle: Float[Tensor, "*B 3"]) -> Float[Tensor, "*
     return eye - 0.5 * cross + factor * (cross @ cross)
 
 
-def _middle(rest: Float[Tensor, "V 3"], body: Tensor) -> Float[Tensor, "3"]:
-    return rest[body].mean(0)
+def _middle(rest: Float[Tensor, "V 3"], share: Float[Tensor, "V"]) -> Float[Tensor, "3"]:
+    """Of a body that has so much of each vertex; the origin where it has none."""
+    return share @ rest / share.sum().clamp(min=1e-6)
