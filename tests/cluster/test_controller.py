@@ -28,8 +28,9 @@ def states(slurm: ToySlurm) -> list[str]:
 
 
 def ended(slurm: ToySlurm, job_id: str) -> None:
-    """Wait for the end of a training's processes."""
+    """Wait for the end of a training's processes, and until Slurm has cleared up after them."""
     wait_for(lambda: not slurm.processes(job_id, TRAINING), 120, "the end of training")
+    wait_for(lambda: "COMPLETING" not in states(slurm), 60, "the end of the job")
 
 
 def test_interrupted(slurm: ToySlurm, long: Path, start: Start, undisturbed: Undisturbed) -> None:
