@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatar.train import live
 from pipeline import cli, media
 from tests.disks import file_size_limit, small_disk
 from tests.media_files import camera, write_cameras
@@ -69,7 +70,10 @@ def test_pack_train_and_evaluate(subject: Subject, capsys: pytest.CaptureFixture
         line = _one_error(capsys, subject.home, stage)
         assert "cannot be written: File too large" in line
         assert "files may have 0.6 KiB: raise ulimit -f" in line
-        assert _files(subject.home) - before == {f"failures/{stage}.json", f"locks/{stage}.lock"}
+        left = _files(subject.home) - before
+        if stage == "train":  # what is seen of a run is small enough
+            left = {name for name in left if Path(name).name not in (live.LOG, live.PICTURE)}
+        assert left == {f"failures/{stage}.json", f"locks/{stage}.lock"}
         assert _run(subject, stage, *given) == 0
         assert not (subject.home / f"failures/{stage}.json").exists()
         capsys.readouterr()
