@@ -88,7 +88,7 @@ class _Place(torch.autograd.Function):
             v_verts = torch.zeros_like(flat)
             _verts_back(flat.numpy(), faces.numpy(), *inputs, v_verts.numpy())
             v_verts = v_verts.reshape(*ctx.batch, *flat.shape[1:])
-        if any(ctx.needs_input_grad[3:]):  # nor do Gaussians through which motion is refined
+        if any(ctx.needs_input_grad[3:]):  # Gaussians that stay as they are ask for none
             v_means, v_log_scales = torch.empty_like(means), torch.empty(binding.shape[0], 3)
             v_quats = torch.empty_like(quats)
             _gaussians_back(*inputs, v_means.numpy(), v_log_scales.numpy(), v_quats.numpy())

@@ -1,8 +1,8 @@
 """Head and torso as two bodies: steps that move one of them and leave the other where it is.
 
 The rig's parameters are a chain: its rotation turns torso and head together, so that its gradient
-is mostly the head's, which shows more detail. A descent on the chain leaves a torso that is
-turned wrongly to soft offsets, which bend what is seen of it and not the rest.
+is mostly the head's, which shows more detail. A descent on these parameters leaves the torso turned
+wrongly, and soft offsets deform the visible part of it instead.
 """
 
 import torch
@@ -16,10 +16,10 @@ from avatar.rig.rotations import axis_angle_to_matrix, skew
 CHAIN = ("rotation", "translation", "neck_pose", "neck_shift")
 
 
-def to_chain(
+def chain_jacobian(
     rig: HeadRig, shape: Float[Tensor, "S"], chain: dict[str, Float[Tensor, "B 3"]]
 ) -> Float[Tensor, "B 12 12"]:
-    """Change of the chain's parameters, in the order of `CHAIN`, by small motions of the bodies.
+    """Jacobian of the rig's parameters `CHAIN`, in that order, by motions of the two bodies.
 
     The columns are the torso's turn and shift, then the head's: turns (rad, world axes) are about
     the middle of each body, and shifts (m, world axes) are those of the middle.
@@ -63,5 +63,5 @@ def left_jacobian_inverse(axis_angle: Float[Tensor, "*B 3"]) -> Float[Tensor, "*
 
 
 def _middle(rest: Float[Tensor, "V 3"], share: Float[Tensor, "V"]) -> Float[Tensor, "3"]:
-    """Of a body that has so much of each vertex; the origin where it has none."""
+    """Mean of the vertices, weighted by the body's share of each; the origin if all are zero."""
     return share @ rest / share.sum().clamp(min=1e-6)

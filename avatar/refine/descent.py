@@ -55,8 +55,8 @@ class Descent:
     def step(self, gradient: Float[Tensor, "S D"], rate: float) -> None:
         """One step against the gradient, `rate` units long at first."""
         self._count += 1
-        frame = motion.bodies(self.values, self._params, self._rig)
-        gradient = motion.by_bodies(gradient, frame) * self._units
+        jacobian = motion.body_jacobian(self.values, self._params, self._rig)
+        gradient = motion.body_gradient(gradient, jacobian) * self._units
         first, second = _MOMENTS
         self._first.lerp_(gradient, 1 - first)
         self._second.lerp_(gradient.square(), 1 - second)
@@ -64,7 +64,7 @@ class Descent:
         squares = motion.evened(self._second, self._params)
         size = (squares / (1 - second**self._count)).sqrt()
         step = rate * self._units * mean / (size + 1e-12)
-        self.values = self.values - motion.of_chain(step, frame)
+        self.values = self.values - motion.chain_step(step, jacobian)
 
     def run(
         self,
@@ -110,8 +110,10 @@ def residual(
         (gradient,) = torch.autograd.grad(error.sum(), part)
         return error.detach(), gradient
 
-    # A batch a core: half of the work is in torch, which uses one.
-    with ThreadPoolExecutor(cores()) as pool:
+    # A batch a core: half of the work is in torch, which uses one. On a GPU batches would add up
+    # in its memory.
+    on_gpu = avatar.gaussians.binding.device.type == "cuda"
+    with ThreadPoolExecutor(1 if on_gpu else cores()) as pool:
         found = list(pool.map(of_batch, range(0, len(rows), count)))
     errors, gradients = zip(*found, strict=True)
     return torch.cat(errors), torch.cat(gradients)

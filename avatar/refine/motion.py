@@ -8,20 +8,23 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from avatar.refine.bodies import CHAIN, to_chain
+from avatar.refine.bodies import CHAIN, chain_jacobian
 from avatar.rig import HeadRig, RigParams
-
-_CHAINED = 3 * len(CHAIN)  # entries of the vector that pose head and torso: the first ones
 
 # By how much a tracked value may be wrong: rad, m, and coefficients of an expression. A step of
 # the descent is measured in these units, so that all change alike.
 UNITS = {
-    **dict(zip(CHAIN, (0.05, 0.01, 0.05, 0.01), strict=True)),
+    "rotation": 0.05,
+    "translation": 0.01,
+    "neck_pose": 0.05,
+    "neck_shift": 0.01,
     "jaw_pose": 0.03,
     "eyes_pose": 0.1,
     "expr": 0.1,
     "soft_offset": 0.008,
 }
+assert tuple(UNITS)[: len(CHAIN)] == CHAIN, "the Jacobian below is of the first entries"
+_CHAINED = 3 * len(CHAIN)  # entries of the vector that pose head and torso
 
 
 def stack(params: RigParams, timesteps: Int[Tensor, "S"]) -> Float[Tensor, "S D"]:
@@ -54,25 +57,27 @@ def units(params: RigParams) -> Float[Tensor, "D"]:
     )
 
 
-def bodies(
+def body_jacobian(
     values: Float[Tensor, "S D"], params: RigParams, rig: HeadRig
 ) -> Float[Tensor, "S 12 12"]:
-    """Change of the first entries by motions of head and torso, see `bodies.to_chain`."""
+    """`bodies.chain_jacobian` at some values: the first entries by motions of head and torso."""
     parts = split(values, params)
-    return to_chain(rig, params.shape, {name: parts[name] for name in CHAIN})
+    return chain_jacobian(rig, params.shape, {name: parts[name] for name in CHAIN})
 
 
-def by_bodies(
-    gradient: Float[Tensor, "S D"], frame: Float[Tensor, "S 12 12"]
+def body_gradient(
+    gradient: Float[Tensor, "S D"], jacobian: Float[Tensor, "S 12 12"]
 ) -> Float[Tensor, "S D"]:
-    """A gradient, its first entries by motions of head and torso."""
-    first = frame.mT @ gradient[:, :_CHAINED, None]
+    """A gradient whose first entries are with respect to motions of head and torso."""
+    first = jacobian.mT @ gradient[:, :_CHAINED, None]
     return torch.cat([first[..., 0], gradient[:, _CHAINED:]], 1)
 
 
-def of_chain(step: Float[Tensor, "S D"], frame: Float[Tensor, "S 12 12"]) -> Float[Tensor, "S D"]:
-    """A step whose first entries are motions of head and torso, as a step of the vector."""
-    first = frame @ step[:, :_CHAINED, None]
+def chain_step(
+    step: Float[Tensor, "S D"], jacobian: Float[Tensor, "S 12 12"]
+) -> Float[Tensor, "S D"]:
+    """A step of the vector, from one whose first entries are motions of head and torso."""
+    first = jacobian @ step[:, :_CHAINED, None]
     return torch.cat([first[..., 0], step[:, _CHAINED:]], 1)
 
 

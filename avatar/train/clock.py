@@ -7,7 +7,7 @@ from contextlib import contextmanager
 SHARE = 0.02  # of the time that checkpoints may take
 FIRST = 10.0  # seconds to the first checkpoint, which shows what one takes
 MARGIN = 15.0  # seconds to leave between the last checkpoint and the end of the job
-OVER = "the end of its job's time"  # what stopped a training
+JOB_END = "the end of its job's time"  # what stopped a training
 
 
 class Clock:

@@ -29,7 +29,7 @@ from avatar.data.layout import TRAIN
 from avatar.render import default_device
 from avatar.rig import HeadRig, RigParams
 from avatar.train.checkpoint import Checkpoints, Snapshot, run_key
-from avatar.train.clock import OVER, Clock
+from avatar.train.clock import JOB_END, Clock
 from avatar.train.live import EVENTS, Live, progress_note
 from avatar.train.presets import Preset, TrainSettings, resolve
 from avatar.train.refined import refined_params
@@ -168,7 +168,7 @@ def run(
             watch(stopped)
             if stopped() or clock.is_over():
                 checkpoints.save(trainer.snapshot())
-                by = "a signal" if stopped() else OVER
+                by = "a signal" if stopped() else JOB_END
                 raise Busy(
                     f"training was stopped by {by} after {trainer.images} images, a checkpoint is "
                     f"in {checkpoints.folder}: run it again to go on"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from avatar.base import files, made, slurm
 from avatar.base.errors import UserError
-from avatar.train.clock import OVER
+from avatar.train.clock import JOB_END
 from pipeline.common.text import shown
 from pipeline.graph.failures import error_in_log, read_record, tail_of
 
@@ -129,7 +129,7 @@ class Attempts(logging.Handler):
         )
         job.progress = progress
         job.out_of_memory += state == "OUT_OF_MEMORY"
-        job.out_of_time += (state == "TIMEOUT" or OVER in error) and not advanced
+        job.out_of_time += (state == "TIMEOUT" or JOB_END in error) and not advanced
         job.faults += not advanced
         if record is not None and record.get("exit_code") == UserError.exit_code:
             return False

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avatar.refine.bodies import CHAIN, left_jacobian_inverse, to_chain
+from avatar.refine.bodies import CHAIN, chain_jacobian, left_jacobian_inverse
 from avatar.rig import HeadRig
 from avatar.rig.head_rig import ROOT
 from avatar.rig.params import POSES
@@ -29,7 +29,7 @@ def _moved(rig: HeadRig, motion: Float[Tensor, "12"]) -> tuple[np.ndarray, np.nd
     shape = params.shape.double()
     before = rig(shape, **poses)[0]
     chain = {name: poses[name] for name in CHAIN}
-    change = (to_chain(rig, shape, chain) @ (SMALL * motion.double()))[0]
+    change = (chain_jacobian(rig, shape, chain) @ (SMALL * motion.double()))[0]
     for name, part in zip(CHAIN, change.split(3), strict=True):
         poses[name] = poses[name] + part
     after = rig(shape, **poses)[0]

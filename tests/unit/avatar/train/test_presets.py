@@ -43,13 +43,13 @@ def test_auto_is_fast_with_cuda_and_quick_without() -> None:
     assert resolve(TrainSettings("paper"), cuda=False, cameras=8) == PAPER
 
 
-@pytest.mark.parametrize("preset", [QUICK, FAST], ids=lambda preset: preset.name)
-def test_a_mean_can_travel_some_face_scales(preset: Preset) -> None:
+@pytest.mark.parametrize(("preset", "least"), [(QUICK, 1.5), (FAST, 3)], ids=["quick", "fast"])
+def test_a_mean_can_travel_some_face_scales(preset: Preset, least: float) -> None:
     """Else Gaussians stay where they were put: the sum of the rates over all steps."""
     rates, batch = preset.rates, preset.batch
     steps = preset.images / (batch.timesteps * batch.views)
     ratio = math.log(rates.means_first / rates.means_last)
-    assert steps * (rates.means_first - rates.means_last) / ratio > 1.5  # 0.7: too little
+    assert steps * (rates.means_first - rates.means_last) / ratio > least
 
 
 def test_one_camera_has_no_view_dependence_unless_asked_for() -> None:

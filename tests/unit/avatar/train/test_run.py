@@ -21,7 +21,7 @@ from avatar.gaussians.avatar_file import read_about
 from avatar.rig import HeadRig
 from avatar.train.__main__ import main
 from avatar.train.checkpoint import Checkpoints, run_key
-from avatar.train.clock import MARGIN, OVER
+from avatar.train.clock import JOB_END, MARGIN
 from avatar.train.presets import override
 from avatar.train.run import run
 from avatar.train.trainer import Trainer
@@ -303,7 +303,7 @@ def test_training_stops_before_the_end_of_its_job(
     monkeypatch.setattr("avatar.base.slurm.job_end", lambda: end)
     assert main(arguments) == 75
     assert time.time() < end
-    assert f"error: training was stopped by {OVER} after " in capsys.readouterr().err
+    assert f"error: training was stopped by {JOB_END} after " in capsys.readouterr().err
     *_, checkpoint = sorted((tmp_path / "results/anna/checkpoints").rglob("[0-9]*.json"))
     assert json.loads(checkpoint.read_text())["numbers"]["of"] == 100_000
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avatar.train.clock import OVER
+from avatar.train.clock import JOB_END
 from pipeline.graph.attempts import Attempts
 
 LOG = Path("none.log")
@@ -113,7 +113,7 @@ def test_more_time_after_a_training_that_had_to_leave_at_once(
     attempts.scale("anna", "train")
     for images, expected in ((1000, 1), (1004, 2), (1008, 3)):
         checkpoint(tmp_path, images)
-        log.write_text(f"error: training was stopped by {OVER} after {images} images\n")
+        log.write_text(f"error: training was stopped by {JOB_END} after {images} images\n")
         assert attempts.ended("anna", "train", log, reported(attempts, "FAILED"))
         assert attempts.scale("anna", "train") == (1, expected)
 
