@@ -50,7 +50,8 @@ KINDS = {"novel_view": "new view", "self_reenactment": "held-out motion"}
 FRAMES = 20  # of each kind
 IMAGES = {"paper": 60_000, "fast": 6_000, "quick": 5_000}  # of each preset's run
 SHARE = 0.1  # of the images of `paper`: where the others should have its quality
-MARKS = (250, 500, 1000, 1500, 2000, 3000, 4000, 5000, *range(6_000, 60_000, 3_000))
+# `paper` resets opacities after 1,000 images and after every 6,000: points lie before that.
+MARKS = (250, 500, 950, 1500, 2000, 3000, 4000, 5000, *range(5_950, 60_000, 3_000))
 WHITE = np.ones(3, np.float32)
 SOURCES = ["avatar/train", "avatar/gaussians", "avatar/losses", "avatar/render", "avatar/refine"]
 
