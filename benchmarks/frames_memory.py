@@ -3,8 +3,8 @@
 Plays the packed frames of a subject (`snakemake demo --until refine`) forwards and backwards until
 there are so many, trains the preset `quick` on them, and evaluates the avatar under all protocols:
 peak memory of each process. The last 30 % of the timesteps are held out, and one camera: of 8,000
-frames 4,900 are for training, and the 5,000 images of `quick` are each of them once. Without density
-control, which frames do not change and which takes time.
+frames 4,900 are for training, and the 5,000 images of `quick` are each of them once. Without
+density control, which frames do not change and which takes time.
 """
 
 import argparse
