@@ -11,6 +11,7 @@ from torch import Tensor
 from avatar.base import cli
 from avatar.base.cores import cores
 from avatar.gaussians.avatar_file import Avatar
+from avatar.losses.charbonnier import charbonnier
 from avatar.refine import motion
 from avatar.refine.targets import Targets
 from avatar.render import Views, render
@@ -92,8 +93,7 @@ def residual(
 ) -> tuple[Float[Tensor, "S"], Float[Tensor, "S D"]]:
     """Error of each timestep's renders, and its gradient with respect to the parameters.
 
-    The error is `sqrt(r^2 + c^2) - c` of a value's residual r (Charbonnier et al., 1994), its mean
-    over all pixels of all views.
+    The error is that of `avatar.losses.charbonnier` over all pixels of all views.
 
     Args:
         avatar: its Gaussians, identity and static offsets; its own motion is not used.
@@ -105,10 +105,10 @@ def residual(
     def of_batch(first: int) -> tuple[Tensor, Tensor]:
         part = values[first : first + count].clone().requires_grad_()
         shown = rows[first : first + count]
-        difference = _render(avatar, rig, targets.views(shown), part) - targets.images(shown)
-        error = ((difference.square() + _SOFT**2).sqrt() - _SOFT).flatten(1).mean(1)
-        (gradient,) = torch.autograd.grad(error.sum(), part)
-        return error.detach(), gradient
+        images = _render(avatar, rig, targets.views(shown), part)
+        error, pull = charbonnier(images, targets.images(shown), _SOFT)
+        (gradient,) = torch.autograd.grad(images, part, pull)
+        return error, gradient
 
     # A batch a core: half of the work is in torch, which uses one. On a GPU batches would add up
     # in its memory.

@@ -47,7 +47,7 @@ class Targets:
     def images(self, rows: Int[np.ndarray, "B C"]) -> Float[Tensor, "B C H W 3"]:
         """The frames, RGB 0..1 over white."""
         frames = np.array([self._frame(row) for row in rows.ravel().tolist()])
-        return torch.from_numpy(frames.reshape(*rows.shape, *frames.shape[1:])).float() / 255
+        return torch.from_numpy(frames.reshape(*rows.shape, *frames.shape[1:])).float().div_(255)
 
     def views(self, rows: Int[np.ndarray, "B C"]) -> Views:
         """The cameras of the frames."""

@@ -97,9 +97,10 @@ def _descended(
     for first in range(0, len(seen), WINDOW):
         part = slice(first, first + WINDOW)
         descent = Descent(before[part], avatar.params, rig)
+        sizes = {steps.longer for steps in rounds}
+        targets = {longer: Targets(dataset, cameras, longer) for longer in sizes}
         for steps in rounds:
-            targets = Targets(dataset, cameras, steps.longer)
-            errors = descent.run(avatar, targets, seen[part], steps)
+            errors = descent.run(avatar, targets[steps.longer], seen[part], steps)
             done = min(first + WINDOW, len(seen))
             shown = (done, len(seen), errors[0], errors[-1])
             log.info("refine: %d of %d timesteps, error %.4f to %.4f", *shown)
