@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from avatar.losses.ssim import C1, C2, RADIUS, window
+from avatar.losses.ssim import RADIUS, ssim_factors
 
 PIXELS_PER_DEGREE = 67.0206  # FLIP's default: a 4k display of 0.7 m seen from 0.7 m
 _MAX_PSNR = 100.0  # dB; identical images
@@ -44,7 +44,12 @@ Map = Float[np.ndarray, "H W"]
 
 def squared_error(image: Image, truth: Image) -> Map:
     """Squared difference, mean of the channels."""
-    return np.square(image - truth).mean(2)
+    return _channel_mean(np.square(image - truth))
+
+
+def _channel_mean(image: Image) -> Map:
+    """`image.mean(2)`, the same bits in a tenth of the time."""
+    return (image[..., 0] + image[..., 1] + image[..., 2]) / 3
 
 
 def psnr(mean_squared_error: float) -> float:
@@ -54,8 +59,8 @@ def psnr(mean_squared_error: float) -> float:
 
 def ssim(image: Image, truth: Image) -> Map:
     """SSIM at every pixel, mean of the channels; window and constants: `avatar.losses.ssim`."""
-    light, structure = _similarity(image, truth)
-    return (light * structure).mean(2)
+    light, structure = ssim_factors(image, truth)
+    return _channel_mean(light * structure)
 
 
 def ms_ssim(image: Image, truth: Image) -> float:
@@ -66,7 +71,7 @@ def ms_ssim(image: Image, truth: Image) -> float:
     for scale, exponent in enumerate(_SCALES):
         if scale:
             image, truth = _halved(image), _halved(truth)
-        light, structure = (v[inside, inside] for v in _similarity(image, truth))
+        light, structure = (v[inside, inside] for v in ssim_factors(image, truth))
         last = scale == len(_SCALES) - 1
         mean = float((light * structure if last else structure).mean(dtype=np.float64))
         product *= max(mean, 0.0) ** exponent
@@ -77,20 +82,6 @@ def _halved(image: Image) -> Float[np.ndarray, "h w 3"]:
     """Means of two by two pixels; an odd last row or column is left out."""
     height, width = (size // 2 for size in image.shape[:2])
     return cv2.resize(image[: 2 * height, : 2 * width], (width, height), None, 0, 0, cv2.INTER_AREA)
-
-
-def _similarity(image: Image, truth: Image) -> tuple[Image, Image]:
-    """SSIM's two factors: of the means, and of contrast and structure."""
-    x, y = (np.asarray(v, np.float32) for v in (image, truth))
-    mx, my, power, error = (_window_mean(v) for v in (x, y, x * x + y * y, np.square(x - y)))
-    squares, difference = mx * mx + my * my, np.square(mx - my)
-    light = 1 - difference / (squares + C1)
-    return light, 1 - (error - difference) / (power - squares + C2)
-
-
-def _window_mean(image: Image) -> Image:
-    taps = window()
-    return cv2.sepFilter2D(image, cv2.CV_32F, taps, taps, borderType=cv2.BORDER_CONSTANT)
 
 
 def flip(image: Image, truth: Image) -> Map:
@@ -141,30 +132,29 @@ def region_scores(
     Returns:
         region -> {psnr, ssim, flip, flicker}, of the maps that are there.
     """
+    inside = {name: np.flatnonzero(mask) for name, mask in regions.items()}
     return {
         name: {
-            metric: of_mean(float(maps[of][mask].mean()))
+            metric: of_mean(float(maps[of].take(pixels).mean()))
             for of, (metric, of_mean) in _OF_MAP.items()
             if of in maps
         }
-        for name, mask in regions.items()
-        if mask.any()
+        for name, pixels in inside.items()
+        if len(pixels)
     }
 
 
 def _opponent(image: Image) -> Image:
-    """sRGB to the linear opponent space YCxCz."""
-    image = np.clip(image, 0.0, 1.0).astype(np.float32)
+    """sRGB to the linear opponent space YCxCz; Y' without its -16, which all that follows adds."""
+    image = np.clip(image, 0.0, 1.0).astype(np.float32, copy=False)
     linear = np.where(image <= 0.04045, image / 12.92, np.power((image + 0.055) / 1.055, 2.4))
-    return cv2.transform(linear, _RGB_TO_OPPONENT) - np.array([16, 0, 0], np.float32)
+    return cv2.transform(linear, _RGB_TO_OPPONENT)
 
 
 def _perceived(opponent: Image) -> Image:
     """Blurred as the eye does, in CIELAB with the chroma damped by darkness (Hunt)."""
-    blurred = np.empty_like(opponent)
-    for channel, terms in enumerate(_SENSITIVITY):
-        blurred[..., channel] = _contrast_filter(opponent[..., channel], terms)
-    blurred[..., 0] += 16.0
+    channels = zip(cv2.split(opponent), _SENSITIVITY, strict=True)
+    blurred = cv2.merge([_contrast_filter(channel, terms) for channel, terms in channels])
     rgb = np.clip(cv2.transform(blurred, _OPPONENT_TO_RGB), 0.0, 1.0)
     return _hunt_lab(rgb)
 
@@ -177,7 +167,7 @@ def _hunt_lab(linear_rgb: Image) -> Image:
     hunt = 0.01 * light
     a = 500.0 * (root[..., 0] - root[..., 1]) * hunt
     b = 200.0 * (root[..., 1] - root[..., 2]) * hunt
-    return np.stack([light, a, b], 2).astype(np.float32)
+    return cv2.merge([light, a, b])
 
 
 def _contrast_filter(channel: Map, terms: tuple[tuple[float, float], ...]) -> Map:
@@ -187,8 +177,9 @@ def _contrast_filter(channel: Map, terms: tuple[tuple[float, float], ...]) -> Ma
     taps = [np.exp(-(np.pi**2) * squares / b) for _, b in terms]
     weights = [a * np.pi / b for a, b in terms]
     total = sum(w * t.sum() ** 2 for w, t in zip(weights, taps, strict=True))
-    parts = [w / total * _separable(channel, t, t) for w, t in zip(weights, taps, strict=True)]
-    return sum(parts[1:], parts[0])
+    scaled = [np.sqrt(w / total) * t for w, t in zip(weights, taps, strict=True)]
+    first, *others = (_separable(channel, t, t) for t in scaled)
+    return sum(others, first)
 
 
 def _separable(
@@ -223,11 +214,11 @@ def _feature_difference(a: Map, b: Map) -> Map:
     edge = edge / (edge[edge > 0].sum() * bell.sum())
     point = np.where(point > 0, point / point[point > 0].sum(), point / -point[point < 0].sum())
     point = point / bell.sum()
-    grey = [(v + 16.0) / 116.0 for v in (a, b)]
+    grey = [v / 116.0 for v in (a, b)]
 
     def size(channel: Map, taps: Float[np.ndarray, "L"]) -> Map:
-        return np.hypot(_separable(channel, taps, bell), _separable(channel, bell, taps))
+        return cv2.magnitude(_separable(channel, taps, bell), _separable(channel, bell, taps))
 
     edges = np.abs(size(grey[0], edge) - size(grey[1], edge))
     points = np.abs(size(grey[0], point) - size(grey[1], point))
-    return np.power(np.maximum(edges, points) / np.sqrt(2.0), _FEATURE_POWER)
+    return (np.maximum(edges, points) / np.sqrt(2.0)) ** _FEATURE_POWER

@@ -14,6 +14,7 @@ from avatar.rig import HeadRig
 
 MAP_REGIONS = {"head": HEAD, "torso": TORSO}  # of the dataset's region map
 RIG_REGIONS = ("mouth", "eyes")  # masks of the rig, measured in the box around them
+Box = tuple[slice, slice]  # rows and columns
 _MARGIN = 0.1  # of the box's size, on each side
 _MIN_PIXELS = 16  # a region of which less is seen is not measured
 
@@ -33,29 +34,41 @@ def rig_regions(
         verts: the posed mesh, metres, world frame.
     """
     width, height = (int(v) for v in cameras.sizes[camera])
+    return filled(rig_boxes(rig, verts, cameras, camera), height, width)
+
+
+def filled(boxes: dict[str, Box], height: int, width: int) -> dict[str, Bool[np.ndarray, "H W"]]:
+    """Masks that are true inside boxes."""
+    regions = {name: np.zeros((height, width), bool) for name in boxes}
+    for name, box in boxes.items():
+        regions[name][box] = True
+    return regions
+
+
+def rig_boxes(
+    rig: HeadRig, verts: Float[np.ndarray, "V 3"], cameras: Cameras, camera: int
+) -> dict[str, Box]:
+    """The boxes of `rig_regions`."""
+    width, height = (int(v) for v in cameras.sizes[camera])
     faces = rig.faces.numpy()
     ids, _, _ = rasterize_mesh(
         verts, faces, cameras.viewmats[camera], cameras.Ks[camera], width, height
     )
-    regions = {}
+    boxes = {}
     for name in RIG_REGIONS:
         if name not in rig.masks:
             continue
         inside = rig.masks[name].numpy()[faces].all(1)
         y, x = np.nonzero((ids >= 0) & inside[ids])
         if len(y) >= _MIN_PIXELS:
-            regions[name] = _box(x, y, width, height)
-    return regions
+            boxes[name] = _box(x, y)
+    return boxes
 
 
-def _box(
-    x: Int[np.ndarray, "P"], y: Int[np.ndarray, "P"], width: int, height: int
-) -> Bool[np.ndarray, "{height} {width}"]:
-    mask = np.zeros((height, width), bool)
+def _box(x: Int[np.ndarray, "P"], y: Int[np.ndarray, "P"]) -> Box:
     x0, x1, y0, y1 = x.min(), x.max() + 1, y.min(), y.max() + 1
     margin = round(_MARGIN * max(x1 - x0, y1 - y0))
-    mask[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin] = True
-    return mask
+    return slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
 
 
 @dataclass(frozen=True)

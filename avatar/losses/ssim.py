@@ -48,6 +48,21 @@ def ssim_map(
     return value.permute(0, 2, 3, 1).reshape(shape)
 
 
+def ssim_factors(
+    image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]
+) -> tuple[Float[np.ndarray, "H W 3"], Float[np.ndarray, "H W 3"]]:
+    """SSIM's factors at every pixel and channel: of the means, and of contrast and structure.
+
+    In this thread, without the GIL.
+
+    Args:
+        image: RGB, 0..1.
+        truth: what it should be.
+    """
+    x, y = (np.ascontiguousarray(v, np.float32) for v in (image, truth))
+    return _factors(x, y, _TAPS)
+
+
 class _Filter(torch.autograd.Function):
     """The window's means of maps [B, C, H, W], in full precision on any device.
 
@@ -107,6 +122,44 @@ _JIT: Any = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "ns
 # Lets a sum run in lanes (its order is fixed when it is compiled). Not for the rest: variances
 # are small differences of large numbers, and their order matters.
 _SUM: Any = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
+
+
+@njit(nogil=True, **_JIT)
+def _factors(x, y, taps):
+    """The factors of SSIM, of the means and of contrast and structure; images [H, W, 3].
+
+    Streams as `_strip` does.
+    """
+    height, n, pad = x.shape[0], 3 * x.shape[1], 3 * RADIUS
+    light, structure = np.empty_like(x), np.empty_like(x)
+    rows = np.zeros((4, n + 2 * pad), np.float32)
+    ring = np.zeros((4, 11, n), np.float32)
+    maps = np.zeros((4, n), np.float32)
+    for r in range(-RADIUS, height + RADIUS):
+        slot = r % 11
+        if r < 0 or r >= height:
+            ring[:, slot] = np.float32(0.0)
+        else:
+            _products(x[r].reshape(n), y[r].reshape(n), -pad, rows)
+            for m in range(4):
+                _along_x(rows[m], taps, ring[m, slot])
+        c = r - RADIUS
+        if c >= 0:
+            for m in range(4):
+                _along_y(ring[m], c, taps, maps[m])
+            _row_factors(maps, light[c].reshape(n), structure[c].reshape(n))
+    return light, structure
+
+
+@njit(**_JIT)
+def _row_factors(maps, light, structure):
+    mx, my, power, error = maps[0], maps[1], maps[2], maps[3]
+    c1, c2, one = np.float32(C1), np.float32(C2), np.float32(1.0)
+    for j in range(mx.shape[0]):
+        d = mx[j] - my[j]
+        squares = mx[j] * mx[j] + my[j] * my[j]
+        light[j] = one - d * d / (squares + c1)
+        structure[j] = one - (error[j] - d * d) / (power[j] - squares + c2)
 
 
 @njit(parallel=True, **_JIT)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from avatar.base import cli, files
 from avatar.base.errors import UserError
@@ -27,7 +27,7 @@ from avatar.evaluate.pixels import Pair, show
 from avatar.evaluate.poses import pose_distances
 from avatar.evaluate.protocols import PROTOCOLS, Protocol
 from avatar.evaluate.renders import as_driven, protocol_rows
-from avatar.evaluate.scores import FrameScores, map_regions, rig_regions, score_frame
+from avatar.evaluate.scores import Box, FrameScores, filled, map_regions, rig_boxes, score_frame
 from avatar.gaussians.avatar_file import Avatar, load_avatar
 from avatar.losses.lpips import Lpips, load_lpips
 from avatar.render import default_device
@@ -83,6 +83,7 @@ def evaluate(
             folder / "comparison.mp4",
             (frame for protocol in measured for frame in job.measure(protocol)),
             playback_rate(dataset),
+            preset="superfast",
         )
         about = {"subject": subject, "group": group} | describe(avatar)
         about |= {
@@ -147,6 +148,7 @@ class _Evaluation:
         self._distance = np.full(len(dataset), np.nan)
         self._distance[held] = pose_distances(avatar.params, dataset, held)
         self._landmarks = LandmarkDistance()
+        self._boxes: dict[tuple[int, bool], dict[str, Box]] = {}
         self.rows: list[dict[str, Any]] = []
 
     def measure(self, protocol: Protocol) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
@@ -159,16 +161,17 @@ class _Evaluation:
         limit = self._settings.video_frames
         in_video = set(video_rows(self._dataset.camera, offered, limit).tolist())
 
-        def score(job: Job) -> FrameScores:
-            return self._score(protocol, *job)
+        def score(job: Job) -> tuple[FrameScores, UInt8[np.ndarray, "_ _ 3"] | None]:
+            frame = self._score(protocol, *job)
+            return frame, comparison(frame, name) if frame.row in in_video else None
 
         jobs = self._jobs(protocol, chosen, set(costly.tolist()))
-        for frame in cli.progress(threaded(score, jobs), name, total=len(chosen)):
+        for frame, picture in cli.progress(threaded(score, jobs), name, total=len(chosen)):
             if frame.flip is not None:
                 frame.scores["full"] |= self._perceived(frame)
             self.rows += self._table_rows(name, frame)
-            if frame.row in in_video:
-                yield comparison(frame, name)
+            if picture is not None:
+                yield picture
 
     def _jobs(
         self, protocol: Protocol, chosen: Int[np.ndarray, "R"], costly: set[int]
@@ -193,11 +196,18 @@ class _Evaluation:
         costly: bool,
         before: Float[np.ndarray, "H W 3"] | None,
     ) -> FrameScores:
-        cameras, camera = self._dataset.cameras, int(self._dataset.camera[pair.row])
-        regions = map_regions(pair.regions) | rig_regions(self._rig, pair.verts, cameras, camera)
+        regions = map_regions(pair.regions) | self._rig_regions(protocol, pair)
         if protocol.part != "all":
             regions.pop("torso", None)
         return score_frame(pair, regions, costly, before)
+
+    def _rig_regions(self, protocol: Protocol, pair: Pair) -> dict[str, Bool[np.ndarray, "H W"]]:
+        """As `scores.rig_regions`; protocols with the same parameters show the same mesh."""
+        mesh = pair.row, protocol.refined
+        if mesh not in self._boxes:
+            cameras, camera = self._dataset.cameras, int(self._dataset.camera[pair.row])
+            self._boxes[mesh] = rig_boxes(self._rig, pair.verts, cameras, camera)
+        return filled(self._boxes[mesh], *pair.alpha.shape)
 
     def _perceived(self, frame: FrameScores) -> dict[str, float]:
         """What networks see in the whole frame: landmarks and LPIPS, one frame at a time."""

@@ -31,7 +31,7 @@ VERSIONS = {
     "pack": 3,
     "refine": 4,
     "train": 6,
-    "evaluate": 11,
+    "evaluate": 12,
     "report": 3,
 }
 # The files without which a stage counts as not made; relative to results/<subject>.
