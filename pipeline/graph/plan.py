@@ -27,7 +27,7 @@ VERSIONS = {
     "demo_capture": 1,
     "ingest": 4,
     "matte": 6,
-    "track": 8,
+    "track": 9,
     "pack": 3,
     "refine": 4,
     "train": 6,

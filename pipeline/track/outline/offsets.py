@@ -5,14 +5,16 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, cg, splu
+from scipy.sparse.linalg import LinearOperator, cg, splu, spsolve
 
+from avatar.render.mesh import vertex_normals
 from avatar.rig import HeadRig
 from pipeline.track.outline.silhouette import INNER, OUTLIER, REACH, Rim, hair
 
 SMOOTH, SHRINK = 30.0, 1e-4  # of the offset: bending, length
 FACE = 1.0  # of the offset's length on the face, which landmarks and identity know better
 HAIR = 0.3  # weight of an outline beyond the mesh where hair may be
+TINY = 1e-9  # what no other vertex touches keeps still
 EAR = 0.01  # m; how far an ear may stand off the mean head's
 
 
@@ -60,7 +62,31 @@ def static_offset(rig: HeadRig, rim: Rim) -> Float[np.ndarray, "V 3"]:
         assert not failed
     offset = np.zeros((rig.num_verts, 3))
     offset[free] = moved.reshape(-1, 3)
-    return offset
+    return _over_hidden_hair(rig, offset, rim)
+
+
+def _over_hidden_hair(
+    rig: HeadRig, offset: Float[np.ndarray, "V 3"], rim: Rim
+) -> Float[np.ndarray, "V 3"]:
+    """Where hair may be and no outline passed, it stands off as far as around it.
+
+    Smoothness alone would let it fade: on the back of the head, offsets to the left, to the right
+    and upwards cancel. Their part along the normals is continued harmonically instead.
+    """
+    hidden = hair(rig) & rig.masks["skin"].numpy() & ~_held(rig)
+    if "ears" in rig.masks:
+        hidden &= ~rig.masks["ears"].numpy()
+    hidden[rim.vertices] = False
+    if not hidden.any():
+        return offset
+    normals = vertex_normals(rig.v_template.double().numpy(), rig.faces.numpy())
+    distance = np.einsum("vk,vk->v", offset, normals)
+    rows = _laplacian(rig)[hidden]
+    inner = rows[:, hidden] + TINY * sparse.eye(int(hidden.sum()))
+    around = spsolve(inner.tocsc(), -rows[:, ~hidden] @ distance[~hidden])
+    continued = offset.copy()
+    continued[hidden] += (around - distance[hidden])[:, None] * normals[hidden]
+    return continued
 
 
 def _held(rig: HeadRig) -> Bool[np.ndarray, "V"]:

@@ -1,6 +1,6 @@
 """Outlines: where the mesh's rim and the alpha's edge disagree, and the identity behind it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -41,6 +41,11 @@ class Rim:
         """What was measured at some of the vertices."""
         kept = part[self.vertices]
         return Rim(*(getattr(self, field.name)[kept] for field in fields(self)))
+
+    def without(self, offset: Float[np.ndarray, "V 3"]) -> "Rim":
+        """The same edges, measured from where the vertices are without this offset (m)."""
+        moved = np.einsum("nk,nk->n", self.directions, offset[self.vertices])
+        return replace(self, distances=self.distances + moved)
 
 
 def choose_rows(alphas: AlphaStore, valid: Bool[np.ndarray, "T"]) -> Int[np.ndarray, "R"]:

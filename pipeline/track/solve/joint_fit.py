@@ -24,6 +24,7 @@ from pipeline.track.solve.state import State
 
 MAX_SPREAD = 0.003  # m; landmarks that the rig knows less well cost time and gain nothing
 OUTLINE_ROUNDS = 2  # times that outlines are measured and the identity refined by them
+OFFSET_ROUNDS = 3  # the same of static offsets
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def with_offsets(
     turning = replace(fit, nod=heading.nod(torso.START))
     rim = silhouette.measure(fit.rig, turning.params(store), cameras, alphas, rows)
     fit, share = _with_neck(fit, store, heading, rim, len(rows))
-    shaped = replace(fit, static_offset=offsets.static_offset(fit.rig, rim))
+    shaped = _shaped(fit, store, cameras, alphas, rows, rim)
     before, after = threaded(
         lambda candidate: overlap.measure(
             fit.rig, candidate.params(store), cameras, alphas, rows[::2]
@@ -184,6 +185,27 @@ def with_offsets(
         **best.metrics(),
         "neck_share": share,
     }
+
+
+def _shaped(
+    fit: Fit,
+    store: FrameStore,
+    cameras: Cameras,
+    alphas: AlphaStore,
+    rows: Int[np.ndarray, "R"],
+    rim: Rim,
+) -> Fit:
+    """The fit with static offsets that meet the outlines, which other vertices then make.
+
+    Args:
+        rim: of the fit as it is.
+    """
+    shaped = replace(fit, static_offset=offsets.static_offset(fit.rig, rim))
+    for _ in range(OFFSET_ROUNDS - 1):
+        rim = silhouette.measure(fit.rig, shaped.params(store), cameras, alphas, rows)
+        rim = rim.without(shaped.static_offset)
+        shaped = replace(fit, static_offset=offsets.static_offset(fit.rig, rim))
+    return shaped
 
 
 def _with_neck(

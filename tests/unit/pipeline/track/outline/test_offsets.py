@@ -82,3 +82,20 @@ def test_the_offset_solves_its_equations(rig: HeadRig) -> None:
     slopes = slopes.reshape(len(seen), -1)
     expected = np.linalg.solve(matrix + slopes.T @ slopes, slopes.T @ distances).reshape(-1, 3)
     assert got[free] == pytest.approx(expected, abs=1e-5 * np.abs(expected).max())
+
+
+def test_hair_that_no_outline_passed_stands_off_like_the_hair_around_it(rig: HeadRig) -> None:
+    """Outlines of a head seen from in front: hair 8 mm off at its sides; behind lies more of it."""
+    verts = rig.v_template.numpy().astype(float)
+    head = (rig.masks["skin"] & ~rig.masks["neck"] & ~rig.masks["eyes"]).numpy()
+    rig.masks["face"] = torch.from_numpy(head & (verts[:, 2] > 0.03))
+    hairy = head & ~rig.masks["face"].numpy()
+    side = np.flatnonzero(hairy & (abs(verts[:, 2]) < 0.03))
+    behind = hairy & (verts[:, 2] < -0.05)
+    out = verts / np.linalg.norm(verts, axis=1, keepdims=True)
+    offset = offsets.static_offset(rig, _rim(side, out[side], np.full(len(side), 0.008)))
+    outwards = (offset * out).sum(1)
+    beside = outwards[side].mean()
+    assert beside > 0.002
+    assert outwards[behind].mean() > 0.6 * beside
+    assert outwards[behind].max() < 1.1 * outwards[side].max()

@@ -103,3 +103,27 @@ def test_offsets_of_a_rig_are_in_its_rest_pose(
     rim = silhouette.measure(rig, params, rigged, alphas, np.arange(2))
     move = (rig.shapedirs.numpy()[rim.vertices, :, 0] * rim.directions).sum(1)
     assert np.corrcoef(move, rim.distances)[0, 1] > 0.8
+
+
+def test_edges_do_not_depend_on_the_offset_that_they_are_measured_with(
+    rig: HeadRig, rigged: Cameras, tmp_path: Path
+) -> None:
+    params = still(rig, [0.0, 0, 0])
+    alphas = alphas_of(tmp_path, rig, replace(params, shape=torch.tensor([1.0, 0, 0])), rigged)
+    offset = 0.5 * rig.shapedirs[:, :, 0]
+    plain = silhouette.measure(rig, params, rigged, alphas, np.arange(2))
+    moved = silhouette.measure(
+        rig, replace(params, static_offset=offset), rigged, alphas, np.arange(2)
+    )
+
+    def means(rim: Rim) -> np.ndarray:
+        total, count = (
+            np.bincount(rim.vertices, weights, rig.num_verts) for weights in (rim.distances, None)
+        )
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    asked, offset_left = means(plain), means(moved)
+    again = means(moved.without(offset.numpy()))
+    both = np.isfinite(asked) & np.isfinite(again)
+    assert np.abs(offset_left[both]).mean() < 0.7 * np.abs(asked[both]).mean()
+    assert np.abs(again[both] - asked[both]).mean() < 0.15 * np.abs(asked[both]).mean()
