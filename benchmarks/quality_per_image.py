@@ -30,6 +30,7 @@ import torch
 matplotlib.use("Agg")
 from jaxtyping import Int
 from matplotlib import pyplot
+from matplotlib.ticker import NullFormatter
 
 from avatar.base import files
 from avatar.base.memory import keep_freed_memory
@@ -53,7 +54,7 @@ SHARE = 0.1  # of the images of `paper`: where the others should have its qualit
 # `paper` resets opacities after 1,000 images and after every 6,000: points lie before that.
 MARKS = (250, 500, 950, 1500, 2000, 3000, 4000, 5000, *range(5_950, 60_000, 3_000))
 WHITE = np.ones(3, np.float32)
-SOURCES = ["avatar/train", "avatar/gaussians", "avatar/losses", "avatar/render", "avatar/refine"]
+SOURCES = ["avatar/train", "avatar/gaussians", "avatar/losses", "avatar/render"]
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def table(runs: dict[str, dict[str, list[Point]]]) -> str:
     """A row for each run: its end, and where it has the last PSNR of `paper`."""
     header = ["capture", "preset", "images", "processor time, s", "Gaussians"]
     header += [f"{kind}, dB" for kind in KINDS.values()]
-    header += [f"`paper`'s {kind}: images / s" for kind in KINDS.values()]
+    header += [f"last {kind} of `paper`: images / s" for kind in KINDS.values()]
     rows = []
     for subject, of_subject in runs.items():
         for preset, points in of_subject.items():
@@ -199,30 +200,38 @@ def table(runs: dict[str, dict[str, list[Point]]]) -> str:
     return report.table(header, rows)
 
 
+def finished(runs: dict[str, list[Point]], preset: str) -> bool:
+    """Whether a run has seen all of its images."""
+    return preset in runs and runs[preset][-1].images >= IMAGES[preset]
+
+
 def cell(runs: dict[str, list[Point]], preset: str, kind: str) -> str:
     """Where a run has the last PSNR of `paper`, as the table shows it."""
-    if "paper" not in runs or preset == "paper":
+    if preset == "paper" or not finished(runs, "paper"):
         return ""
     found = reached(runs[preset], kind, runs["paper"][-1].psnr[kind])
     return f"{found[0]:,.0f} / {found[1]:.0f}" if found else "not reached"
 
 
 def verdict(runs: dict[str, dict[str, list[Point]]]) -> str:
-    """Which runs miss the quality of `paper` within the share of its images."""
+    """Which runs miss the last PSNR of `paper` within the share of its images, if it is known."""
     limit = SHARE * IMAGES["paper"]
-    missed, short = [], []
-    for subject, of_subject in runs.items():
-        for preset, points in of_subject.items():
-            if points[-1].images < IMAGES[preset]:
-                short.append(f"{subject}, `{preset}`: {points[-1].images:,} of {IMAGES[preset]:,}")
-            if preset == "paper" or "paper" not in of_subject:
-                continue
+    known = {name: found for name, found in runs.items() if finished(found, "paper")}
+    missed = []
+    for subject, found in known.items():
+        for preset in sorted(found.keys() - {"paper"}):
             for kind, title in KINDS.items():
-                found = reached(points, kind, of_subject["paper"][-1].psnr[kind])
-                if found is None or found[0] > limit:
+                place = reached(found[preset], kind, found["paper"][-1].psnr[kind])
+                if place is None or place[0] > limit:
                     missed.append(f"{subject}, `{preset}`, {title}")
-    text = f"Quality of `paper` within {limit:,.0f} images, missed: {'; '.join(missed) or 'none'}."
-    return text + (f" Runs that are not finished: {'; '.join(short)}." if short else "")
+    text = (
+        f"Last PSNR of `paper` within {limit:,.0f} images, missed: {'; '.join(missed) or 'none'}."
+    )
+    if len(known) == len(runs):
+        return text
+    unknown = ", ".join(sorted(runs.keys() - known.keys()))
+    open_ = f"Not known: the run of `paper` was stopped before its end, or not begun, on {unknown}."
+    return f"{text} {open_}" if known else open_
 
 
 def draw(path: Path, runs: dict[str, dict[str, list[Point]]]) -> None:
@@ -242,6 +251,7 @@ def draw(path: Path, runs: dict[str, dict[str, list[Point]]]) -> None:
                     )  # fmt: skip
             what = {"images": "images seen", "seconds": "processor time of training, s"}[name]
             axes.set(xlabel=what, ylabel="PSNR, dB", title=subject)
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.3)
     grid[0, 0].legend(fontsize="x-small")
     figure.savefig(path, metadata={"Date": None})
