@@ -39,8 +39,9 @@ class FrameOrder:
     """The frames of every step, from `(seed, step)` alone: there is no state to keep.
 
     An epoch deals the cameras of every timestep into groups of `views`, shuffles the groups and
-    puts `timesteps` of them into each step. A group or step left short is filled by repeating
-    its own. Frames of one step have one size.
+    puts `timesteps` of them into each step; with fewer cameras than `views`, as many more as keep
+    the step's images. A group or step left short is filled by repeating its own. Frames of one step
+    have one size.
     """
 
     def __init__(
@@ -51,14 +52,14 @@ class FrameOrder:
         views: int,
         seed: int,
     ) -> None:
-        self._seed, self._timesteps = seed, timesteps
+        self._seed, self._images = seed, timesteps * views
         sizes = source.cameras.sizes[source.camera[rows]]
         kinds = np.unique(sizes, axis=0)
         self._kinds = [
             self._split(rows[(sizes == kind).all(1)], source.timestep, views) for kind in kinds
         ]
         self.steps_per_epoch = sum(
-            -(-sum(-(-len(poses) // views) for poses in kind) // timesteps)
+            -(-sum(-(-len(poses) // views) for poses in kind) // self._groups(views))
             for kind, views in self._kinds
         )
         self._plans: dict[int, list[Int[np.ndarray, "B C"]]] = {}
@@ -70,6 +71,10 @@ class FrameOrder:
         """Rows of every timestep, and how many views a group can have."""
         poses = [rows[timestep[rows] == t] for t in np.unique(timestep[rows])]
         return poses, min(views, max(len(pose) for pose in poses))
+
+    def _groups(self, views: int) -> int:
+        """Groups of so many views in a step."""
+        return self._images // views
 
     def rows(self, step: int) -> Int[np.ndarray, "B C"]:
         """The rows of a step: one timestep a row, its cameras along it."""
@@ -90,9 +95,9 @@ class FrameOrder:
                 short = -len(dealt) % views
                 dealt = np.concatenate([dealt, np.resize(dealt, short)])
                 groups += list(dealt.reshape(-1, views))
-            order = random.permutation(len(groups))
-            order = np.concatenate([order, np.resize(order, -len(order) % self._timesteps)])
-            steps += list(np.stack(groups)[order].reshape(-1, self._timesteps, views))
+            order, count = random.permutation(len(groups)), self._groups(views)
+            order = np.concatenate([order, np.resize(order, -len(order) % count)])
+            steps += list(np.stack(groups)[order].reshape(-1, count, views))
         return [steps[i] for i in random.permutation(len(steps))]
 
 

@@ -30,7 +30,7 @@ class Batch:
 
     __pydantic_config__ = NO_OTHER_KEYS
     timesteps: PositiveInt = 1  # poses in a step
-    views: PositiveInt = 1  # cameras of each; as many as there are if fewer
+    views: PositiveInt = 1  # cameras of each; where there are fewer, there are more poses
     background: Literal["random", "white", "black"] = "random"  # behind truth and render
     coarse_images: Count = 0  # train on frames of half the size for so many images first
     coarse_above: Count = 0  # ... but only where a frame has more than so many pixels

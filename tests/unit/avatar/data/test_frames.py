@@ -118,9 +118,13 @@ def test_frames_of_different_sizes_never_share_a_step() -> None:
     assert set(np.concatenate([rows.ravel() for rows in steps])) == set(range(12))
 
 
-def test_one_camera_gives_one_view() -> None:
-    order = FrameOrder(_memory(cameras=1), np.arange(5), timesteps=2, views=4, seed=0)
-    assert order.rows(0).shape == (2, 1)
+@pytest.mark.parametrize(("cameras", "shape"), [(1, (8, 1)), (3, (2, 3)), (4, (2, 4))])
+def test_timesteps_make_up_for_missing_cameras(cameras: int, shape: tuple[int, int]) -> None:
+    source = _memory(cameras=cameras, steps=5)
+    order = FrameOrder(source, np.arange(5 * cameras), timesteps=2, views=4, seed=0)
+    steps = _epoch(order)
+    assert {rows.shape for rows in steps} == {shape}
+    assert set(np.concatenate(steps).ravel()) == set(range(5 * cameras))
 
 
 def test_compositing_by_hand() -> None:
