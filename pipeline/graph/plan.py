@@ -29,8 +29,8 @@ VERSIONS = {
     "matte": 6,
     "track": 9,
     "pack": 3,
-    "refine": 4,
-    "train": 6,
+    "refine": 5,
+    "train": 7,
     "evaluate": 12,
     "report": 3,
 }
