@@ -54,7 +54,7 @@ SHARE = 0.1  # of the images of `paper`: where the others should have its qualit
 # `paper` resets opacities after 1,000 images and after every 6,000: points lie before that.
 MARKS = (250, 500, 950, 1500, 2000, 3000, 4000, 5000, *range(5_950, 60_000, 3_000))
 WHITE = np.ones(3, np.float32)
-SOURCES = ["avatar/train", "avatar/gaussians", "avatar/losses", "avatar/render"]
+SOURCES = ["avatar/train", "avatar/gaussians", "avatar/losses", "avatar/render", "avatar/refine"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pipeline.track.outline.silhouette import INNER, OUTLIER, REACH, Rim, hair
 SMOOTH, SHRINK = 30.0, 1e-4  # of the offset: bending, length
 FACE = 1.0  # of the offset's length on the face, which landmarks and identity know better
 HAIR = 0.3  # weight of an outline beyond the mesh where hair may be
-TINY = 1e-9  # what no other vertex touches keeps still
+TINY = 1e-9  # of a distance; hidden hair that touches nothing known has none
 EAR = 0.01  # m; how far an ear may stand off the mean head's
 
 
@@ -29,7 +29,8 @@ def static_offset(rig: HeadRig, rim: Rim) -> Float[np.ndarray, "V 3"]:
     """
     held = _held(rig)
     free = np.flatnonzero(~held)
-    smooth = _laplacian(rig)[:, free]
+    laplacian = _laplacian(rig)
+    smooth = laplacian[:, free]
     length = np.where(rig.masks["face"].numpy()[free], FACE, 0.0) + SHRINK
     regular = SMOOTH * (smooth.T @ smooth) + sparse.diags(length)
     rim = _inside_hair(rig, rim.on(~held))
@@ -62,11 +63,11 @@ def static_offset(rig: HeadRig, rim: Rim) -> Float[np.ndarray, "V 3"]:
         assert not failed
     offset = np.zeros((rig.num_verts, 3))
     offset[free] = moved.reshape(-1, 3)
-    return _over_hidden_hair(rig, offset, rim)
+    return _over_hidden_hair(rig, offset, rim, laplacian)
 
 
 def _over_hidden_hair(
-    rig: HeadRig, offset: Float[np.ndarray, "V 3"], rim: Rim
+    rig: HeadRig, offset: Float[np.ndarray, "V 3"], rim: Rim, laplacian: sparse.csr_matrix
 ) -> Float[np.ndarray, "V 3"]:
     """Where hair may be and no outline passed, it stands off as far as around it.
 
@@ -81,7 +82,7 @@ def _over_hidden_hair(
         return offset
     normals = vertex_normals(rig.v_template.double().numpy(), rig.faces.numpy())
     distance = np.einsum("vk,vk->v", offset, normals)
-    rows = _laplacian(rig)[hidden]
+    rows = laplacian[hidden]
     inner = rows[:, hidden] + TINY * sparse.eye(int(hidden.sum()))
     around = spsolve(inner.tocsc(), -rows[:, ~hidden] @ distance[~hidden])
     continued = offset.copy()

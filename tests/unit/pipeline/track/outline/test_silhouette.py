@@ -122,8 +122,8 @@ def test_edges_do_not_depend_on_the_offset_that_they_are_measured_with(
         )
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
-    asked, offset_left = means(plain), means(moved)
-    again = means(moved.without(offset.numpy()))
-    both = np.isfinite(asked) & np.isfinite(again)
-    assert np.abs(offset_left[both]).mean() < 0.7 * np.abs(asked[both]).mean()
-    assert np.abs(again[both] - asked[both]).mean() < 0.15 * np.abs(asked[both]).mean()
+    expected, remaining = means(plain), means(moved)
+    got = means(moved.without(offset.numpy()))
+    both = np.isfinite(expected) & np.isfinite(got)
+    assert np.abs(remaining[both]).mean() < 0.7 * np.abs(expected[both]).mean()
+    assert np.abs(got[both] - expected[both]).mean() < 0.15 * np.abs(expected[both]).mean()
