@@ -62,6 +62,7 @@ setup: .venv/.complete
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/pip check
+	$(BIN)/python -c 'from avatar.render.cpu import warm_up; warm_up()'  # compiles its kernels
 	@touch $@
 
 clean:

@@ -99,6 +99,7 @@ def _zbuffer(pixels, depths, faces, width, height):
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0.0:
             continue
+        sign = 1.0 if area > 0.0 else -1.0
         # Pixel centres lie at half integers: the first and last whose centre is in the box.
         x0 = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
         x1 = min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
@@ -109,12 +110,13 @@ def _zbuffer(pixels, depths, faces, width, height):
             py = y + 0.5
             for x in range(x0, x1 + 1):
                 px = x + 0.5
-                wa = ((bx - px) * (cy - py) - (by - py) * (cx - px)) / area
-                if wa < 0.0:
+                wa = (bx - px) * (cy - py) - (by - py) * (cx - px)
+                wb = (cx - px) * (ay - py) - (cy - py) * (ax - px)
+                if wa * sign < 0.0 or wb * sign < 0.0:  # before the divisions, which cost most
                     continue
-                wb = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) / area
+                wa, wb = wa / area, wb / area
                 wc = 1.0 - wa - wb
-                if wb < 0.0 or wc < 0.0:
+                if wc < 0.0:
                     continue
                 near = wa * ia + wb * ib + wc * ic
                 if near > inverse[y, x]:

@@ -195,12 +195,9 @@ def sample(
     barycentric: Float[np.ndarray, "H W 3"],
 ) -> Float[np.ndarray, "H W 3"]:
     """The texture's colours (0..255) at the pixels of a raster; any colour without a face."""
-    drawn = face_ids >= 0
-    corners = rig.uv.numpy()[rig.uv_faces.numpy()[face_ids[drawn]]]
-    uv = (corners * barycentric[drawn][..., None]).sum(1).astype(np.float32)
+    uv = interpolate(rig.uv.numpy(), rig.uv_faces.numpy(), face_ids, barycentric)
     size = texture.shape[0]
-    x, y = np.zeros((2, *face_ids.shape), np.float32)
-    x[drawn], y[drawn] = uv[:, 0] * size - 0.5, (1 - uv[:, 1]) * size - 0.5
+    x, y = uv[..., 0] * size - 0.5, (1 - uv[..., 1]) * size - 0.5
     picked = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return picked.astype(np.float32)
 
