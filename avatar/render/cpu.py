@@ -174,16 +174,17 @@ class _Blend(torch.autograd.Function):
         v_images = torch.zeros_like(images) if v_images is None else v_images.contiguous()
         v_alphas = torch.zeros_like(alphas) if v_alphas is None else v_alphas.contiguous()
         v_means2d, v_records = records.new_empty(ctx.shape), torch.empty_like(records)
-        sums = ctx.lease.take("sums", lists.pair_tile.size * kernels.RECORD, torch.float32)
+        sums = ctx.lease.take("sums", lists.places.size * kernels.RECORD, torch.float32)
         pictures = (images, alphas, backgrounds, v_images, v_alphas)
         flat = _flat(records)
         _run(
             *(scene.tiles, kernels.blend_backward, scene.size, flat, lists.lists, lists.tile_range),
-            *(lists.tile_end, tuple(_flat(x) for x in pictures), sums),
+            *(lists.tile_end, lists.touched, tuple(_flat(x) for x in pictures), sums),
         )
         rows = scene.images * scene.n
         tasks = -(-rows // kernels.CHUNK)
-        _run(tasks, kernels.collect, flat, lists.slots, sums, _flat(v_records), _flat(v_means2d))
+        out = (_flat(v_records), _flat(v_means2d))
+        _run(tasks, kernels.collect, flat, lists.slots, lists.places, sums, *out)
         return v_means2d, v_records, None, None, None
 
 
@@ -191,10 +192,11 @@ class _Lists(NamedTuple):
     """Which Gaussians each tile blends (see `kernels.sort_and_pair` and `kernels.list_tiles`)."""
 
     slots: np.ndarray
-    pair_tile: np.ndarray
+    places: np.ndarray
     lists: np.ndarray
     tile_range: np.ndarray
     tile_end: np.ndarray
+    touched: np.ndarray
 
 
 def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Lists:
@@ -203,10 +205,11 @@ def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Li
     rows = scene.images * scene.n
     lists = _Lists(
         slots=lease.take("slots", 2 * rows),
-        pair_tile=lease.take("pair_tile", pairs),
-        lists=lease.take("lists", 2 * pairs),
+        places=lease.take("places", pairs),
+        lists=lease.take("lists", pairs),
         tile_range=lease.take("tile_range", 2 * scene.tiles).reshape(-1, 2),
         tile_end=lease.take("tile_end", scene.tiles),
+        touched=lease.take("touched", pairs, torch.int64).view(np.uint64),
     )
     sort = [lease.take(f"sort{i}", rows) for i in range(4)]
     sort.append(lease.take("seen", scene.images))
@@ -215,10 +218,10 @@ def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Li
     tasks = scene.images + bounds.numel()
     _run(
         *(tasks, kernels.sort_and_pair, scene.size, scene.n, flat, flat.view(np.int32), bases),
-        *(lists.slots, lists.pair_tile, tuple(sort)),
+        *(lists.slots, lists.places, tuple(sort)),
     )
     _run(
-        *(scene.images, kernels.list_tiles, scene.n, bases, lists.slots, lists.pair_tile),
+        *(scene.images, kernels.list_tiles, scene.n, bases, lists.slots, lists.places),
         *(tuple(sort), lists.lists, lists.tile_range),
     )
     return lists
@@ -233,7 +236,7 @@ def _blend(
     pictures = (_flat(images), _flat(alphas), _flat(backgrounds))
     _run(
         *(scene.tiles, kernels.blend, scene.size, _flat(records), lists.lists, lists.tile_range),
-        *(lists.tile_end, pictures),
+        *(lists.tile_end, lists.touched, pictures),
     )
     return images, alphas
 

@@ -58,9 +58,9 @@ def _splat(builder, value):
     """All lanes the same; vectors pass through."""
     if value.type == _LLVEC:
         return value
-    first = builder.insert_element(ir.Constant(_LLVEC, ir.Undefined), value, _I32(0))
-    lanes = ir.Constant(_LLINT, [0] * LANES)
-    return builder.shuffle_vector(first, ir.Constant(_LLVEC, ir.Undefined), lanes)
+    nothing = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    first = builder.insert_element(nothing, value, _I32(0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(_LLINT, [0] * LANES))
 
 
 def _const(value):
@@ -227,20 +227,25 @@ def store_pixels(typingctx, array, index, stride, red, green, blue):
     return types.void(array, types.intp, types.intp, VEC, VEC, VEC), codegen
 
 
-@intrinsic
-def prefetch_to_write(typingctx, array, index):
-    """Fetch an element's cache line early: stores wait for each other, a miss holds up all."""
+def _prefetch(write):
+    @intrinsic
+    def function(typingctx, array, index):
+        def codegen(context, builder, sig, args):
+            data = context.make_array(sig.args[0])(context, builder, args[0]).data
+            pointer = builder.gep(data, [args[1]], inbounds=True)
+            pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+            keep_near, data_cache = _I32(3), _I32(1)
+            kinds = (pointer, _I32(write), keep_near, data_cache)
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), *kinds)
+            return context.get_dummy_value()
 
-    def codegen(context, builder, sig, args):
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        pointer = builder.gep(data, [args[1]], inbounds=True)
-        pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        write, keep_near, data_cache = _I32(1), _I32(3), _I32(1)
-        kinds = (pointer, write, keep_near, data_cache)
-        _call(builder, "llvm.prefetch.p0", ir.VoidType(), *kinds)
-        return context.get_dummy_value()
+        return types.void(array, types.intp), codegen
 
-    return types.void(array, types.intp), codegen
+    return function
+
+
+# Fetch an element's cache line early, to read or to write it.
+prefetch, prefetch_to_write = _prefetch(0), _prefetch(1)
 
 
 @intrinsic
@@ -386,6 +391,37 @@ def log2(typingctx, value):
         return _fma(builder, s, series, builder.sitofp(exponent, _LLVEC))
 
     return VEC(VEC), codegen
+
+
+@intrinsic
+def add_blocks(typingctx, array, index, first, end, band):
+    """Set, in sixteen masks of 32 bits, those of blocks first..end - 1 (0..8) of a band (0..3)."""
+
+    def codegen(context, builder, sig, args):
+        start = builder.mul(args[1], args[1].type(LANES))
+        pointer = _pointer(context, builder, sig.args[0], args[0], start, _LLINT)
+        first, end = (builder.fptosi(x, _LLINT) for x in args[2:4])
+        one = _int_const(1)
+        blocks = builder.sub(builder.shl(one, end), builder.shl(one, first))
+        shift = _splat(builder, builder.shl(builder.trunc(args[4], _I32), _I32(3)))
+        before = builder.load(pointer, align=4)
+        builder.store(builder.or_(before, builder.shl(blocks, shift)), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, VEC, VEC, types.intp), codegen
+
+
+@intrinsic
+def first_bit(typingctx, mask):
+    """Number of the lowest bit that is set in a mask that is not 0."""
+
+    def codegen(context, builder, sig, args):
+        function_type = ir.FunctionType(ir.IntType(64), [ir.IntType(64), ir.IntType(1)])
+        module, name = builder.module, "llvm.cttz.i64"
+        function = module.globals.get(name) or ir.Function(module, function_type, name)
+        return builder.call(function, [args[0], ir.IntType(1)(1)])
+
+    return types.int64(types.uint64), codegen
 
 
 @intrinsic
@@ -843,26 +879,28 @@ def _pair_task(first, last, slot, across, records, slots, pair_tile):
 
 @njit(**_JIT)
 def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, lists, tile_range):
-    """Each tile's Gaussians and their slots, nearest first: a counting sort."""
-    start = image * tiles
+    """Each tile's Gaussians, nearest first: a counting sort. Tiles in pair_tile become places."""
+    start, first = image * tiles, image * n
     for t in range(start, start + tiles):
         tile_range[t, 1] = 0
-    for j in range(image * n, image * n + seen[image]):
-        i = order[j]
+    for i in range(first, first + n):
         for slot in range(slots[2 * i], slots[2 * i + 1]):
             tile_range[start + pair_tile[slot], 1] += 1
     for t in range(start, start + tiles):
         length = tile_range[t, 1]
         tile_range[t, 0], tile_range[t, 1] = base, base
         base += length
-    for j in range(image * n, image * n + seen[image]):
+    end = first + seen[image]
+    for j in range(first, end):
+        prefetch(slots, 2 * peek(order, min(j + 16, end - 1)))
+        prefetch_to_write(pair_tile, peek(slots, 2 * peek(order, min(j + 8, end - 1))))
         i = order[j]
         for slot in range(slots[2 * i], slots[2 * i + 1]):
             t = start + pair_tile[slot]
             position = tile_range[t, 1]
             tile_range[t, 1] = position + 1
-            lists[2 * position] = i
-            lists[2 * position + 1] = slot
+            lists[position] = i
+            pair_tile[slot] = position
 
 
 @njit(**_WORKER)
@@ -890,7 +928,10 @@ def sort_and_pair(size, n, records, record_bits, bases, slots, pair_tile, sort, 
 
 @njit(**_WORKER)
 def list_tiles(n, bases, slots, pair_tile, sort, lists, tile_range, counter, memory):
-    """Fill lists [slots, 2], Gaussian and slot, and tile_range [I tiles, 2], each tile's part."""
+    """Fill lists [slots], the tiles' Gaussians, and tile_range [I tiles, 2], each tile's part.
+
+    pair_tile [slots]: where in lists each slot of a Gaussian is, in place of its tile.
+    """
     images = bases.shape[0]
     tiles = tile_range.shape[0] // images
     while True:
@@ -909,16 +950,13 @@ LOCAL = 16  # eight fields of sixteen Gaussians or of a block's sixteen pixels
 STATE = 32  # forward: T, r, g, b of each block; backward: T, Q and dL/d(r, g, b, alpha)
 # A row of padding after each band: else blocks some bands apart look the same to the store queue.
 SCRATCH_ROWS = STATE + (6 * SIDE + 1) * SIDE
-# Rows of integers: first and last block of sixteen Gaussians in each band (row of blocks), first
-# and last band; then the first and last unfinished block of each band.
-SPAN_FIRST, SPAN_LAST, BAND_FIRST, BAND_LAST, LIVE = 0, 8, 16, 17, 18
-SPAN_INTEGERS = (LIVE + 1) * LANES
+SPAN_INTEGERS = 2 * LANES  # masks of the blocks sixteen Gaussians touch: upper half, lower half
 
 
 @njit(**_JIT)
-def _state(rows, band, block):
-    """First row of a block's state; rows: how many a block has."""
-    return STATE + (rows * SIDE + 1) * band + rows * block
+def _state(rows, block):
+    """First row of the state of block 0..63 of a tile, in reading order; rows: that a block has."""
+    return STATE + rows * block + (block >> 3)
 
 
 @njit(**_JIT)
@@ -930,13 +968,13 @@ def _fill_pixel_centres(s):
 
 
 @njit(**_JIT)
-def _batch_spans(records, lists, start, count, left, top, s, spans):
-    """The blocks of a tile that each of sixteen Gaussians touches, by band.
+def _batch_blocks(records, lists, start, count, left, top, s, spans):
+    """Masks of the blocks of a tile that each of sixteen Gaussians touches.
 
     The same geometry as in _tile_span, sixteen Gaussians at a time.
     """
     for lane in range(LANES):
-        r = peek(lists, 2 * (start + min(lane, count - 1))) * RECORD
+        r = peek(lists, start + min(lane, count - 1)) * RECORD
         s[LOCAL * LANES + lane] = peek(records, r + X) - left
         s[(LOCAL + 1) * LANES + lane] = peek(records, r + Y) - top
         s[(LOCAL + 2) * LANES + lane] = peek(records, r + STEEP_X)
@@ -948,8 +986,10 @@ def _batch_spans(records, lists, start, count, left, top, s, spans):
     inv_steep = ONE / get(s, LOCAL + 2)
     cut = (get(s, LOCAL + 4) + LOG2_255) * GROW + PAD
     ex, ey = get(s, LOCAL + 5), get(s, LOCAL + 6)
-    put(spans, BAND_FIRST, maximum(ceil((y - ey - f32(3.5)) * QUARTER), ZERO))
-    put(spans, BAND_LAST, minimum(floor((y + ey - HALF) * QUARTER), f32(SIDE - 1)))
+    band_first = (y - ey - f32(3.5)) * QUARTER
+    band_last = (y + ey - HALF) * QUARTER
+    for lane in range(2 * LANES):
+        spans[lane] = 0
     curve = cut / (ey * ey)
     tip = lean * ey * ey / ex
     for band in range(SIDE):
@@ -963,33 +1003,30 @@ def _batch_spans(records, lists, start, count, left, top, s, spans):
         reach_left = lean * left_ - sqrt(maximum(room_left, ZERO) * inv_steep)
         first = maximum(ceil((x + reach_left - f32(3.5)) * QUARTER), ZERO)
         last = minimum(floor((x + reach_right - HALF) * QUARTER), f32(SIDE - 1))
-        last = where_less(minimum(room_right, room_left), ZERO, -ONE, last)
-        put(spans, SPAN_FIRST + band, minimum(first, f32(SIDE)))
-        put(spans, SPAN_LAST + band, maximum(last, -ONE))
+        first = minimum(first, f32(SIDE))
+        end = maximum(last + ONE, first)
+        end = where_less(minimum(room_right, room_left), ZERO, first, end)
+        end = where_less(f32(band), band_first, first, end)
+        end = where_less(band_last, f32(band), first, end)
+        add_blocks(spans, band // 4, first, end, band % 4)
 
 
 @njit(**_JIT)
-def _live_spans(s, rows, spans):
-    """First and last unfinished block of each band; whether there is any."""
-    some = False
-    for band in range(SIDE):
-        first, last = SIDE, -1
-        for block in range(SIDE):
-            if any_positive(get(s, _state(rows, band, block))):
-                first, last = min(first, block), block
-        spans[LIVE * LANES + 2 * band], spans[LIVE * LANES + 2 * band + 1] = first, last
-        some = some or last >= 0
-    return some
+def _live_blocks(s, rows):
+    """Mask of the unfinished blocks."""
+    live = np.uint64(0)
+    for block in range(SIDE * SIDE):
+        if any_positive(get(s, _state(rows, block))):
+            live |= np.uint64(1) << np.uint64(block)
+    return live
 
 
 @njit(**_JIT)
-def _band_span(spans, band, lane):
-    """First and last block of one Gaussian in one band, without what is finished."""
-    first = peek(spans, (SPAN_FIRST + band) * LANES + lane)
-    last = peek(spans, (SPAN_LAST + band) * LANES + lane)
-    live_first = peek(spans, LIVE * LANES + 2 * band)
-    live_last = peek(spans, LIVE * LANES + 2 * band + 1)
-    return max(first, live_first), min(last, live_last)
+def _blocks(spans, lane):
+    """Mask of the blocks of a tile that one Gaussian touches."""
+    low = np.uint64(np.uint32(peek(spans, lane)))
+    high = np.uint64(np.uint32(peek(spans, LANES + lane)))
+    return low | high << np.uint64(32)
 
 
 @njit(**_JIT)
@@ -1000,26 +1037,33 @@ def _start_tile(place, s, rows):
         x = f32(left) + get(s, PIXEL_X + block % SIDE)
         y = f32(top) + get(s, PIXEL_Y + block // SIDE)
         inside = where_less(x, f32(width), where_less(y, f32(height), splat(ONE), -ONE), -ONE)
-        b = _state(rows, block // SIDE, block % SIDE)
+        b = _state(rows, block)
         put(s, b, inside)
         for row in range(1, rows):
             put(s, b + row, splat(ZERO))
 
 
 @njit(**_JIT)
-def _forward_tile(tile, place, records, lists, tile_range, tile_end, pictures, s, spans):
+def _forward_tile(tile, place, records, lists, tile_range, tile_end, touched, pictures, s, spans):
     """Blend one tile of one image, front to back."""
     _start_tile(place, s, 4)
     start, end = tile_range[tile, 0], tile_range[tile, 1]
     left, top = f32(place[1]), f32(place[2])
     batches = 0
+    live = np.uint64(0)
     while start < end:
-        if batches % 2 == 0 and not _live_spans(s, 4, spans):
-            break
+        if batches % 2 == 0:
+            live = _live_blocks(s, 4)
+            if live == 0:
+                break
         count = min(LANES, end - start)
-        _batch_spans(records, lists, start, count, left, top, s, spans)
+        for position in range(start + LANES, min(start + 2 * LANES, end)):
+            prefetch(records, peek(lists, position) * RECORD)
+        _batch_blocks(records, lists, start, count, left, top, s, spans)
         for lane in range(count):
-            _forward_splat(lists[2 * (start + lane)], lane, records, s, spans)
+            blocks = _blocks(spans, lane)
+            touched[start + lane] = blocks
+            _forward_splat(lists[start + lane], left, top, records, s, blocks & live)
         start += count
         batches += 1
     tile_end[tile] = start
@@ -1027,36 +1071,35 @@ def _forward_tile(tile, place, records, lists, tile_range, tile_end, pictures, s
 
 
 @njit(**_JIT)
-def _forward_splat(i, lane, records, s, spans):
+def _forward_splat(i, left, top, records, s, blocks):
     """Blend one Gaussian into the tile.
 
     A finished pixel has T < 0: then T - alpha T is below the threshold too, and it stays so.
     """
     r = i * RECORD
-    x, y = peek(s, LOCAL * LANES + lane), peek(s, (LOCAL + 1) * LANES + lane)
+    x, y = peek(records, r + X) - left, peek(records, r + Y) - top
     steep_x, lean = peek(records, r + STEEP_X), peek(records, r + LEAN)
     steep_y, peak = peek(records, r + STEEP_Y), peek(records, r + PEAK)
     red, green = peek(records, r + RGB), peek(records, r + RGB + 1)
     blue = peek(records, r + RGB + 2)
-    last_band = peek(spans, BAND_LAST * LANES + lane)
-    for band in range(peek(spans, BAND_FIRST * LANES + lane), last_band + 1):
-        first, last = _band_span(spans, band, lane)
-        dy = y - get(s, PIXEL_Y + band)
+    while blocks != 0:
+        block = first_bit(blocks)
+        blocks &= blocks - np.uint64(1)
+        b = _state(4, block)
+        dy = y - get(s, PIXEL_Y + (block >> 3))
         ridge, height = x - lean * dy, peak - steep_y * dy * dy
-        for block in range(first, last + 1):
-            b = _state(4, band, block)
-            d = ridge - get(s, PIXEL_X + block)
-            power = height - steep_x * d * d
-            alpha = minimum(exp2(power), MAX_ALPHA)
-            before = get(s, b)
-            weight = where_at_least(power, LOG2_MIN_ALPHA, alpha * before, ZERO)
-            after = before - weight
-            weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
-            after = where_greater(after, MIN_TRANSMITTANCE, after, ZERO - absolute(before))
-            put(s, b, after)
-            put(s, b + 1, get(s, b + 1) + weight * red)
-            put(s, b + 2, get(s, b + 2) + weight * green)
-            put(s, b + 3, get(s, b + 3) + weight * blue)
+        d = ridge - get(s, PIXEL_X + (block & 7))
+        power = height - steep_x * d * d
+        alpha = minimum(exp2(power), MAX_ALPHA)
+        before = get(s, b)
+        weight = where_at_least(power, LOG2_MIN_ALPHA, alpha * before, ZERO)
+        after = before - weight
+        weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
+        after = where_greater(after, MIN_TRANSMITTANCE, after, ZERO - absolute(before))
+        put(s, b, after)
+        put(s, b + 1, get(s, b + 1) + weight * red)
+        put(s, b + 2, get(s, b + 2) + weight * green)
+        put(s, b + 3, get(s, b + 3) + weight * blue)
 
 
 @njit(**_JIT)
@@ -1066,7 +1109,7 @@ def _finish_tile(place, pictures, s):
     images, alphas, backgrounds = pictures
     for block in range(SIDE * SIDE):
         x0, y0 = left + 4 * (block % SIDE), top + 4 * (block // SIDE)
-        b = _state(4, block // SIDE, block % SIDE)
+        b = _state(4, block)
         through = absolute(get(s, b))
         red = get(s, b + 1) + through * backgrounds[3 * image]
         green = get(s, b + 2) + through * backgrounds[3 * image + 1]
@@ -1098,8 +1141,12 @@ def _place(tile, size):
 
 
 @njit(**_WORKER)
-def blend(size, records, lists, tile_range, tile_end, pictures, counter, memory):
-    """Images [I, H, W, 3] and alphas [I, H, W] over backgrounds [I, 3]; tile_end [I tiles]."""
+def blend(size, records, lists, tile_range, tile_end, touched, pictures, counter, memory):
+    """Images [I, H, W, 3] and alphas [I, H, W] over backgrounds [I, 3].
+
+    tile_end [I tiles]: where in lists all pixels of a tile were finished. touched [slots]: masks
+    of the blocks that a place's Gaussian touches in its tile.
+    """
     s, spans = memory
     _fill_pixel_centres(s)
     while True:
@@ -1107,7 +1154,9 @@ def blend(size, records, lists, tile_range, tile_end, pictures, counter, memory)
         if tile >= tile_end.size:
             return
         place = _place(tile, size)
-        _forward_tile(tile, place, records, lists, tile_range, tile_end, pictures, s, spans)
+        _forward_tile(
+            *(tile, place, records, lists, tile_range, tile_end, touched, pictures, s, spans)
+        )
 
 
 # ---------------------------------------------------------------- blending, backward
@@ -1120,9 +1169,9 @@ def _make_splat_backward(capped):
     """
 
     @njit(**_JIT)
-    def splat_backward(i, lane, records, s, spans):
+    def splat_backward(i, left, top, records, s, blocks):
         r = i * RECORD
-        x, y = peek(s, LOCAL * LANES + lane), peek(s, (LOCAL + 1) * LANES + lane)
+        x, y = peek(records, r + X) - left, peek(records, r + Y) - top
         steep_x, lean = peek(records, r + STEEP_X), peek(records, r + LEAN)
         steep_y, peak = peek(records, r + STEEP_Y), peek(records, r + PEAK)
         red, green = peek(records, r + RGB), peek(records, r + RGB + 1)
@@ -1130,43 +1179,38 @@ def _make_splat_backward(capped):
         zero = splat(ZERO)
         g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum = zero, zero, zero, zero, zero, zero
         red_sum, green_sum, blue_sum = zero, zero, zero
-        last_band = peek(spans, BAND_LAST * LANES + lane)
-        for band in range(peek(spans, BAND_FIRST * LANES + lane), last_band + 1):
-            first, last = _band_span(spans, band, lane)
-            dy = y - get(s, PIXEL_Y + band)
+        while blocks != 0:
+            block = first_bit(blocks)
+            blocks &= blocks - np.uint64(1)
+            b = _state(6, block)
+            dy = y - get(s, PIXEL_Y + (block >> 3))
             ridge, height = x - lean * dy, peak - steep_y * dy * dy
-            g_band, gx_band = zero, zero
-            for block in range(first, last + 1):
-                b = _state(6, band, block)
-                d = ridge - get(s, PIXEL_X + block)
-                power = height - steep_x * d * d
-                raw = exp2(power)
-                before = get(s, b)
-                alpha = minimum(raw, MAX_ALPHA) if capped else raw
-                weight = where_at_least(power, LOG2_MIN_ALPHA, alpha * before, ZERO)
-                after = before - weight
-                weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
-                put(s, b, where_greater(after, MIN_TRANSMITTANCE, after, -ONE))
-                vr, vg, vb = get(s, b + 2), get(s, b + 3), get(s, b + 4)
-                q = get(s, b + 5) + vr * red + vg * green + vb * blue
-                rest = get(s, b + 1) - weight * q
-                put(s, b + 1, rest)
-                g = weight * (q - rest / after)
-                if capped:
-                    g = where_greater(raw, MAX_ALPHA, ZERO, g)
-                gx = g * d
-                g_band = g_band + g
-                gx_band = gx_band + gx
-                gxx_sum = gxx_sum + gx * d
-                red_sum = red_sum + weight * vr
-                green_sum = green_sum + weight * vg
-                blue_sum = blue_sum + weight * vb
-            g_sum = g_sum + g_band
-            gx_sum = gx_sum + gx_band
-            gy_band = g_band * dy
-            gy_sum = gy_sum + gy_band
-            gxy_sum = gxy_sum + gx_band * dy
-            gyy_sum = gyy_sum + gy_band * dy
+            d = ridge - get(s, PIXEL_X + (block & 7))
+            power = height - steep_x * d * d
+            raw = exp2(power)
+            before = get(s, b)
+            alpha = minimum(raw, MAX_ALPHA) if capped else raw
+            weight = where_at_least(power, LOG2_MIN_ALPHA, alpha * before, ZERO)
+            after = before - weight
+            weight = where_greater(after, MIN_TRANSMITTANCE, weight, ZERO)
+            put(s, b, where_greater(after, MIN_TRANSMITTANCE, after, -ONE))
+            vr, vg, vb = get(s, b + 2), get(s, b + 3), get(s, b + 4)
+            q = get(s, b + 5) + vr * red + vg * green + vb * blue
+            rest = get(s, b + 1) - weight * q
+            put(s, b + 1, rest)
+            g = weight * (q - rest / after)
+            if capped:
+                g = where_greater(raw, MAX_ALPHA, ZERO, g)
+            gx, gy = g * d, g * dy
+            g_sum = g_sum + g
+            gx_sum = gx_sum + gx
+            gy_sum = gy_sum + gy
+            gxx_sum = gxx_sum + gx * d
+            gxy_sum = gxy_sum + gx * dy
+            gyy_sum = gyy_sum + gy * dy
+            red_sum = red_sum + weight * vr
+            green_sum = green_sum + weight * vg
+            blue_sum = blue_sum + weight * vb
         return sums(
             (g_sum, gx_sum, gy_sum, gxx_sum, gxy_sum, gyy_sum, red_sum, green_sum, blue_sum)
         )
@@ -1178,31 +1222,25 @@ _backward_uncapped, _backward_capped = (_make_splat_backward(capped) for capped 
 
 
 @njit(**_JIT)
-def _backward_tile(tile, place, records, lists, tile_range, tile_end, pictures, slots, s, spans):
-    """Replay one tile front to back and leave each Gaussian's sums at its slot."""
+def _backward_tile(tile, place, records, lists, tile_range, tile_end, touched, pictures, out, s):
+    """Replay one tile front to back and leave each Gaussian's sums at its place."""
     start, end = tile_range[tile, 0], tile_end[tile]
     if start < end:
         _start_tile(place, s, 6)
         _start_gradients(place, pictures, s)
     left, top = f32(place[1]), f32(place[2])
-    batches = 0
-    while start < end:
-        if batches % 2 == 0:
-            _live_spans(s, 6, spans)
-        count = min(LANES, end - start)
-        for lane in range(count):
-            prefetch_to_write(slots, lists[2 * (start + lane) + 1] * RECORD)
-        _batch_spans(records, lists, start, count, left, top, s, spans)
-        for lane in range(count):
-            i, slot = lists[2 * (start + lane)], lists[2 * (start + lane) + 1]
-            if records[i * RECORD + PEAK] > LOG2_MAX_ALPHA:
-                put(slots, slot, _backward_capped(i, lane, records, s, spans))
-            else:
-                put(slots, slot, _backward_uncapped(i, lane, records, s, spans))
-        start += count
-        batches += 1
+    live = np.uint64(0)
+    for position in range(start, end):
+        if (position - start) % (2 * LANES) == 0:
+            live = _live_blocks(s, 6)
+        prefetch(records, peek(lists, min(position + LANES, end - 1)) * RECORD)
+        i, blocks = lists[position], touched[position] & live
+        if records[i * RECORD + PEAK] > LOG2_MAX_ALPHA:
+            put(out, position, _backward_capped(i, left, top, records, s, blocks))
+        else:
+            put(out, position, _backward_uncapped(i, left, top, records, s, blocks))
     for position in range(end, tile_range[tile, 1]):  # behind the last finished pixel
-        put(slots, lists[2 * position + 1], splat(ZERO))
+        put(out, position, splat(ZERO))
 
 
 @njit(**_JIT)
@@ -1250,7 +1288,7 @@ def _start_gradients(place, pictures, s):
         _gather_block(
             (image * height + y0) * width + x0, width - x0, height - y0, width, pictures, s
         )
-        b = _state(6, block // SIDE, block % SIDE)
+        b = _state(6, block)
         alpha, u = get(s, LOCAL), get(s, LOCAL + 1)
         total = splat(ZERO)
         for k in range(3):
@@ -1264,13 +1302,13 @@ def _start_gradients(place, pictures, s):
 
 @njit(**_WORKER)
 def blend_backward(
-    size, records, lists, tile_range, tile_end, pictures, slot_sums, counter, memory
+    size, records, lists, tile_range, tile_end, touched, pictures, place_sums, counter, memory
 ):
-    """Leave each slot's sums over its tile's pixels in slot_sums [slots, 16] (see SUM_G).
+    """Leave in place_sums [slots, 16] the sums (see SUM_G) of each place in lists over its tile.
 
     pictures: images, alphas, backgrounds as `blend` left them, then dL/dimages and dL/dalphas.
     """
-    s, spans = memory
+    s = memory[0]
     _fill_pixel_centres(s)
     while True:
         tile = take_task(counter)
@@ -1278,13 +1316,16 @@ def blend_backward(
             return
         place = _place(tile, size)
         _backward_tile(
-            *(tile, place, records, lists, tile_range, tile_end, pictures, slot_sums, s, spans)
+            *(tile, place, records, lists, tile_range, tile_end, touched, pictures, place_sums, s)
         )
 
 
 @njit(**_WORKER)
-def collect(records, slots, slot_sums, v_records, v_means2d, counter, memory):
-    """Add up each Gaussian's slots, in order: v_records [I, N, 16] and dL/d(means2d) [I, N, 2]."""
+def collect(records, slots, places, place_sums, v_records, v_means2d, counter, memory):
+    """Add up each Gaussian's slots, in order: v_records [I, N, 16] and dL/d(means2d) [I, N, 2].
+
+    places [slots]: the slots' rows of place_sums.
+    """
     count = v_means2d.size // 2
     while True:
         first = take_task(counter) * CHUNK
@@ -1293,7 +1334,8 @@ def collect(records, slots, slot_sums, v_records, v_means2d, counter, memory):
         for i in range(first, min(first + CHUNK, count)):
             value = splat(ZERO)
             for slot in range(slots[2 * i], slots[2 * i + 1]):
-                value = value + get(slot_sums, slot)
+                prefetch(place_sums, peek(places, min(slot + LANES, places.size - 1)) * RECORD)
+                value = value + get(place_sums, peek(places, slot))
             put(v_records, i, value)
             r = i * RECORD
             gx, gy = v_records[r + SUM_X], v_records[r + SUM_Y]
