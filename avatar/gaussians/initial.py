@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from avatar.base.errors import UserError
@@ -13,13 +13,16 @@ from avatar.gaussians.model import color_to_sh
 from avatar.render.mesh import rasterize_mesh
 from avatar.rig import HeadRig, RigParams
 
+MOUTH = (0.12, 0.05, 0.04)  # RGB of its inside where no frame shows it
+
 
 def face_colors(
     dataset: Dataset, params: RigParams, rig: HeadRig, rows: Int[np.ndarray, "R"]
 ) -> Float[np.ndarray, "F 3"]:
     """Mean colour of the pixels where each face is the nearest.
 
-    Pixels count by their alpha. A face that no frame shows gets the mean of all.
+    Pixels count by their alpha. A face that no frame shows gets the mean of all or, inside the
+    mouth, a dark red.
 
     Args:
         params: where the mesh is in the dataset's timesteps.
@@ -44,8 +47,16 @@ def face_colors(
         total[:, 3] += np.bincount(ids[seen], weight, len(faces))
     known = total[:, 3] > 0
     overall = total[:, :3].sum(0) / max(total[:, 3].sum(), 1e-9)
-    colors = np.where(known[:, None], total[:, :3] / np.maximum(total[:, 3:], 1e-9), overall)
+    unknown = np.where(_in_mouth(rig)[:, None], MOUTH, overall)
+    colors = np.where(known[:, None], total[:, :3] / np.maximum(total[:, 3:], 1e-9), unknown)
     return colors.astype(np.float32)
+
+
+def _in_mouth(rig: HeadRig) -> Bool[np.ndarray, "F"]:
+    """Faces that closed lips hide."""
+    masks = [rig.masks[name] for name in ("inner_mouth", "teeth", "tongue") if name in rig.masks]
+    inside = sum(masks, torch.zeros(len(rig.v_template), dtype=torch.bool))
+    return inside[rig.faces].all(1).numpy()
 
 
 def training_rows(dataset: Dataset) -> Int[np.ndarray, "R"]:

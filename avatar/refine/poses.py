@@ -63,6 +63,7 @@ _COARSE = {
     "name": "coarse",
     "basis": {"size": 0},
     "density": {"interval": 0},
+    "rates": {"color_evidence": 0.0},
     "rig": {"expr": 0, "pose": 0, "translation": 0, "shape": 0.01, "static_offset": 2e-4},
 }
 

@@ -9,6 +9,7 @@ from avatar.train.density.change import Change
 from avatar.train.presets import Rates, RigTuning
 
 _ROTATIONS = ("rotation", "neck_pose", "jaw_pose", "eyes_pose")
+_COLORS = ("sh_dc", "sh_rest", "basis_colors")
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -32,6 +33,7 @@ class Optimiser:
         timesteps: Int[Tensor, "S"],
         camera_colors: Float[Tensor, "C 3 4"] | None = None,
         identity: dict[str, Tensor] | None = None,
+        color_eps: float = 0.0,
     ) -> None:
         """Make leaves of everything.
 
@@ -40,6 +42,7 @@ class Optimiser:
             timesteps: those that are trained on.
             means_unit: multiplies the rate of the means.
             identity: leaves of `avatar.train.identity`, by name; this dictionary is kept.
+            color_eps: Adam's epsilon of the Gaussians' colours, if larger than that of the rates.
         """
         self._rates, self._means_unit = rates, means_unit
         self.means_rate = rates.means_first * means_unit
@@ -74,10 +77,15 @@ class Optimiser:
         if camera_colors is not None:
             tensors["camera_colors"] = camera_colors
         groups = [
-            {"params": [value.requires_grad_()], "name": name, "lr": 0.0}
+            {
+                "params": [value.requires_grad_()],
+                "name": name,
+                "lr": 0.0,
+                "eps": max(rates.eps, color_eps if name in _COLORS else 0.0),
+            }
             for name, value in tensors.items()
         ]
-        self._adam = torch.optim.Adam(groups, eps=rates.eps, fused=True)
+        self._adam = torch.optim.Adam(groups, fused=True)
         self._groups = {group["name"]: group for group in self._adam.param_groups}
 
     def schedule(self, share: float) -> None:

@@ -67,11 +67,15 @@ class Rates:
     camera_colors: NonNegative = 1e-3
     final: Positive = 1.0  # all rates but the means' fall to this share, over the last half
     eps: Positive = 1e-15
+    # Pixels of a step's frames. A Gaussian that colours so many, all with errors of one sign, takes
+    # half of Adam's steps in colour; one that shines faintly through others keeps its first colour.
+    color_evidence: NonNegative = 0.0
 
 
 def _scaled(rates: Rates, factor: float) -> Rates:
     """The same rates times a factor; what is no rate stays."""
-    others = {"final": rates.final, "eps": rates.eps}
+    fixed = ("final", "eps", "color_evidence")
+    others = {name: getattr(rates, name) for name in fixed}
     return Rates(**{name: factor * value for name, value in asdict(rates).items()} | others)
 
 
@@ -171,7 +175,7 @@ QUICK = Preset(
     sh_interval=0,
     batch=Batch(timesteps=2, views=2, background="white", coarse_images=1900, coarse_above=150_000),
     start=Start(opacity=0.5, scale=0.6, color_frames=24),
-    rates=Rates(means_first=6.8e-3, means_last=8.5e-5, sh_dc=0.01, final=0.1),
+    rates=Rates(means_first=6.8e-3, means_last=8.5e-5, sh_dc=0.01, final=0.1, color_evidence=0.3),
     rig=RigTuning(expr=0.0, pose=0.0, translation=0.0),  # as the stage refine has them
     density=Density(interval=300, first=0, last=4000, gradient=1e-4, most=24_000, reset_interval=0),
     basis=Basis(size=16),

@@ -24,7 +24,7 @@ from avatar.gaussians.initial import (
     scene_extent,
     training_rows,
 )
-from avatar.gaussians.model import RiggedGaussians
+from avatar.gaussians.model import SH_C0, RiggedGaussians
 from avatar.losses.lpips import load_lpips
 from avatar.losses.objective import objective
 from avatar.render import RenderOutput, Views, render
@@ -104,6 +104,7 @@ class Trainer:
             timesteps.to(self._device),
             colors,
             self._identity.leaves,
+            self._color_eps(),
         )
         face_scale = neutral_frames(self._rig, self.params).scale
         white = batch.background == "white"
@@ -129,6 +130,13 @@ class Trainer:
             frames = start.color_frames
             gaussians.sh_dc = first_colors(self._dataset, params, rig, rows, frames)
         return gaussians
+
+    def _color_eps(self) -> float:
+        """The gradient of a colour coefficient that the preset's evidence gives, for Adam."""
+        preset = self._preset
+        pixels = int(self._dataset.cameras.sizes.prod(1).max()) * self._order.rows(0).size
+        l1 = (1 - preset.loss.ssim) / (3 * pixels)  # of a value's error, by the value
+        return preset.rates.color_evidence * l1 * SH_C0
 
     @property
     def gaussians(self) -> RiggedGaussians:

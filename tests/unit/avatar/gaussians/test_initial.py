@@ -1,16 +1,19 @@
 """What training starts from: colours of the frames, the scene's size."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from avatar.base.errors import UserError
 from avatar.data.dataset import Dataset
 from avatar.data.layout import TRAIN
 from avatar.gaussians.binding import face_frames
 from avatar.gaussians.initial import (
+    MOUTH,
     face_colors,
     first_colors,
     neutral_frames,
@@ -33,11 +36,17 @@ def test_colours_of_the_faces_come_from_the_frames(scene: Path, rig: HeadRig) ->
 
 
 def test_the_parameters_say_where_the_faces_are(scene: Path, rig: HeadRig) -> None:
-    """Moved out of the picture, no face is seen: all have one colour."""
+    """Moved out of the picture, no face is seen: one colour, but dark inside the mouth."""
+    rig = deepcopy(rig)
+    hidden = torch.zeros(len(rig.v_template), dtype=torch.bool)
+    hidden[rig.faces[0]] = True
+    rig.masks["teeth"] = hidden
     with Dataset(scene) as dataset:
         away = replace(dataset.params, translation=dataset.params.translation + 100.0)
         colors = face_colors(dataset, away, rig, dataset.rows(TRAIN)[:2])
-    assert (colors == colors[0]).all()
+    inside = hidden[rig.faces].all(1).numpy()
+    assert (colors[~inside] == colors[~inside][0]).all()
+    assert np.allclose(colors[inside], MOUTH)
 
 
 def test_the_extent_with_one_camera_is_the_heads(rig: HeadRig) -> None:

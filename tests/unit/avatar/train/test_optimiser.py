@@ -51,6 +51,25 @@ def test_the_first_step_of_each_tensor_is_its_rate() -> None:
         )
 
 
+def test_a_colour_with_little_evidence_hardly_moves() -> None:
+    """Slopes of 1 and of a hundredth: with an epsilon of 0.1, 10/11 and 1/11 of the rate."""
+    start = RiggedGaussians.on_faces(2, sh_degree=1, basis=1)
+    optimiser = Optimiser(start, {}, Rates(), RigTuning(), 0.1, torch.tensor([0]), color_eps=0.1)
+    slopes = torch.tensor([1.0, 0.01])
+    leaves = {name: getattr(optimiser.gaussians, name) for name in PARAMETERS}
+    sum((value.flatten(1) if value.ndim > 1 else value[:, None]).sum(1) @ slopes
+        for value in leaves.values()).backward()  # fmt: skip
+    before = {name: value.detach().clone() for name, value in leaves.items()}
+    optimiser.schedule(0.0)
+    optimiser.step()
+    for name, rate in (("sh_dc", 2.5e-3), ("sh_rest", 1.25e-4), ("basis_colors", 3e-4)):
+        moved = (before[name] - leaves[name].detach()).flatten(1).mean(1) / rate
+        assert moved.tolist() == pytest.approx([10 / 11, 1 / 11], rel=1e-3)
+    for name, rate in (("log_scales", 0.017), ("basis_means", 3e-4)):
+        moved = (before[name] - leaves[name].detach()).flatten(1).mean(1) / rate
+        assert moved.tolist() == pytest.approx([1, 1], rel=1e-3)
+
+
 def test_the_means_rate_falls_exponentially_with_the_run() -> None:
     for share, expected in ((0.0, 5e-4), (0.5, 5e-5), (1.0, 5e-6)):
         moved = _step(_optimiser(), share)["means_local"][0, 0].item()

@@ -26,6 +26,7 @@ def test_paper_has_the_published_figures() -> None:
     assert (rates.means_first, rates.means_last, rates.eps) == (5e-3, 5e-5, 1e-15)
     assert (rates.sh_dc, rates.sh_rest, rates.opacities) == (2.5e-3, 1.25e-4, 0.05)
     assert (rates.scales, rates.quats, rates.final) == (0.017, 1e-3, 1.0)
+    assert rates.color_evidence == 0
     assert (PAPER.rig.expr, PAPER.rig.pose, PAPER.rig.translation) == (1e-3, 1e-5, 1e-6)
     assert (loss.ssim, loss.position, loss.scale) == (0.2, 0.01, 1.0)
     assert (loss.position_limit, loss.scale_limit, loss.form) == (1.0, 0.6, "hinge")

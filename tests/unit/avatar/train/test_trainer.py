@@ -17,6 +17,7 @@ from avatar.data.layout import TRAIN
 from avatar.evaluate.metrics import psnr, squared_error
 from avatar.evaluate.renders import protocol_rows, render_rows
 from avatar.gaussians.avatar_file import load_avatar, save_avatar
+from avatar.gaussians.model import SH_C0
 from avatar.rig import HeadRig, RigParams
 from avatar.rig.params import POSES
 from avatar.train.__main__ import main
@@ -89,6 +90,22 @@ def test_the_same_seed_gives_the_same_bits(scene: Path, rig: HeadRig) -> None:
         assert torch.equal(getattr(one.tuned_params(), name), getattr(two.tuned_params(), name))
     other = _train(scene, rig, preset, seed=1)
     assert not torch.equal(one.gaussians.sh_dc[:100], other.gaussians.sh_dc[:100])
+
+
+def test_evidence_is_counted_in_pixels(scene: Path, rig: HeadRig) -> None:
+    """Half of a step: a pixel's error, all of one sign, seen through all of its colour."""
+    with Dataset(scene) as dataset:
+        trainer = Trainer(
+            dataset, dataset.params, rig, override(TINY, {"rates": {"color_evidence": 1.0}})
+        )
+        images, pixels = trainer._order.rows(0).size, int(dataset.cameras.sizes[0].prod())
+        coefficient = torch.zeros(1, requires_grad=True)
+        shown = torch.zeros(images * pixels * 3)
+        shown[0] = 1.0
+        image = (0.5 + SH_C0 * coefficient) * shown
+        ((1 - TINY.loss.ssim) * (image - 2 * shown).abs().mean()).backward()
+    assert coefficient.grad is not None
+    assert trainer._color_eps() == pytest.approx(coefficient.grad.abs().item(), rel=1e-4)
 
 
 def test_only_training_timesteps_are_tuned(scene: Path, rig: HeadRig) -> None:
