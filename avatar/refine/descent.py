@@ -58,6 +58,7 @@ class Descent:
         self._count += 1
         jacobian = motion.body_jacobian(self.values, self._params, self._rig)
         gradient = motion.body_gradient(gradient, jacobian) * self._units
+        gradient = motion.conjugate(gradient, self._params)
         first, second = _MOMENTS
         self._first.lerp_(gradient, 1 - first)
         self._second.lerp_(gradient.square(), 1 - second)

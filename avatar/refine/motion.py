@@ -93,6 +93,18 @@ def evened(squares: Float[Tensor, "S D"], params: RigParams) -> Float[Tensor, "S
     return torch.cat(list(parts.values()), 1)
 
 
+def conjugate(gradient: Float[Tensor, "S D"], params: RigParams) -> Float[Tensor, "S D"]:
+    """A gradient by which both eyes turn alike, and neither about its line of sight.
+
+    A few pixels of iris and lashes tell little: eyes that turn by themselves come to squint.
+    """
+    parts = split(gradient, params)
+    left, right = parts["eyes_pose"].split(3, 1)
+    both = (left + right) / 2 * left.new_tensor([1.0, 1.0, 0.0])
+    parts["eyes_pose"] = both.repeat(1, 2)
+    return torch.cat(list(parts.values()), 1)
+
+
 def within_range(
     values: Float[Tensor, "S D"], params: RigParams, rig: HeadRig
 ) -> Float[Tensor, "S D"]:

@@ -57,6 +57,18 @@ def test_only_the_control_points_share_the_mean_of_their_squares(rig: HeadRig) -
             assert torch.equal(after[name], before[name]), name
 
 
+def test_both_eyes_turn_alike_and_do_not_roll(rig: HeadRig) -> None:
+    params = moving_params(rig, 2)
+    gradient = torch.rand(motion.stack(params, torch.arange(2)).shape)
+    before = motion.split(gradient, params)
+    after = motion.split(motion.conjugate(gradient, params), params)
+    left, right = before["eyes_pose"].split(3, 1)
+    mean = (left + right) / 2
+    mean[:, 2] = 0
+    torch.testing.assert_close(after["eyes_pose"], torch.cat([mean, mean], 1))
+    assert all(torch.equal(after[name], before[name]) for name in POSES if name != "eyes_pose")
+
+
 def test_actions_keep_within_their_range_and_directions_have_none(rig: HeadRig) -> None:
     params = moving_params(rig, 2)
     values = motion.stack(params, torch.arange(2))
