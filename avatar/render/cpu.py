@@ -192,6 +192,7 @@ class _Lists(NamedTuple):
     """Which Gaussians each tile blends (see `kernels.sort_and_pair` and `kernels.list_tiles`)."""
 
     slots: np.ndarray
+    pair_tile: np.ndarray
     places: np.ndarray
     lists: np.ndarray
     tile_range: np.ndarray
@@ -205,6 +206,7 @@ def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Li
     rows = scene.images * scene.n
     lists = _Lists(
         slots=lease.take("slots", 2 * rows),
+        pair_tile=lease.take("pair_tile", pairs),
         places=lease.take("places", pairs),
         lists=lease.take("lists", pairs),
         tile_range=lease.take("tile_range", 2 * scene.tiles).reshape(-1, 2),
@@ -218,11 +220,11 @@ def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Li
     tasks = scene.images + bounds.numel()
     _run(
         *(tasks, kernels.sort_and_pair, scene.size, scene.n, flat, flat.view(np.int32), bases),
-        *(lists.slots, lists.places, tuple(sort)),
+        *(lists.slots, lists.pair_tile, tuple(sort)),
     )
     _run(
-        *(scene.images, kernels.list_tiles, scene.n, bases, lists.slots, lists.places),
-        *(tuple(sort), lists.lists, lists.tile_range),
+        *(scene.images, kernels.list_tiles, scene.n, bases, lists.slots, lists.pair_tile),
+        *(tuple(sort), lists.places, lists.lists, lists.tile_range),
     )
     return lists
 

@@ -878,8 +878,8 @@ def _pair_task(first, last, slot, across, records, slots, pair_tile):
 
 
 @njit(**_JIT)
-def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, lists, tile_range):
-    """Each tile's Gaussians, nearest first: a counting sort. Tiles in pair_tile become places."""
+def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, places, lists, tile_range):
+    """Each tile's Gaussians, nearest first, and where in lists a slot is: a counting sort."""
     start, first = image * tiles, image * n
     for t in range(start, start + tiles):
         tile_range[t, 1] = 0
@@ -893,14 +893,16 @@ def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, lists, tile
     end = first + seen[image]
     for j in range(first, end):
         prefetch(slots, 2 * peek(order, min(j + 16, end - 1)))
-        prefetch_to_write(pair_tile, peek(slots, 2 * peek(order, min(j + 8, end - 1))))
+        ahead = peek(slots, 2 * peek(order, min(j + 8, end - 1)))
+        prefetch(pair_tile, ahead)
+        prefetch_to_write(places, ahead)
         i = order[j]
         for slot in range(slots[2 * i], slots[2 * i + 1]):
             t = start + pair_tile[slot]
             position = tile_range[t, 1]
             tile_range[t, 1] = position + 1
             lists[position] = i
-            pair_tile[slot] = position
+            places[slot] = position
 
 
 @njit(**_WORKER)
@@ -927,10 +929,10 @@ def sort_and_pair(size, n, records, record_bits, bases, slots, pair_tile, sort, 
 
 
 @njit(**_WORKER)
-def list_tiles(n, bases, slots, pair_tile, sort, lists, tile_range, counter, memory):
+def list_tiles(n, bases, slots, pair_tile, sort, places, lists, tile_range, counter, memory):
     """Fill lists [slots], the tiles' Gaussians, and tile_range [I tiles, 2], each tile's part.
 
-    pair_tile [slots]: where in lists each slot of a Gaussian is, in place of its tile.
+    places [slots]: where in lists each slot of a Gaussian is.
     """
     images = bases.shape[0]
     tiles = tile_range.shape[0] // images
@@ -939,7 +941,9 @@ def list_tiles(n, bases, slots, pair_tile, sort, lists, tile_range, counter, mem
         if image >= images:
             return
         base = bases[image, 0] if bases.size > 0 else 0
-        _fill_task(*(image, n, tiles, base, sort[0], sort[4], slots, pair_tile, lists, tile_range))
+        _fill_task(
+            *(image, n, tiles, base, sort[0], sort[4], slots, pair_tile, places, lists, tile_range)
+        )
 
 
 # ---------------------------------------------------------------- blending, forward
