@@ -83,12 +83,12 @@ class Priors:
     expr: Positive = 0.4
     sparse: Positive = 0.2
     jaw: Positive = 0.2
-    gaze: Positive = 0.3
+    gaze: Positive = 1.5
     vergence: Positive = 0.05
     turn: Positive = 0.01
     shift: Positive = 0.0015
     swing: Positive = 0.03
-    glance: Positive = 0.06
+    glance: Positive = 0.2
     action: Positive = 0.15
     bias: Share = 0.7
 

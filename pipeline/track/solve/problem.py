@@ -161,7 +161,7 @@ class Problem:
             confidence *= self.observations.seen[part, :, None]
             if self.observations.covered is not None:
                 confidence *= ~self.observations.covered[part]
-            self.confidence[part] = confidence * self._iris(piece)[:, None]
+            self.confidence[part] = confidence * self._open(piece)[:, None]
 
     def _visible(
         self, state: State, seen: Float[np.ndarray, "T C L 3"]
@@ -178,20 +178,14 @@ class Problem:
         # Never quite nothing: where no camera sees the front, a guess is all there is.
         return facing * np.maximum(_ramp(frontal, np.cos(np.radians([60, 40]))), 0.02)[..., None]
 
-    def _iris(self, state: State) -> Float[np.ndarray, "T L"]:
-        """Weight of the irises: how far their eye is open. One for all other landmarks.
-
-        The settings' `evidence` makes up for what hundreds of landmarks have in common; an iris is
-        the one point that tells of a gaze, so it is divided out.
-        """
-        weight = np.ones((len(state.expr), self.model.num_landmarks))
-        for number, first in enumerate((LEFT_IRIS, RIGHT_IRIS)):
-            iris = (self.model.ids >= first) & (self.model.ids < first + 5)
-            weight[:, iris] = 1 / self.priors.evidence
-            if self.blinks is not None:
-                closed = np.clip(state.expr[:, self.blinks[number]], 0, 1)
-                weight[:, iris] *= (1 - closed[:, None]) ** 2
-        return weight
+    def _open(self, state: State) -> Float[np.ndarray, "T L"]:
+        """How far the eye of each iris landmark is open, one for all other landmarks."""
+        opened = np.ones((len(state.expr), self.model.num_landmarks))
+        if self.blinks is not None:
+            for first, blink in ((LEFT_IRIS, self.blinks[0]), (RIGHT_IRIS, self.blinks[1])):
+                iris = (self.model.ids >= first) & (self.model.ids < first + 5)
+                opened[:, iris] = (1 - np.clip(state.expr[:, blink], 0, 1))[:, None] ** 2
+        return opened
 
     # -- cost and derivatives -----------------------------------------------------------------
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.detect.landmarks import RIGHT_IRIS
 from pipeline.track.settings import Priors
 from pipeline.track.solve import rotations
 from pipeline.track.solve.kernels import EXPR
@@ -97,22 +96,11 @@ def test_trust_fades_towards_profile(yaw: float, most: float) -> None:
     turn = rotations.exp(np.array([[0, yaw, 0.0]]))
     scene.problem.reweight(replace(scene.truth, rotation=turn, centre=np.zeros((1, 3))))
     confidence = scene.problem.confidence[0, 0] / scene.problem.priors.evidence
-    ids = scene.problem.model.ids
-    assert confidence[ids < RIGHT_IRIS].max() == pytest.approx(most, rel=0.3)
+    assert confidence.max() == pytest.approx(most, rel=0.3)
     # The side that looks away has no weight at all.
     away = (scene.problem.model.normals @ turn[0].T)[:, 2] < np.cos(np.radians(88))
     assert away.any() == (yaw > 0)
     assert (confidence[away] == 0).all()
-
-
-def test_an_iris_is_not_one_of_hundreds() -> None:
-    """What landmarks have in common is divided out of the one point that tells of a gaze."""
-    scene = toy(timesteps=1, cams=1)
-    scene.problem.reweight(replace(scene.truth, rotation=np.eye(3)[None]))
-    iris = scene.problem.model.ids >= RIGHT_IRIS
-    confidence = scene.problem.confidence[0, 0]
-    assert confidence[iris] == pytest.approx(1, rel=0.1)
-    assert confidence[~iris].max() == pytest.approx(scene.problem.priors.evidence, rel=0.1)
 
 
 def test_a_closed_eye_silences_its_iris() -> None:
