@@ -5,7 +5,8 @@ kernel is a row of tasks (a chunk of 256 Gaussians, a tile of 32x32 pixels, an i
 each task is timed alone on one core, minimum of the repeats. What is spent outside of these calls
 is serial. Then the schedule of `avatar.render.cpu` is played for more threads: this thread submits
 one helper after another and then works too, a helper starts some time after it is submitted, and
-whoever is free takes the next task in order. Submitting and waking are measured here as well.
+whoever is free takes the next of its own part of the tasks, or of another's when it has none left.
+Submitting and waking are measured here as well.
 
 Caches, memory and clock that cores share are not simulated, so the figures are upper bounds. Two
 threads are also measured, where there are two cores.
@@ -14,17 +15,19 @@ threads are also measured, where there are two cores.
 import argparse
 import heapq
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
+from avatar.base.memory import keep_freed_memory
 from avatar.render import cpu
 from avatar.render.cpu import set_num_threads, warm_up
-from avatar.render.cpu_kernels import CHUNK
 from benchmarks import render_cpu, report
 from benchmarks.render_cpu import SIZES, Size, Timing
 
@@ -66,18 +69,22 @@ class Frame:
 
 
 def makespan(tasks: Sequence[float], starts: Sequence[float]) -> float:
-    """When the last task ends, where every free thread takes the next one in order.
+    """When the last task ends, where threads share them as `cpu_kernels.take_task` does.
 
     Args:
         tasks: how long each takes.
         starts: when each thread begins; the first is there to the end, with or without a task.
     """
-    free = list(starts)
+    threads, end = len(starts), starts[0]
+    bounds = [len(tasks) * k // threads for k in range(threads + 1)]
+    left = [deque(tasks[a:b]) for a, b in pairwise(bounds)]
+    free = [(start, own) for own, start in enumerate(starts)]
     heapq.heapify(free)
-    end = starts[0]
-    for task in tasks:
-        done = free[0] + task
-        heapq.heapreplace(free, done)
+    for _ in tasks:
+        start, own = free[0]
+        order = (left[(own + k) % threads] for k in range(threads))
+        done = start + next(part for part in order if part).popleft()
+        heapq.heapreplace(free, (done, own))
         end = max(end, done)
     return end
 
@@ -113,9 +120,9 @@ class Tasks:
 
         def timed(first: int, count: int) -> float:
             """Seconds of the tasks from `first` to below `count`."""
-            given = (*only(worker, arguments, count), np.array([first]), memory)
+            queue = np.array([[first, count]])
             start = time.perf_counter()
-            worker(*given)
+            worker(*arguments, queue, 0, memory)
             return time.perf_counter() - start
 
         timed(0, tasks)
@@ -125,30 +132,6 @@ class Tasks:
             costs = np.minimum(costs, [timed(task, task + 1) for task in range(tasks)])
         self.calls.append((costs - empty).clip(0).tolist())
         self.empty += empty
-
-
-def only(worker: Any, arguments: tuple[Any, ...], count: int) -> list[Any]:
-    """A worker's arguments for one image, cut so that it ends before task `count`."""
-    changed = list(arguments)
-    match worker.py_func.__name__:
-        case "project":
-            changed[7] = arguments[7][:, :count]
-        case "sort_and_pair":  # the first task sorts
-            changed[4] = arguments[4][:, : count - 1]
-        case "blend":
-            changed[4] = arguments[4][:count]
-        case "blend_backward":
-            changed[4] = arguments[4][:count]
-        case "collect":
-            changed[4] = arguments[4][: 2 * CHUNK * count]
-        case "project_backward":
-            means, *others = arguments[0]
-            changed[0] = (means[: 3 * CHUNK * count], *others)
-        case "list_tiles":  # has one task
-            pass
-        case other:
-            raise AssertionError(f"unknown kernel {other}")
-    return changed
 
 
 @contextmanager
@@ -195,6 +178,7 @@ def main() -> None:
     report.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()
     warm_up()
     starting, none = measure_starting(), Starting(0.0, 0.0)
     header = ["Gaussians, image", "threads start", "1 thread, ms", "serial, ms"]

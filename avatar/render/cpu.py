@@ -5,6 +5,7 @@ turns records into images. Between them lies `means2d`, an ordinary tensor of th
 gradient can be kept and a loss on it reaches the means. float32 only.
 """
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from avatar.render.types import Rasterized, Splats, Views
 class _Scene(NamedTuple):
     """What both functions need to know beside tensors."""
 
-    batches: int
+    batch: tuple[int, ...]  # leading dimensions
     cameras: int
     n: int
     size: tuple[int, int]  # width, height
@@ -34,21 +35,19 @@ class _Scene(NamedTuple):
     shared_opacities: bool
     shared_colors: bool
 
-    @property
-    def images(self) -> int:
-        return self.batches * self.cameras
+    images: int
+    tiles: int  # of all images
+    chunks: int  # of an image's Gaussians
 
     @property
-    def tiles(self) -> int:
-        return self.images * int(np.prod([-(-x // kernels.TILE) for x in self.size]))
-
-    @property
-    def chunks(self) -> int:
-        return -(-self.n // kernels.CHUNK)
+    def shape(self) -> tuple[int, ...]:
+        """Dimensions of the images."""
+        return (*self.batch, self.cameras)
 
     @property
     def shared(self) -> tuple[bool, bool, int]:
-        return self.shared_opacities, self.shared_colors, self.batches
+        """See `kernels.project`."""
+        return self.shared_opacities, self.shared_colors, self.images // self.cameras
 
 
 def rasterize(
@@ -74,27 +73,29 @@ def rasterize(
     if backgrounds is None:
         backgrounds = means.new_zeros(scene.images, 3)
     means2d, records, radii, bounds = _Project.apply(*splats[:5], views.viewmats, views.Ks, scene)
-    shape = (*means.shape[:-2], scene.cameras)
-    means2d = means2d.view(*shape, scene.n, 2)
     if means2d.requires_grad:
         means2d.retain_grad()
     images, alphas = _Blend.apply(means2d, records, bounds, backgrounds, scene)
-    info = {"means2d": means2d, "radii": radii.view(*shape, scene.n, 2)}
-    shape = (*shape, views.height, views.width)
-    return images.view(*shape, 3), alphas.view(*shape, 1), info
+    return images, alphas, {"means2d": means2d, "radii": radii}
 
 
 def _scene(splats: Splats, views: Views) -> _Scene:
-    degree = splats.sh_degree
+    degree, tile = splats.sh_degree, kernels.TILE
+    *batch, n, _ = splats.means.shape
+    cameras = views.viewmats.shape[-3]
+    images = math.prod(batch) * cameras
     return _Scene(
-        batches=splats.means.shape[:-2].numel(),
-        cameras=views.viewmats.shape[-3],
-        n=splats.means.shape[-2],
+        batch=tuple(batch),
+        cameras=cameras,
+        n=n,
         size=(views.width, views.height),
         sh_degree=-1 if degree is None else degree,
         bases=1 if degree is None else splats.colors.shape[-2],
         shared_opacities=splats.opacities.ndim == 1,
         shared_colors=splats.colors.ndim == (2 if degree is None else 3),
+        images=images,
+        tiles=images * -(-views.width // tile) * -(-views.height // tile),
+        chunks=-(-n // kernels.CHUNK),
     )
 
 
@@ -118,8 +119,8 @@ class _Project(torch.autograd.Function):
     def forward(ctx, means, quats, scales, opacities, colors, viewmats, Ks, scene):
         tensors = [x.contiguous() for x in (means, quats, scales, opacities, colors, viewmats, Ks)]
         records = means.new_empty(scene.images, scene.n, kernels.RECORD)
-        means2d = means.new_empty(scene.images, scene.n, 2)
-        radii = torch.empty(scene.images, scene.n, 2, dtype=torch.int32)
+        means2d = means.new_empty(*scene.shape, scene.n, 2)
+        radii = torch.empty(*scene.shape, scene.n, 2, dtype=torch.int32)
         bounds = torch.empty(scene.images, scene.chunks, dtype=torch.int64)
         _run(
             *(bounds.numel(), kernels.project, *_project_arguments(tensors, scene)),
@@ -139,7 +140,7 @@ class _Project(torch.autograd.Function):
         if v_records is None:  # the loss depends on means2d only
             v_records = torch.zeros_like(records)
         if v_means2d is None:
-            v_means2d = records.new_zeros(scene.images, scene.n, 2)
+            v_means2d = records.new_zeros(*scene.shape, scene.n, 2)
         used = (scene.sh_degree + 1) ** 2
         grads = [torch.empty_like(x) for x in tensors[:5]]
         if used < scene.bases:
@@ -161,7 +162,7 @@ class _Blend(torch.autograd.Function):
         backgrounds = backgrounds.contiguous()
         lists = _bin(lease, records, bounds, scene)
         images, alphas = _blend(records, lists, backgrounds, scene)
-        ctx.scene, ctx.lease, ctx.lists, ctx.shape = scene, lease, lists, means2d.shape
+        ctx.scene, ctx.lease, ctx.lists = scene, lease, lists
         ctx.save_for_backward(records, images, alphas, backgrounds)
         ctx.set_materialize_grads(False)
         return images, alphas
@@ -173,8 +174,9 @@ class _Blend(torch.autograd.Function):
         scene, lists = ctx.scene, ctx.lists
         v_images = torch.zeros_like(images) if v_images is None else v_images.contiguous()
         v_alphas = torch.zeros_like(alphas) if v_alphas is None else v_alphas.contiguous()
-        v_means2d, v_records = records.new_empty(ctx.shape), torch.empty_like(records)
-        sums = ctx.lease.take("sums", lists.places.size * kernels.RECORD, torch.float32)
+        v_means2d = records.new_empty(*scene.shape, scene.n, 2)
+        v_records = torch.empty_like(records)
+        sums = ctx.lease.take("sums", lists.lists.size // 2 * kernels.RECORD, torch.float32)
         pictures = (images, alphas, backgrounds, v_images, v_alphas)
         flat = _flat(records)
         _run(
@@ -184,7 +186,7 @@ class _Blend(torch.autograd.Function):
         rows = scene.images * scene.n
         tasks = -(-rows // kernels.CHUNK)
         out = (_flat(v_records), _flat(v_means2d))
-        _run(tasks, kernels.collect, flat, lists.slots, lists.places, sums, *out)
+        _run(tasks, kernels.collect, flat, lists.slots, sums, *out)
         return v_means2d, v_records, None, None, None
 
 
@@ -193,7 +195,6 @@ class _Lists(NamedTuple):
 
     slots: np.ndarray
     pair_tile: np.ndarray
-    places: np.ndarray
     lists: np.ndarray
     tile_range: np.ndarray
     tile_end: np.ndarray
@@ -201,14 +202,14 @@ class _Lists(NamedTuple):
 
 
 def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Lists:
-    ends = bounds.flatten().cumsum(0).view_as(bounds)
-    pairs = int(ends[-1, -1]) if bounds.numel() else 0
+    most = bounds.numpy()
+    ends = most.cumsum().reshape(most.shape)
+    pairs = int(ends[-1, -1]) if ends.size else 0
     rows = scene.images * scene.n
     lists = _Lists(
         slots=lease.take("slots", 2 * rows),
         pair_tile=lease.take("pair_tile", pairs),
-        places=lease.take("places", pairs),
-        lists=lease.take("lists", pairs),
+        lists=lease.take("lists", 2 * pairs),
         tile_range=lease.take("tile_range", 2 * scene.tiles).reshape(-1, 2),
         tile_end=lease.take("tile_end", scene.tiles),
         touched=lease.take("touched", pairs, torch.int64).view(np.uint64),
@@ -216,15 +217,15 @@ def _bin(lease: "_Lease", records: Tensor, bounds: Tensor, scene: _Scene) -> _Li
     sort = [lease.take(f"sort{i}", rows) for i in range(4)]
     sort.append(lease.take("seen", scene.images))
     sort.append(lease.take("histogram", scene.images * kernels.RADIX).reshape(-1, kernels.RADIX))
-    flat, bases = _flat(records), (ends - bounds).numpy()
-    tasks = scene.images + bounds.numel()
+    flat, bases = _flat(records), ends - most
+    tasks = scene.images + ends.size
     _run(
         *(tasks, kernels.sort_and_pair, scene.size, scene.n, flat, flat.view(np.int32), bases),
         *(lists.slots, lists.pair_tile, tuple(sort)),
     )
     _run(
         *(scene.images, kernels.list_tiles, scene.n, bases, lists.slots, lists.pair_tile),
-        *(tuple(sort), lists.places, lists.lists, lists.tile_range),
+        *(tuple(sort), lists.lists, lists.tile_range),
     )
     return lists
 
@@ -233,8 +234,8 @@ def _blend(
     records: Tensor, lists: _Lists, backgrounds: Tensor, scene: _Scene
 ) -> tuple[Tensor, Tensor]:
     width, height = scene.size
-    images = records.new_empty(scene.images, height, width, 3)
-    alphas = records.new_empty(scene.images, height, width)
+    images = records.new_empty(*scene.shape, height, width, 3)
+    alphas = records.new_empty(*scene.shape, height, width, 1)
     pictures = (_flat(images), _flat(alphas), _flat(backgrounds))
     _run(
         *(scene.tiles, kernels.blend, scene.size, _flat(records), lists.lists, lists.tile_range),
@@ -249,7 +250,7 @@ def _project_arguments(tensors: list[Tensor], scene: _Scene) -> tuple[Any, ...]:
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().view(-1).numpy()
+    return tensor.detach().numpy().reshape(-1)
 
 
 class _Lease:
@@ -297,13 +298,18 @@ def _run(tasks: int, worker: Callable[..., None], *arguments: Any) -> None:
     Threads, not OpenMP: where cores are busy, this thread takes all tasks and waits for nobody.
 
     Args:
-        tasks: that the worker finds; more threads than those would find none.
+        tasks: how many there are, numbered from 0; each thread begins with a part of its own.
     """
-    memory = [_borrow_memory() for _ in range(max(1, min(_num_threads, tasks)))]
-    counter = np.zeros(1, dtype=np.int64)
-    others = [_threads().submit(worker, *arguments, counter, own) for own in memory[1:]]
+    threads = max(1, min(_num_threads, tasks))
+    memory = [_borrow_memory() for _ in range(threads)]
+    ends = [tasks * k // threads for k in range(threads + 1)]
+    queue = np.zeros((threads, kernels.QUEUE), np.int64)
+    queue[:, 0], queue[:, 1] = ends[:-1], ends[1:]
+    others = [
+        _threads().submit(worker, *arguments, queue, own, memory[own]) for own in range(1, threads)
+    ]
     try:
-        worker(*arguments, counter, memory[0])
+        worker(*arguments, queue, 0, memory[0])
     finally:
         for other in others:
             if not other.cancel():

@@ -7,9 +7,9 @@ The SIMD type, sixteen float32 lanes, is an LLVM vector: whether the autovectori
 loops is a matter of luck. Lanes are sixteen Gaussians when projecting, sixteen pixels (a 4x4
 block) when blending.
 
-The public functions are workers: each takes tasks from a shared counter until none is left, so any
-number of threads may run one, each with memory of its own. They let go of the GIL. A task alone
-writes its outputs, in a fixed order: results are the same bits for any number of threads.
+The public functions are workers: each takes tasks until none is left, so any number of threads may
+run one, each with memory of its own. They let go of the GIL. A task alone writes its outputs, in a
+fixed order: results are the same bits for any number of threads.
 
 Arrays are flat; I images, N Gaussians. Comments give the layout. Tiles are 32x32 pixels.
 """
@@ -393,6 +393,81 @@ def log2(typingctx, value):
     return VEC(VEC), codegen
 
 
+def _picked(builder, vectors, lanes):
+    """The vector whose lanes are elements of the vectors, numbered one vector after another."""
+    picked = ir.Constant(_LLVEC, ir.Undefined)
+    for k, vector in enumerate(vectors):
+        own = [LANES + i - k * LANES if i // LANES == k else lane for lane, i in enumerate(lanes)]
+        if own != list(range(LANES)):
+            picked = _join(builder, picked, vector, own)
+    return picked
+
+
+def _transposed(builder, rows):
+    """A matrix of 16x16, by exchanging its quarters, then theirs, and so on."""
+    rows = list(rows)
+    for bit in (8, 4, 2, 1):
+        low = [LANES + lane - bit if lane & bit else lane for lane in range(LANES)]
+        high = [LANES + lane if lane & bit else lane + bit for lane in range(LANES)]
+        for i in (i for i in range(LANES) if not i & bit):
+            a, b = rows[i], rows[i + bit]
+            rows[i], rows[i + bit] = _join(builder, a, b, low), _join(builder, a, b, high)
+    return rows
+
+
+def _load_vectors(context, builder, array_type, array, start, count):
+    first = _pointer(context, builder, array_type, array, start, _LLVEC)
+    pointers = (builder.gep(first, [_I32(k)]) for k in range(count))
+    return [builder.load(pointer, align=4) for pointer in pointers]
+
+
+def _store_vectors(context, builder, array_type, array, start, vectors):
+    first = _pointer(context, builder, array_type, array, start, _LLVEC)
+    for k, vector in enumerate(vectors):
+        builder.store(vector, builder.gep(first, [_I32(k)]), align=4)
+
+
+def _make_columns(width):
+    """Intrinsics that move sixteen rows of `width` floats between an array and scratch's rows."""
+
+    @intrinsic
+    def load(typingctx, array, start, scratch, row):
+        """Element `start` and what follows, a column in each row of scratch."""
+
+        def codegen(context, builder, sig, args):
+            loaded = _load_vectors(context, builder, sig.args[0], *args[:2], width)
+            if width == LANES:
+                columns = _transposed(builder, loaded)
+            else:
+                lanes = [range(c, width * LANES, width) for c in range(width)]
+                columns = [_picked(builder, loaded, of) for of in lanes]
+            target = builder.mul(args[3], args[3].type(LANES))
+            _store_vectors(context, builder, sig.args[2], args[2], target, columns)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, scratch, types.intp), codegen
+
+    @intrinsic
+    def store(typingctx, scratch, row, array, start):
+        """The reverse of `load`."""
+
+        def codegen(context, builder, sig, args):
+            source = builder.mul(args[1], args[1].type(LANES))
+            columns = _load_vectors(context, builder, sig.args[0], args[0], source, width)
+            if width == LANES:
+                rows = _transposed(builder, columns)
+            else:
+                places = [i % width * LANES + i // width for i in range(width * LANES)]
+                parts = [places[k * LANES : (k + 1) * LANES] for k in range(width)]
+                rows = [_picked(builder, columns, of) for of in parts]
+            _store_vectors(context, builder, sig.args[2], *args[2:], rows)
+            return context.get_dummy_value()
+
+        return types.void(scratch, types.intp, array, types.intp), codegen
+
+    return load, store
+
+
 @intrinsic
 def add_blocks(typingctx, array, index, first, end, band):
     """Set, in sixteen masks of 32 bits, those of blocks first..end - 1 (0..8) of a band (0..3)."""
@@ -425,14 +500,35 @@ def first_bit(typingctx, mask):
 
 
 @intrinsic
-def take_task(typingctx, counter):
-    """Next number of a shared counter."""
+def _take_next(typingctx, queue, row):
+    """The first number of a row of `queue` [., QUEUE]; it grows by one, for all threads."""
 
     def codegen(context, builder, sig, args):
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", data, ir.IntType(64)(1), "monotonic")
+        place = builder.gep(data, [builder.mul(args[1], args[1].type(QUEUE))])
+        return builder.atomic_rmw("add", place, ir.IntType(64)(1), "monotonic")
 
-    return types.int64(counter), codegen
+    return types.int64(queue, types.intp), codegen
+
+
+QUEUE = 8  # numbers of a thread's row: its next task, the end of its tasks; the rest parts the rows
+
+
+@njit(**_JIT)
+def take_task(queue, own):
+    """The next task of a thread's own, of another's when it has none left, or -1.
+
+    Consecutive tasks share memory, and so do those of one call and the next: a core that has the
+    same ones each time finds much of it in its cache.
+    """
+    threads = queue.shape[0]
+    for k in range(threads):
+        row = (own + k) % threads
+        if queue[row, 0] < queue[row, 1]:
+            task = _take_next(queue, row)
+            if task < queue[row, 1]:
+                return task
+    return -1
 
 
 # ---------------------------------------------------------------- constants and layouts
@@ -481,22 +577,40 @@ THREE, FIVE, QUARTER = f32(3.0), f32(5.0), f32(0.25)
 # ---------------------------------------------------------------- projection
 
 
-@njit(**_JIT)
-def _gather(source, first, count, width, scratch, row):
-    """Columns of `count` rows of `source` [., width] into rows of `scratch`, last one repeated."""
-    for lane in range(LANES):
-        at = (first + min(lane, count - 1)) * width
-        for column in range(width):
-            scratch[(row + column) * LANES + lane] = source[at + column]
+def _make_gather(width):
+    """Between rows of `width` floats of an array and as many rows of scratch."""
+    load, store = _make_columns(width)
+
+    @njit(**_JIT)
+    def gather(source, first, count, scratch, row):
+        """Columns of `count` rows of `source` into rows of `scratch`, last one repeated."""
+        if count == LANES:
+            load(source, first * width, scratch, row)
+            return
+        for lane in range(LANES):
+            at = (first + min(lane, count - 1)) * width
+            for column in range(width):
+                scratch[(row + column) * LANES + lane] = source[at + column]
+
+    @njit(**_JIT)
+    def scatter(scratch, row, first, count, target):
+        """The reverse of `gather`."""
+        if count == LANES:
+            store(scratch, row, target, first * width)
+            return
+        for lane in range(count):
+            at = (first + lane) * width
+            for column in range(width):
+                target[at + column] = scratch[(row + column) * LANES + lane]
+
+    return gather, scatter
 
 
-@njit(**_JIT)
-def _scatter(scratch, row, first, count, width, target):
-    """The reverse of `_gather`."""
-    for lane in range(count):
-        at = (first + lane) * width
-        for column in range(width):
-            target[at + column] = scratch[(row + column) * LANES + lane]
+_gather_1, _scatter_1 = _make_gather(1)
+_gather_2, _scatter_2 = _make_gather(2)
+_gather_3, _scatter_3 = _make_gather(3)
+_gather_4, _scatter_4 = _make_gather(4)
+_gather_records, _scatter_records = _make_gather(RECORD)
 
 
 # Rows of sixteen in a worker's scratch memory while it projects.
@@ -511,7 +625,8 @@ FIELDS = 48  # a record's sixteen
 BASIS, PULL = 64, 80  # spherical harmonics; their gradients
 V_FIELDS, V_CENTRE = 96, 112  # sums over pixels; dL/d(centre)
 V_MEAN, V_QUAT, V_SCALE, V_ROTATION = 114, 117, 121, 124
-CAMERA = 133  # scalars: see _read_camera
+V_OPACITY, V_COLOR = 133, 134
+CAMERA = 137  # scalars: see _read_camera
 
 
 @njit(**_JIT)
@@ -624,27 +739,28 @@ def _project_task(image, first, last, n, batch, shared, inputs, size, sh_degree,
     for start in range(first, last, LANES):
         count = min(LANES, last - start)
         at = batch * n + start
-        _gather(means, at, count, 3, s, MEAN)
-        _gather(quats, at, count, 4, s, QUAT)
-        _gather(scales, at, count, 3, s, SCALE)
-        _gather(opacities, start if shared_opacity else at, count, 1, s, OPACITY)
+        _gather_3(means, at, count, s, MEAN)
+        _gather_4(quats, at, count, s, QUAT)
+        _gather_3(scales, at, count, s, SCALE)
+        _gather_1(opacities, start if shared_opacity else at, count, s, OPACITY)
         _rotate_lanes(s)
         z = _view_lanes(s)
         pairs += _fill_records(s, z, width, height, count)
         at_color = start if shared_color else at
         if sh_degree < 0:
-            _gather(colors, at_color, count, 3, s, FIELDS + RGB)
+            _gather_3(colors, at_color, count, s, FIELDS + RGB)
         else:
             _direction_lanes(s)
             _basis_lanes(s, sh_degree)
             _shade(colors, at_color, count, bases, (sh_degree + 1) ** 2, s)
         at = image * n + start
-        _scatter(s, FIELDS, at, count, RECORD, records)
+        _scatter_records(s, FIELDS, at, count, records)
+        seen = get(s, FIELDS + DEPTH)
+        put(s, V_CENTRE, where_greater(seen, ZERO, get(s, FIELDS + X), ZERO))
+        put(s, V_CENTRE + 1, where_greater(seen, ZERO, get(s, FIELDS + Y), ZERO))
+        _scatter_2(s, V_CENTRE, at, count, means2d)
         for lane in range(count):
-            r = (at + lane) * RECORD
-            seen = records[r + DEPTH] > ZERO
             for axis in range(2):
-                means2d[(at + lane) * 2 + axis] = records[r + X + axis] if seen else ZERO
                 radii[(at + lane) * 2 + axis] = s[(PULL + axis) * LANES + lane]
     return pairs
 
@@ -760,7 +876,7 @@ def _shade(colors, first, count, bases, used, s):
 
 
 @njit(**_WORKER)
-def project(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counter, memory):
+def project(inputs, cameras, size, shared, sh_degree, bases, out, bounds, queue, own, memory):
     """Fill records [I, N, 16], means2d and radii [I, N, 2], and bounds [I, chunks].
 
     inputs: means, quats, scales, opacities, colors; cameras: viewmats, Ks; all flat.
@@ -774,8 +890,8 @@ def project(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counte
     per_batch = images // shared[2]
     s = memory[0]
     while True:
-        task = take_task(counter)
-        if task >= images * chunks:
+        task = take_task(queue, own)
+        if task < 0:
             return
         image, chunk = task // chunks, task % chunks
         _read_camera(viewmats, Ks, image, size[0], size[1], s)
@@ -788,7 +904,7 @@ def project(inputs, cameras, size, shared, sh_degree, bases, out, bounds, counte
 
 # ---------------------------------------------------------------- sorting and binning
 
-RADIX_BITS = 11
+RADIX_BITS = 12  # of a digit at most
 RADIX = 1 << RADIX_BITS
 
 
@@ -806,24 +922,28 @@ def _sort_task(image, n, records, record_bits, sort):
             count += 1
             low, high = min(low, key), max(high, key)
     seen[image] = count
-    digits = histogram[image]
-    shift = 0
-    while (high - low) >> shift > 0 and count > 1:
-        digits[:] = 0
+    bits = 0
+    while count > 1 and (high - low) >> bits > 0:
+        bits += 1
+    passes = -(-bits // RADIX_BITS)
+    width = -(-bits // max(passes, 1))
+    digits, mask = histogram[image], (1 << width) - 1
+    for number in range(passes):
+        shift = number * width
+        digits[: mask + 1] = 0
         for j in range(base, base + count):
-            digits[((keys[j] - low) >> shift) & (RADIX - 1)] += 1
+            digits[((keys[j] - low) >> shift) & mask] += 1
         position = base
-        for d in range(RADIX):
+        for d in range(mask + 1):
             position, digits[d] = position + digits[d], position
         for j in range(base, base + count):
-            digit = ((keys[j] - low) >> shift) & (RADIX - 1)
+            digit = ((keys[j] - low) >> shift) & mask
             position = digits[digit]
             digits[digit] = position + 1
             spare_keys[position], spare_order[position] = keys[j], order[j]
         keys, spare_keys = spare_keys, keys
         order, spare_order = spare_order, order
-        shift += RADIX_BITS
-    if (shift // RADIX_BITS) % 2 == 1:
+    if passes % 2 == 1:
         for j in range(base, base + count):
             spare_order[j] = order[j]
 
@@ -878,8 +998,8 @@ def _pair_task(first, last, slot, across, records, slots, pair_tile):
 
 
 @njit(**_JIT)
-def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, places, lists, tile_range):
-    """Each tile's Gaussians, nearest first, and where in lists a slot is: a counting sort."""
+def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, lists, tile_range):
+    """Each tile's Gaussians, nearest first, and their slots: a counting sort."""
     start, first = image * tiles, image * n
     for t in range(start, start + tiles):
         tile_range[t, 1] = 0
@@ -895,18 +1015,17 @@ def _fill_task(image, n, tiles, base, order, seen, slots, pair_tile, places, lis
         prefetch(slots, 2 * peek(order, min(j + 16, end - 1)))
         ahead = peek(slots, 2 * peek(order, min(j + 8, end - 1)))
         prefetch(pair_tile, ahead)
-        prefetch_to_write(places, ahead)
         i = order[j]
         for slot in range(slots[2 * i], slots[2 * i + 1]):
             t = start + pair_tile[slot]
             position = tile_range[t, 1]
             tile_range[t, 1] = position + 1
-            lists[position] = i
-            places[slot] = position
+            lists[2 * position] = i
+            lists[2 * position + 1] = slot
 
 
 @njit(**_WORKER)
-def sort_and_pair(size, n, records, record_bits, bases, slots, pair_tile, sort, counter, memory):
+def sort_and_pair(size, n, records, record_bits, bases, slots, pair_tile, sort, queue, own, memory):
     """Sort each image's Gaussians by depth, and list the tiles that each Gaussian touches.
 
     bases [I, chunks]: where a chunk's slots, one for each pair of a Gaussian and a tile, begin.
@@ -916,34 +1035,32 @@ def sort_and_pair(size, n, records, record_bits, bases, slots, pair_tile, sort, 
     images, chunks = bases.shape
     across = (size[0] + TILE - 1) // TILE
     while True:
-        task = take_task(counter) - images
-        if task < 0:  # the longest first
-            _sort_task(task + images, n, records, record_bits, sort)
-        elif task < images * chunks:
-            image, chunk = task // chunks, task % chunks
-            first = image * n + chunk * CHUNK
-            last = min(first + CHUNK, image * n + n)
-            _pair_task(first, last, bases[image, chunk], across, records, slots, pair_tile)
-        else:
+        task = take_task(queue, own)
+        if task < 0:
             return
+        if task < images:  # the longest first
+            _sort_task(task, n, records, record_bits, sort)
+            continue
+        image, chunk = (task - images) // chunks, (task - images) % chunks
+        first = image * n + chunk * CHUNK
+        last = min(first + CHUNK, image * n + n)
+        _pair_task(first, last, bases[image, chunk], across, records, slots, pair_tile)
 
 
 @njit(**_WORKER)
-def list_tiles(n, bases, slots, pair_tile, sort, places, lists, tile_range, counter, memory):
-    """Fill lists [slots], the tiles' Gaussians, and tile_range [I tiles, 2], each tile's part.
+def list_tiles(n, bases, slots, pair_tile, sort, lists, tile_range, queue, own, memory):
+    """Fill lists [slots, 2] and tile_range [I tiles, 2], each tile's part of it.
 
-    places [slots]: where in lists each slot of a Gaussian is.
+    A row of lists, or a place, is a Gaussian of a tile and its slot.
     """
     images = bases.shape[0]
     tiles = tile_range.shape[0] // images
     while True:
-        image = take_task(counter)
-        if image >= images:
+        image = take_task(queue, own)
+        if image < 0:
             return
         base = bases[image, 0] if bases.size > 0 else 0
-        _fill_task(
-            *(image, n, tiles, base, sort[0], sort[4], slots, pair_tile, places, lists, tile_range)
-        )
+        _fill_task(*(image, n, tiles, base, sort[0], sort[4], slots, pair_tile, lists, tile_range))
 
 
 # ---------------------------------------------------------------- blending, forward
@@ -978,7 +1095,7 @@ def _batch_blocks(records, lists, start, count, left, top, s, spans):
     The same geometry as in _tile_span, sixteen Gaussians at a time.
     """
     for lane in range(LANES):
-        r = peek(lists, start + min(lane, count - 1)) * RECORD
+        r = peek(lists, 2 * (start + min(lane, count - 1))) * RECORD
         s[LOCAL * LANES + lane] = peek(records, r + X) - left
         s[(LOCAL + 1) * LANES + lane] = peek(records, r + Y) - top
         s[(LOCAL + 2) * LANES + lane] = peek(records, r + STEEP_X)
@@ -1062,12 +1179,12 @@ def _forward_tile(tile, place, records, lists, tile_range, tile_end, touched, pi
                 break
         count = min(LANES, end - start)
         for position in range(start + LANES, min(start + 2 * LANES, end)):
-            prefetch(records, peek(lists, position) * RECORD)
+            prefetch(records, peek(lists, 2 * position) * RECORD)
         _batch_blocks(records, lists, start, count, left, top, s, spans)
         for lane in range(count):
             blocks = _blocks(spans, lane)
             touched[start + lane] = blocks
-            _forward_splat(lists[start + lane], left, top, records, s, blocks & live)
+            _forward_splat(lists[2 * (start + lane)], left, top, records, s, blocks & live)
         start += count
         batches += 1
     tile_end[tile] = start
@@ -1145,7 +1262,7 @@ def _place(tile, size):
 
 
 @njit(**_WORKER)
-def blend(size, records, lists, tile_range, tile_end, touched, pictures, counter, memory):
+def blend(size, records, lists, tile_range, tile_end, touched, pictures, queue, own, memory):
     """Images [I, H, W, 3] and alphas [I, H, W] over backgrounds [I, 3].
 
     tile_end [I tiles]: where in lists all pixels of a tile were finished. touched [slots]: masks
@@ -1154,8 +1271,8 @@ def blend(size, records, lists, tile_range, tile_end, touched, pictures, counter
     s, spans = memory
     _fill_pixel_centres(s)
     while True:
-        tile = take_task(counter)
-        if tile >= tile_end.size:
+        tile = take_task(queue, own)
+        if tile < 0:
             return
         place = _place(tile, size)
         _forward_tile(
@@ -1227,7 +1344,7 @@ _backward_uncapped, _backward_capped = (_make_splat_backward(capped) for capped 
 
 @njit(**_JIT)
 def _backward_tile(tile, place, records, lists, tile_range, tile_end, touched, pictures, out, s):
-    """Replay one tile front to back and leave each Gaussian's sums at its place."""
+    """Replay one tile front to back and leave each Gaussian's sums in its slot."""
     start, end = tile_range[tile, 0], tile_end[tile]
     if start < end:
         _start_tile(place, s, 6)
@@ -1237,14 +1354,16 @@ def _backward_tile(tile, place, records, lists, tile_range, tile_end, touched, p
     for position in range(start, end):
         if (position - start) % (2 * LANES) == 0:
             live = _live_blocks(s, 6)
-        prefetch(records, peek(lists, min(position + LANES, end - 1)) * RECORD)
-        i, blocks = lists[position], touched[position] & live
+        ahead = 2 * min(position + LANES, end - 1)
+        prefetch(records, peek(lists, ahead) * RECORD)
+        prefetch_to_write(out, peek(lists, ahead + 1) * RECORD)
+        i, slot, blocks = lists[2 * position], lists[2 * position + 1], touched[position] & live
         if records[i * RECORD + PEAK] > LOG2_MAX_ALPHA:
-            put(out, position, _backward_capped(i, left, top, records, s, blocks))
+            put(out, slot, _backward_capped(i, left, top, records, s, blocks))
         else:
-            put(out, position, _backward_uncapped(i, left, top, records, s, blocks))
+            put(out, slot, _backward_uncapped(i, left, top, records, s, blocks))
     for position in range(end, tile_range[tile, 1]):  # behind the last finished pixel
-        put(out, position, splat(ZERO))
+        put(out, lists[2 * position + 1], splat(ZERO))
 
 
 @njit(**_JIT)
@@ -1306,40 +1425,37 @@ def _start_gradients(place, pictures, s):
 
 @njit(**_WORKER)
 def blend_backward(
-    size, records, lists, tile_range, tile_end, touched, pictures, place_sums, counter, memory
+    size, records, lists, tile_range, tile_end, touched, pictures, slot_sums, queue, own, memory
 ):
-    """Leave in place_sums [slots, 16] the sums (see SUM_G) of each place in lists over its tile.
+    """Leave in slot_sums [slots, 16] the sums (see SUM_G) of a Gaussian over each of its tiles.
 
     pictures: images, alphas, backgrounds as `blend` left them, then dL/dimages and dL/dalphas.
     """
     s = memory[0]
     _fill_pixel_centres(s)
     while True:
-        tile = take_task(counter)
-        if tile >= tile_end.size:
+        tile = take_task(queue, own)
+        if tile < 0:
             return
         place = _place(tile, size)
         _backward_tile(
-            *(tile, place, records, lists, tile_range, tile_end, touched, pictures, place_sums, s)
+            *(tile, place, records, lists, tile_range, tile_end, touched, pictures, slot_sums, s)
         )
 
 
 @njit(**_WORKER)
-def collect(records, slots, places, place_sums, v_records, v_means2d, counter, memory):
-    """Add up each Gaussian's slots, in order: v_records [I, N, 16] and dL/d(means2d) [I, N, 2].
-
-    places [slots]: the slots' rows of place_sums.
-    """
+def collect(records, slots, slot_sums, v_records, v_means2d, queue, own, memory):
+    """Add up each Gaussian's slots, in order: v_records [I, N, 16] and dL/d(means2d) [I, N, 2]."""
     count = v_means2d.size // 2
     while True:
-        first = take_task(counter) * CHUNK
-        if first >= count:
+        task = take_task(queue, own)
+        if task < 0:
             return
+        first = task * CHUNK
         for i in range(first, min(first + CHUNK, count)):
             value = splat(ZERO)
             for slot in range(slots[2 * i], slots[2 * i + 1]):
-                prefetch(place_sums, peek(places, min(slot + LANES, places.size - 1)) * RECORD)
-                value = value + get(place_sums, peek(places, slot))
+                value = value + get(slot_sums, slot)
             put(v_records, i, value)
             r = i * RECORD
             gx, gy = v_records[r + SUM_X], v_records[r + SUM_Y]
@@ -1513,49 +1629,53 @@ def _unproject_batch(start, count, n, view, inputs, shared, sh_degree, bases, v_
     v_means, v_quats, v_scales, v_opacities, v_colors = v_out
     batch, per_batch, viewmats, Ks, width, height = view
     at = batch * n + start
-    _gather(means, at, count, 3, s, MEAN)
-    _gather(quats, at, count, 4, s, QUAT)
-    _gather(scales, at, count, 3, s, SCALE)
+    _gather_3(means, at, count, s, MEAN)
+    _gather_4(quats, at, count, s, QUAT)
+    _gather_3(scales, at, count, s, SCALE)
     at_opacity, at_color = start if shared[0] else at, start if shared[1] else at
+    _gather_1(opacities, at_opacity, count, s, OPACITY)
     _rotate_lanes(s)
     _clear(s, V_MEAN, CAMERA)
     for image in range(batch * per_batch, (batch + 1) * per_batch):
-        _read_camera(viewmats, Ks, image, width, height, s)
+        if per_batch > 1 or start % CHUNK == 0:
+            _read_camera(viewmats, Ks, image, width, height, s)
         row = image * n + start
-        _gather(records, row, count, RECORD, s, FIELDS)
-        _gather(v_records, row, count, RECORD, s, V_FIELDS)
-        _gather(v_means2d, row, count, 2, s, V_CENTRE)
+        _gather_records(records, row, count, s, FIELDS)
+        _gather_records(v_records, row, count, s, V_FIELDS)
+        _gather_2(v_means2d, row, count, s, V_CENTRE)
         _mask_lanes(s)
         _unproject_lanes(s)
-        fresh = image == batch * per_batch
-        for lane in range(count):
-            i, g = at_opacity + lane, s[(V_FIELDS + SUM_G) * LANES + lane]
-            before = ZERO if fresh and (batch == 0 or not shared[0]) else v_opacities[i]
-            v_opacities[i] = before + g / max(opacities[i], TINY)
-        fresh = fresh and (batch == 0 or not shared[1])
+        _add(s, V_OPACITY, get(s, V_FIELDS + SUM_G) / maximum(get(s, OPACITY), TINY))
         if sh_degree < 0:
-            for lane in range(count):
-                for k in range(3):
-                    i, value = (
-                        3 * (at_color + lane) + k,
-                        s[(V_FIELDS + SUM_LANES[6 + k]) * LANES + lane],
-                    )
-                    v_colors[i] = value if fresh else v_colors[i] + value
+            _add(s, V_COLOR, get(s, V_FIELDS + SUM_RED))
+            _add(s, V_COLOR + 1, get(s, V_FIELDS + SUM_GREEN))
+            _add(s, V_COLOR + 2, get(s, V_FIELDS + SUM_BLUE))
         else:
+            fresh = image == batch * per_batch and (batch == 0 or not shared[1])
             _direction_lanes(s)
             _basis_lanes(s, sh_degree)
             used = (sh_degree + 1) ** 2
             _unshade(colors, v_colors, at_color, row, count, bases, used, fresh, records, s)
             _unbasis_lanes(s, sh_degree)
     _unrotate_lanes(s)
-    _scatter(s, V_MEAN, at, count, 3, v_means)
-    _scatter(s, V_QUAT, at, count, 4, v_quats)
-    _scatter(s, V_SCALE, at, count, 3, v_scales)
+    if shared[0] and batch > 0:
+        _gather_1(v_opacities, start, count, s, V_ROTATION)
+        _add(s, V_OPACITY, get(s, V_ROTATION))
+    if sh_degree < 0:
+        if shared[1] and batch > 0:
+            _gather_3(v_colors, start, count, s, V_ROTATION)
+            for k in range(3):
+                _add(s, V_COLOR + k, get(s, V_ROTATION + k))
+        _scatter_3(s, V_COLOR, at_color, count, v_colors)
+    _scatter_1(s, V_OPACITY, at_opacity, count, v_opacities)
+    _scatter_3(s, V_MEAN, at, count, v_means)
+    _scatter_4(s, V_QUAT, at, count, v_quats)
+    _scatter_3(s, V_SCALE, at, count, v_scales)
 
 
 @njit(**_WORKER)
 def project_backward(
-    inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images, counter, memory
+    inputs, cameras, size, shared, sh_degree, bases, v_in, v_out, images, queue, own, memory
 ):
     """Gradients of the inputs (v_out) from v_in: records, their sums over pixels, dL/d(means2d).
 
@@ -1566,12 +1686,13 @@ def project_backward(
     n = inputs[0].size // (3 * batches)
     s = memory[0]
     while True:
-        first = take_task(counter) * CHUNK
-        if first >= n:
+        task = take_task(queue, own)
+        if task < 0:
             return
-        for start in range(first, min(first + CHUNK, n), LANES):
-            for batch in range(batches):
-                view = (batch, images // batches, viewmats, Ks, size[0], size[1])
+        first = task * CHUNK
+        for batch in range(batches):
+            view = (batch, images // batches, viewmats, Ks, size[0], size[1])
+            for start in range(first, min(first + CHUNK, n), LANES):
                 _unproject_batch(
                     *(start, min(LANES, n - start), n, view, inputs, shared),
                     *(sh_degree, bases, v_in, v_out, s),

@@ -6,15 +6,17 @@ from avatar.render.types import Splats, Views
 from benchmarks.render_threads import Frame, Starting, Tasks, makespan, run_by
 
 
-def test_free_threads_take_the_next_task() -> None:
-    # Two threads: 3 | 1, 1, 4.
-    assert makespan([3, 1, 1, 4], [0, 0]) == 6
+def test_a_thread_takes_its_own_part_and_then_what_others_have_left() -> None:
+    # Two threads: 3, 1 | 1, 4.
+    assert makespan([3, 1, 1, 4], [0, 0]) == 5
+    # 3, 3 | 1, 1, and the second thread takes the first one's last: 3 | 1, 1, 3.
+    assert makespan([3, 3, 1, 1], [0, 0]) == 5
     assert makespan([3, 1, 1, 4], [0]) == 9
-    assert makespan([3, 1, 1, 4], [0] * 8) == 4
+    assert makespan([3, 1, 1, 4], [0] * 4) == 4
 
 
 def test_a_late_thread_takes_what_is_left() -> None:
-    # The second one begins at 2, when the first has done two tasks: 1, 1, 1 | 1.
+    # The second one begins at 2, when the first has done its two: 1, 1, 1 | 1.
     assert makespan([1, 1, 1, 1], [0, 2]) == 3
     # All is done before the first is ready.
     assert makespan([1], [5, 0]) == 5
