@@ -3,7 +3,8 @@
 From tensors to the image, and from tensors to all gradients (means, quats, scales, opacities,
 colours), in milliseconds, minimum of interleaved repeats. The scene is a sphere's surface seen from
 outside, Gaussians 1.7 to 3.2 (last size: 1 to 3) pixels wide. The plain torch reference is timed on
-the two small sizes only: on the others it takes minutes.
+the two small sizes only: on the others it takes minutes. Memory that was freed is kept for the next
+image, as the product does.
 
 The floor of a size is what its live pairs of Gaussian and pixel cost at least, 30 flops forward and
 55 backward each, at the rate of multiply-adds that one core reaches in the same run. Live is a pair
@@ -160,6 +161,7 @@ def _five_chains(rows: Any, times: Any) -> None:
 
 @njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _ten_chains(rows: Any, times: Any) -> None:
+    """See `_five_chains`."""
     factor, term = get(rows, 0), get(rows, 1)
     a, b, c, d, e = get(rows, 2), get(rows, 3), get(rows, 4), get(rows, 5), get(rows, 6)
     f, g, h, i, j = get(rows, 7), get(rows, 8), get(rows, 9), get(rows, 10), get(rows, 11)
@@ -246,8 +248,9 @@ def main() -> int:
         for degree in (None, 3):
             rate = max(rate, flops_per_second())  # other jobs disturb it, for seconds on end
             measured.append((size, degree, measure(size, degree, args.repeats, threads)))
+    pairs = {size: live_pairs(size) for size in SIZES}
     for size, degree, timings in measured:
-        floor = 1e3 * FLOPS * live_pairs(size) / rate
+        floor = 1e3 * FLOPS * pairs[size] / rate
         gain, floors = timings[0].both / timings[1].both, timings[0].both / floor
         color = "plain" if degree is None else f"SH {degree}"
         row = [str(size), color, *map(str, timings), f"{gain:.2f}", f"{floor:.2f}"]

@@ -34,14 +34,13 @@ class _Scene(NamedTuple):
     bases: int
     shared_opacities: bool
     shared_colors: bool
-
     images: int
     tiles: int  # of all images
     chunks: int  # of an image's Gaussians
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Dimensions of the images."""
+        """Leading dimensions of the images."""
         return (*self.batch, self.cameras)
 
     @property
@@ -176,7 +175,7 @@ class _Blend(torch.autograd.Function):
         v_alphas = torch.zeros_like(alphas) if v_alphas is None else v_alphas.contiguous()
         v_means2d = records.new_empty(*scene.shape, scene.n, 2)
         v_records = torch.empty_like(records)
-        sums = ctx.lease.take("sums", lists.lists.size // 2 * kernels.RECORD, torch.float32)
+        sums = ctx.lease.take("sums", lists.pair_tile.size * kernels.RECORD, torch.float32)
         pictures = (images, alphas, backgrounds, v_images, v_alphas)
         flat = _flat(records)
         _run(

@@ -499,6 +499,9 @@ def first_bit(typingctx, mask):
     return types.int64(types.uint64), codegen
 
 
+QUEUE = 8  # integers of a thread's row, of which two are used: rows lie in cache lines of their own
+
+
 @intrinsic
 def _take_next(typingctx, queue, row):
     """The first number of a row of `queue` [., QUEUE]; it grows by one, for all threads."""
@@ -511,15 +514,13 @@ def _take_next(typingctx, queue, row):
     return types.int64(queue, types.intp), codegen
 
 
-QUEUE = 8  # numbers of a thread's row: its next task, the end of its tasks; the rest parts the rows
-
-
 @njit(**_JIT)
 def take_task(queue, own):
     """The next task of a thread's own, of another's when it has none left, or -1.
 
-    Consecutive tasks share memory, and so do those of one call and the next: a core that has the
-    same ones each time finds much of it in its cache.
+    queue [threads, QUEUE]: each thread's next task and the end of its tasks. own: this thread's
+    row. Consecutive tasks share memory, and so do those of one call and the next: a core that has
+    the same ones each time finds much of it in its cache.
     """
     threads = queue.shape[0]
     for k in range(threads):
@@ -1637,7 +1638,7 @@ def _unproject_batch(start, count, n, view, inputs, shared, sh_degree, bases, v_
     _rotate_lanes(s)
     _clear(s, V_MEAN, CAMERA)
     for image in range(batch * per_batch, (batch + 1) * per_batch):
-        if per_batch > 1 or start % CHUNK == 0:
+        if per_batch > 1 or start % CHUNK == 0:  # else it is still there from this chunk's last 16
             _read_camera(viewmats, Ks, image, width, height, s)
         row = image * n + start
         _gather_records(records, row, count, s, FIELDS)

@@ -12,7 +12,7 @@ def test_a_thread_takes_its_own_part_and_then_what_others_have_left() -> None:
     # 3, 3 | 1, 1, and the second thread takes the first one's last: 3 | 1, 1, 3.
     assert makespan([3, 3, 1, 1], [0, 0]) == 5
     assert makespan([3, 1, 1, 4], [0]) == 9
-    assert makespan([3, 1, 1, 4], [0] * 4) == 4
+    assert makespan([3, 1, 1, 4], [0] * 8) == 4
 
 
 def test_a_late_thread_takes_what_is_left() -> None:

@@ -77,8 +77,8 @@ def batched_scene(shared: bool, n: int = 400) -> dict[str, Any]:
     scene = scenes[0] | {
         name: torch.stack([s[name] for s in scenes]) for name in (*GAUSSIANS, "Ks", "viewmats")
     }
-    turns = torch.stack([rotated(0.5 * i, 1) for i in range(3)]).float()
-    scene["viewmats"] = scene["viewmats"] @ turns
+    turns = [rotated(0.5 * camera - 0.2 * t, 1) for t in range(2) for camera in range(3)]
+    scene["viewmats"] = scene["viewmats"] @ torch.stack(turns).float().reshape(2, 3, 4, 4)
     scene["Ks"] = scene["Ks"].repeat(1, 3, 1, 1)
     scene["backgrounds"] = torch.rand(2, 3, 3, generator=torch.Generator().manual_seed(3))
     if shared:

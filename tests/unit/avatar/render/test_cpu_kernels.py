@@ -25,12 +25,24 @@ def test_exponential_and_logarithm_are_good_to_float32() -> None:
     assert np.abs(back - np.log2(expected.astype(np.float64))).max() < 1e-7 * 64
 
 
+def test_a_thread_takes_its_own_tasks_and_then_the_others() -> None:
+    queue = np.zeros((3, kernels.QUEUE), np.int64)
+    queue[:, :2] = [0, 2], [2, 5], [5, 6]
+    assert [kernels.take_task(queue, 1) for _ in range(4)] == [2, 3, 4, 5]
+    assert kernels.take_task(queue, 0) == 0
+    assert [kernels.take_task(queue, 2) for _ in range(3)] == [1, -1, -1]
+
+
 @pytest.mark.parametrize("n", [0, 1, 7, 300])
-def test_visible_gaussians_are_sorted_by_depth_and_equal_ones_keep_their_order(n: int) -> None:
+@pytest.mark.parametrize("far", [0.37, 0.3701, 0.4, 1e4])  # none to three passes
+def test_visible_gaussians_are_sorted_by_depth_and_equal_ones_keep_their_order(
+    n: int, far: float
+) -> None:
     random = np.random.default_rng(0)
     records = np.zeros((n, RECORD), np.float32)
-    records[:, kernels.DEPTH] = random.integers(0, 40, n) * np.float32(0.37)  # 0: not visible
     depth = records[:, kernels.DEPTH]
+    depth[:] = np.geomspace(0.37, far, 40)[random.integers(0, 40, n)]
+    depth[random.random(n) < 0.1] = 0  # not visible
     order, keys, spare_order, spare_keys = (np.zeros(n, np.int32) for _ in range(4))
     seen, histogram = np.zeros(1, np.int32), np.zeros((1, kernels.RADIX), np.int32)
     sort = (order, keys, spare_order, spare_keys, seen, histogram)
