@@ -177,27 +177,28 @@ def _gaussians_back(
     """Gradients of the local parameters: a Gaussian's sums over the timesteps have one order."""
     n = binding.shape[0]
     chunk = 256
+    shared = local.shape[0] == 1  # a batch of one serves all
     for task in prange((n + chunk - 1) // chunk):
         for g in range(task * chunk, min(task * chunk + chunk, n)):
-            v_sizes[g] = np.float32(0.0)
-            v_turns[g] = np.float32(0.0)
+            x = y = z = sx = sy = sz = tw = tx = ty = tz = np.float32(0.0)
             for b in range(frames.shape[0]):
                 m = frames[b, binding[g]]
-                shared = local.shape[0] == 1  # a batch of one serves all
-                at = 0 if shared else b
-                gx, gy, gz = _in_frame(m, v_means[b, g])
-                if b == 0 or not shared:
-                    v_local[at, g] = np.float32(0.0)
-                v_local[at, g, 0] += m[12] * gx
-                v_local[at, g, 1] += m[12] * gy
-                v_local[at, g, 2] += m[12] * gz
-                for axis in range(3):
-                    v_sizes[g, axis] += v_scales[b, g, axis] * scales[b, g, axis]
-                hw, hx, hy, hz = _quat_in_frame(m, v_quats[b, g])
-                v_turns[g, 0] += hw
-                v_turns[g, 1] += hx
-                v_turns[g, 2] += hy
-                v_turns[g, 3] += hz
+                gx, gy, gz = _in_frame(m, v_means[b, g, 0], v_means[b, g, 1], v_means[b, g, 2])
+                x, y, z = x + m[12] * gx, y + m[12] * gy, z + m[12] * gz
+                if not shared:
+                    v_local[b, g, 0], v_local[b, g, 1], v_local[b, g, 2] = x, y, z
+                    x = y = z = np.float32(0.0)
+                sx += v_scales[b, g, 0] * scales[b, g, 0]
+                sy += v_scales[b, g, 1] * scales[b, g, 1]
+                sz += v_scales[b, g, 2] * scales[b, g, 2]
+                hw, hx, hy, hz = _quat_in_frame(
+                    m, v_quats[b, g, 0], v_quats[b, g, 1], v_quats[b, g, 2], v_quats[b, g, 3]
+                )
+                tw, tx, ty, tz = tw + hw, tx + hx, ty + hy, tz + hz
+            if shared:
+                v_local[0, g, 0], v_local[0, g, 1], v_local[0, g, 2] = x, y, z
+            v_sizes[g, 0], v_sizes[g, 1], v_sizes[g, 2] = sx, sy, sz
+            v_turns[g, 0], v_turns[g, 1], v_turns[g, 2], v_turns[g, 3] = tw, tx, ty, tz
 
 
 @njit(parallel=True, **_JIT)
@@ -206,66 +207,62 @@ def _verts_back(
 ):
     """Gradients of the vertices. A timestep is one task: its sums have one order."""
     for b in prange(frames.shape[0]):
-        # of each face: omega (3), k, origin (3)
-        v_frames = np.zeros((faces.shape[0], 7), np.float32)
+        # of each face: omega (3), k, origin (3), and one that fills a SIMD register
+        v_frames = np.zeros((faces.shape[0], 8), np.float32)
         at = np.int64(b) % local.shape[0]  # a batch of one serves all
-        for g in range(binding.shape[0]):
-            f = binding[g]
-            _face_back(
-                frames[b, f],
-                local[at, g],
-                quats[g],
-                scales[b, g],
-                v_means[b, g],
-                v_quats[b, g],
-                v_scales[b, g],
-                v_frames[f],
-            )
+        world = scales[b], v_means[b], v_quats[b], v_scales[b]
+        _faces_back(binding, frames[b], local[at], quats, world, v_frames)
         for f in range(faces.shape[0]):
             _frame_back(verts[b], faces[f], frames[b, f], v_frames[f], v_verts[b])
 
 
 @njit(**_JIT)
-def _in_frame(m, v_mean):
+def _in_frame(m, x, y, z):
     """A mean's gradient in the frame's axes."""
     return (
-        m[0] * v_mean[0] + m[3] * v_mean[1] + m[6] * v_mean[2],
-        m[1] * v_mean[0] + m[4] * v_mean[1] + m[7] * v_mean[2],
-        m[2] * v_mean[0] + m[5] * v_mean[1] + m[8] * v_mean[2],
+        m[0] * x + m[3] * y + m[6] * z,
+        m[1] * x + m[4] * y + m[7] * z,
+        m[2] * x + m[5] * y + m[8] * z,
     )
 
 
 @njit(**_JIT)
-def _quat_in_frame(m, v_quat):
+def _quat_in_frame(m, w, x, y, z):
     """conj(q_face) (x) v_quat: a quaternion's gradient in the frame's axes."""
     aw, ax, ay, az = m[13], -m[14], -m[15], -m[16]
-    gw, gi, gj, gk = v_quat[0], v_quat[1], v_quat[2], v_quat[3]
     return (
-        aw * gw - ax * gi - ay * gj - az * gk,
-        aw * gi + ax * gw + ay * gk - az * gj,
-        aw * gj - ax * gk + ay * gw + az * gi,
-        aw * gk + ax * gj - ay * gi + az * gw,
+        aw * w - ax * x - ay * y - az * z,
+        aw * x + ax * w + ay * z - az * y,
+        aw * y - ax * z + ay * w + az * x,
+        aw * z + ax * y - ay * x + az * w,
     )
 
 
 @njit(**_JIT)
-def _face_back(m, local, quat, scale, v_mean, v_quat, v_scale, v_frame):
-    """Add to a face's gradient what one of its Gaussians asks for."""
-    k = m[12]
-    x, y, z = local[0], local[1], local[2]
-    gx, gy, gz = _in_frame(m, v_mean)
-    v_k = x * gx + y * gy + z * gz
-    for axis in range(3):
-        v_k += v_scale[axis] * scale[axis] / max(k, _TINY)
-        v_frame[4 + axis] += v_mean[axis]
-    v_frame[3] += v_k
-    # A turn by omega about the frame's own axes: q_local becomes (1, omega / 2) (x) q_local.
-    hw, hx, hy, hz = _quat_in_frame(m, v_quat)
+def _faces_back(binding, frames, local, quats, world, v_frames):
+    """Add up what the Gaussians ask of their faces at one timestep."""
+    scales, v_means, v_quats, v_scales = world
     half = np.float32(0.5)
-    bw, bx, by, bz = quat[0], quat[1], quat[2], quat[3]
-    v_frame[0] += k * (y * gz - z * gy) + half * (-hw * bx + hx * bw - hy * bz + hz * by)
-    v_frame[1] += k * (z * gx - x * gz) + half * (-hw * by + hx * bz + hy * bw - hz * bx)
-    v_frame[2] += k * (x * gy - y * gx) + half * (-hw * bz - hx * by + hy * bx + hz * bw)
+    for g in range(binding.shape[0]):
+        m, v_frame = frames[binding[g]], v_frames[binding[g]]
+        k = m[12]
+        x, y, z = local[g, 0], local[g, 1], local[g, 2]
+        px, py, pz = v_means[g, 0], v_means[g, 1], v_means[g, 2]
+        gx, gy, gz = _in_frame(m, px, py, pz)
+        size = v_scales[g, 0] * scales[g, 0] + v_scales[g, 1] * scales[g, 1]
+        size += v_scales[g, 2] * scales[g, 2]
+        # A turn by omega about the frame's own axes: q_local becomes (1, omega / 2) (x) q_local.
+        hw, hx, hy, hz = _quat_in_frame(
+            m, v_quats[g, 0], v_quats[g, 1], v_quats[g, 2], v_quats[g, 3]
+        )
+        bw, bx, by, bz = quats[g, 0], quats[g, 1], quats[g, 2], quats[g, 3]
+        v_frame[0] += k * (y * gz - z * gy) + half * (-hw * bx + hx * bw - hy * bz + hz * by)
+        v_frame[1] += k * (z * gx - x * gz) + half * (-hw * by + hx * bz + hy * bw - hz * bx)
+        v_frame[2] += k * (x * gy - y * gx) + half * (-hw * bz - hx * by + hy * bx + hz * bw)
+        v_frame[3] += x * gx + y * gy + z * gz + size / max(k, _TINY)
+        v_frame[4] += px
+        v_frame[5] += py
+        v_frame[6] += pz
 
 
 @njit(**_JIT)
