@@ -102,48 +102,51 @@ def _frames(verts, faces, frames):
     chunks = (faces.shape[0] + chunk - 1) // chunk
     for task in prange(verts.shape[0] * chunks):
         b, first = task // chunks, (task % chunks) * chunk
-        for f in range(first, min(first + chunk, faces.shape[0])):
-            _frame(verts[b], faces[f, 0], faces[f, 1], faces[f, 2], frames[b, f])
+        last = min(first + chunk, faces.shape[0])
+        _some_frames(verts[b], faces[first:last], frames[b, first:last])
 
 
 @njit(**_JIT)
-def _frame(v, i, j, k, out):
-    ex, ey, ez = v[j, 0] - v[i, 0], v[j, 1] - v[i, 1], v[j, 2] - v[i, 2]
-    sx, sy, sz = v[k, 0] - v[i, 0], v[k, 1] - v[i, 1], v[k, 2] - v[i, 2]
-    length = np.sqrt(ex * ex + ey * ey + ez * ez)
-    inverse = np.float32(1.0) / max(length, _TINY)
-    ax, ay, az = ex * inverse, ey * inverse, ez * inverse
-    nx, ny, nz = ay * sz - az * sy, az * sx - ax * sz, ax * sy - ay * sx
-    height = np.sqrt(nx * nx + ny * ny + nz * nz)
-    inverse = np.float32(1.0) / max(height, _TINY)
-    bx, by, bz = nx * inverse, ny * inverse, nz * inverse
-    cx, cy, cz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
-    out[0], out[1], out[2] = ax, bx, cx
-    out[3], out[4], out[5] = ay, by, cy
-    out[6], out[7], out[8] = az, bz, cz
-    third = np.float32(1.0 / 3.0)
-    for axis in range(3):
-        out[9 + axis] = (v[i, axis] + v[j, axis] + v[k, axis]) * third
-    out[12] = np.float32(0.5) * (length + height)
-    _quaternion(out)
+def _some_frames(v, faces, frames):
+    one, third, half = np.float32(1.0), np.float32(1.0 / 3.0), np.float32(0.5)
+    for f in range(faces.shape[0]):
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        ex, ey, ez = v[j, 0] - v[i, 0], v[j, 1] - v[i, 1], v[j, 2] - v[i, 2]
+        sx, sy, sz = v[k, 0] - v[i, 0], v[k, 1] - v[i, 1], v[k, 2] - v[i, 2]
+        length = np.sqrt(ex * ex + ey * ey + ez * ez)
+        inverse = one / max(length, _TINY)
+        ax, ay, az = ex * inverse, ey * inverse, ez * inverse
+        nx, ny, nz = ay * sz - az * sy, az * sx - ax * sz, ax * sy - ay * sx
+        height = np.sqrt(nx * nx + ny * ny + nz * nz)
+        inverse = one / max(height, _TINY)
+        bx, by, bz = nx * inverse, ny * inverse, nz * inverse
+        cx, cy, cz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        out = frames[f]
+        out[0], out[1], out[2] = ax, bx, cx
+        out[3], out[4], out[5] = ay, by, cy
+        out[6], out[7], out[8] = az, bz, cz
+        for axis in range(3):
+            out[9 + axis] = (v[i, axis] + v[j, axis] + v[k, axis]) * third
+        out[12] = half * (length + height)
+        out[13], out[14], out[15], out[16] = _quaternion(ax, bx, cx, ay, by, cy, az, bz, cz)
 
 
 @njit(**_JIT)
-def _quaternion(m):
-    """Fill m[13:17] from the matrix m[0:9], by the largest component (Shepperd, 1978)."""
+def _quaternion(a, b, c, d, e, f, g, h, i):
+    """Unit quaternion of the matrix [abc def ghi], by the largest component (Shepperd, 1978)."""
     one = np.float32(1.0)
-    sw, sx = one + m[0] + m[4] + m[8], one + m[0] - m[4] - m[8]
-    sy, sz = one - m[0] + m[4] - m[8], one - m[0] - m[4] + m[8]
+    sw, sx = one + a + e + i, one + a - e - i
+    sy, sz = one - a + e - i, one - a - e + i
     if sw >= sx and sw >= sy and sw >= sz:
-        w, x, y, z = sw, m[7] - m[5], m[2] - m[6], m[3] - m[1]
+        w, x, y, z = sw, h - f, c - g, d - b
     elif sx >= sy and sx >= sz:
-        w, x, y, z = m[7] - m[5], sx, m[3] + m[1], m[2] + m[6]
+        w, x, y, z = h - f, sx, d + b, c + g
     elif sy >= sz:
-        w, x, y, z = m[2] - m[6], m[3] + m[1], sy, m[7] + m[5]
+        w, x, y, z = c - g, d + b, sy, h + f
     else:
-        w, x, y, z = m[3] - m[1], m[2] + m[6], m[7] + m[5], sz
+        w, x, y, z = d - b, c + g, h + f, sz
     inverse = one / np.sqrt(w * w + x * x + y * y + z * z)
-    m[13], m[14], m[15], m[16] = w * inverse, x * inverse, y * inverse, z * inverse
+    return w * inverse, x * inverse, y * inverse, z * inverse
 
 
 @njit(parallel=True, **_JIT)

@@ -138,7 +138,8 @@ class HeadRig(torch.nn.Module):
 
     def deformation(self, soft_offset: Float[Tensor, "*B D"]) -> Float[Tensor, "*B V 3"]:
         """How far the control points carry every vertex before posing, metres."""
-        return self.control_weights @ soft_offset.unflatten(-1, (CONTROLS, 3))
+        planes = soft_offset.unflatten(-1, (CONTROLS, 3)).mT.contiguous()  # one product for all
+        return (planes @ self.control_weights.T).mT
 
     def joints(
         self, shape: Float[Tensor, "*#B S"], expr: Float[Tensor, "*#B E"] | None = None
@@ -191,17 +192,21 @@ class HeadRig(torch.nn.Module):
         )
         local = axis_angle_to_matrix(pose)
         verts = self.rest(shape, expr, static_offset)
-        if soft_offset is not None:
-            verts = verts + self.deformation(soft_offset)
         if self.posedirs is not None:
             eye = torch.eye(3, dtype=local.dtype, device=local.device)
             feature = (local[..., 1:, :, :] - eye).flatten(-3)
-            verts = verts + torch.einsum("vcp,...p->...vc", self.posedirs, feature)
+            verts = verts + (feature @ self.posedirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
+        planes = verts.mT  # [*B, 3, V]: long rows, and products of few large matrices
+        if soft_offset is not None:
+            planes = planes + self.deformation(soft_offset).mT
         turns, shifts = self.joint_transforms(local, self.joints(shape, expr), neck_shift)
-        weighted_turn = torch.einsum("vj,...jab->...vab", self.skin_weights, turns)
-        weighted_shift = torch.einsum("vj,...ja->...va", self.skin_weights, shifts)
-        posed = (weighted_turn @ verts[..., None]).squeeze(-1) + weighted_shift
-        return posed + translation[..., None, :]
+        turn, shift = self._skinned(turns.flatten(-2)), self._skinned(shifts)
+        posed = (turn.unflatten(-2, (3, 3)) * planes[..., None, :, :]).sum(-2) + shift
+        return (posed + translation[..., None]).mT
+
+    def _skinned(self, values: Float[Tensor, "*B 5 D"]) -> Float[Tensor, "*B D V"]:
+        """What the joints have, weighted for every vertex."""
+        return values.mT.contiguous() @ self.skin_weights.T
 
     def joint_transforms(
         self,
