@@ -748,8 +748,11 @@ def _project_task(image, first, last, n, batch, shared, inputs, size, sh_degree,
         z = _view_lanes(s)
         pairs += _fill_records(s, z, width, height, count)
         at_color = start if shared_color else at
-        if sh_degree < 0:
+        if bases == 1:
             _gather_3(colors, at_color, count, s, FIELDS + RGB)
+            if sh_degree == 0:
+                for k in range(FIELDS + RGB, FIELDS + RGB + 3):
+                    put(s, k, maximum(SH0 * get(s, k) + HALF, ZERO))
         else:
             _direction_lanes(s)
             _basis_lanes(s, sh_degree)
@@ -1651,6 +1654,10 @@ def _unproject_batch(start, count, n, view, inputs, shared, sh_degree, bases, v_
             _add(s, V_COLOR, get(s, V_FIELDS + SUM_RED))
             _add(s, V_COLOR + 1, get(s, V_FIELDS + SUM_GREEN))
             _add(s, V_COLOR + 2, get(s, V_FIELDS + SUM_BLUE))
+        elif bases == 1:
+            for k, field in enumerate((SUM_RED, SUM_GREEN, SUM_BLUE)):
+                color, pull = get(s, FIELDS + RGB + k), SH0 * get(s, V_FIELDS + field)
+                _add(s, V_COLOR + k, where_greater(color, ZERO, pull, ZERO))  # as in _unshade
         else:
             fresh = image == batch * per_batch and (batch == 0 or not shared[1])
             _direction_lanes(s)
@@ -1662,7 +1669,7 @@ def _unproject_batch(start, count, n, view, inputs, shared, sh_degree, bases, v_
     if shared[0] and batch > 0:
         _gather_1(v_opacities, start, count, s, V_ROTATION)
         _add(s, V_OPACITY, get(s, V_ROTATION))
-    if sh_degree < 0:
+    if bases == 1:
         if shared[1] and batch > 0:
             _gather_3(v_colors, start, count, s, V_ROTATION)
             for k in range(3):
