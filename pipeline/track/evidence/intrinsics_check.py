@@ -261,8 +261,12 @@ def _some(rays: Rays, front: Bool[np.ndarray, "T C"]) -> Mistake | None:
 
 
 def _agreeing(rays: Rays, front: Bool[np.ndarray, "T C"]) -> Bool[np.ndarray, "C"]:
-    """The most cameras that see the landmarks where two of them triangulate these."""
-    best = np.zeros(front.shape[1], bool)
+    """The cameras that see the landmarks where two of them triangulate these.
+
+    Of all pairs the one whose landmarks all cameras see best, none counting as worse than `MEET`:
+    so neither many that just agree nor a few that do not decide (MSAC: Torr and Zisserman, 2000).
+    """
+    best, least = np.zeros(front.shape[1], bool), np.inf
     for first, second in itertools.combinations(np.flatnonzero(front.any(0)).tolist(), 2):
         pair = np.zeros_like(front)
         pair[:, [first, second]] = front[:, [first, second]]
@@ -273,8 +277,9 @@ def _agreeing(rays: Rays, front: Bool[np.ndarray, "T C"]) -> Bool[np.ndarray, "C
         off = np.where(front[at], np.median(_residual(rays.of(at), world, rays.Ks), 2), np.inf)
         # The median over the moments at which a camera sees the face.
         place = np.maximum(front[at].sum(0) - 1, 0) // 2
-        near = np.sort(off, 0)[place, np.arange(off.shape[1])] < MEET
-        best = near if near.sum() > best.sum() else best
+        apart = np.sort(off, 0)[place, np.arange(off.shape[1])]
+        if (cost := np.minimum(apart, MEET).sum()) < least:
+            best, least = apart < MEET, cost
     return best
 
 
