@@ -752,7 +752,8 @@ def _project_task(image, first, last, n, batch, shared, inputs, size, sh_degree,
             _gather_3(colors, at_color, count, s, FIELDS + RGB)
             if sh_degree == 0:
                 for k in range(FIELDS + RGB, FIELDS + RGB + 3):
-                    put(s, k, maximum(SH0 * get(s, k) + HALF, ZERO))
+                    color = SH0 * get(s, k) + HALF
+                    put(s, k, where_less(color, ZERO, ZERO, color))  # NaN stays, to be noticed
         else:
             _direction_lanes(s)
             _basis_lanes(s, sh_degree)
